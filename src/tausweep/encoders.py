@@ -32,7 +32,7 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         """Normalise B x C x H x W in groups of at most ``group`` instances."""
         if not self.training or len(x) <= self.group:
             return super().forward(x)
-        first, *rest = x.split(self.group)
+        first, *rest = torch.split(x, self.group)
         normalised = [super().forward(first)]
         normalised += [
             F.batch_norm(part, None, None, self.weight, self.bias, True, 0.0, self.eps)
@@ -80,7 +80,8 @@ class Trunk(nn.Module):
 
     def forward(self, views: Tensor) -> Tensor:
         """B x 3 x H x W float -> B x ``features`` float, averaged over the last stage's map."""
-        return self.stages(self.stem(views)).mean((2, 3))
+        features: Tensor = self.stages(self.stem(views)).mean((2, 3))
+        return features
 
 
 class Encoder(nn.Module):

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -101,6 +102,18 @@ class DatasetSettings(Settings):
     test_limit: Annotated[Integer, Field(ge=2)] | None = None
     subset_seed: Seed = 0
 
+    def identity_json(self) -> dict[str, Any]:
+        """What decides the prepared data, JSON-ready.
+
+        Where the original archives of a published dataset lie, and whether they may be
+        downloaded, does not: their content is verified.
+        """
+        content = self.model_dump(mode="json", exclude_none=True)
+        content["source"].pop("download")
+        if self.source.kind not in ("folder", "plugin"):
+            content["source"].pop("path", None)
+        return content
+
 
 Interval = tuple[Positive, Positive]
 
@@ -179,7 +192,7 @@ class EncoderSettings(Settings):
 
 
 def _increasing(value: tuple[float, ...]) -> tuple[float, ...]:
-    if any(b <= a for a, b in zip(value, value[1:], strict=False)):
+    if any(b <= a for a, b in itertools.pairwise(value)):
         raise ValueError("the milestones must increase")
     return value
 
@@ -337,7 +350,7 @@ class LossGrid(Settings):
             raise ValueError("at least one temperature is needed")
         if value is not None and (twice := _first_repeated(value)) is not None:
             raise ValueError(f"{canonical(twice)} stands in it twice")
-        return value
+        return value and tuple(sorted(value))
 
 
 class RunSettings(Settings):
@@ -367,8 +380,12 @@ class RunSettings(Settings):
         return self
 
     def pretrain_json(self) -> dict[str, Any]:
-        """What decides the encoder, JSON-ready; unset options are left out (see ``digest``)."""
-        return self.model_dump(mode="json", exclude_none=True, exclude={*MEASURES, "measures"})
+        """What decides the encoder, JSON-ready; unset options are left out.
+
+        So an option that is new and unset leaves the digests of finished runs as they are.
+        """
+        content = self.model_dump(mode="json", exclude_none=True, exclude={*MEASURES, "measures"})
+        return content | {"dataset": self.dataset.identity_json()}
 
     def evaluate_json(self) -> dict[str, Any]:
         """What decides the measures beside the encoder, JSON-ready."""
@@ -512,7 +529,7 @@ class Study(Settings):
             raise ValueError("at least one seed is needed")
         if (twice := _first_repeated(value)) is not None:
             raise ValueError(f"seed {twice} stands in it twice")
-        return value
+        return tuple(sorted(value))
 
     @field_validator("datasets", "losses")
     @classmethod
@@ -614,6 +631,7 @@ class Study(Settings):
     def canonical_json(self) -> str:
         """The study as one line of JSON, independent of the order and spelling of its file."""
         given = self.model_dump(mode="json", exclude_defaults=True)
+        given = json.loads(json.dumps(given, sort_keys=True))
         for section, known in (("datasets", [*PROTOCOL]), ("losses", [*LOSSES])):
             place = {name: i for i, name in enumerate(known)}
             ordered = sorted(given[section], key=lambda name: (place.get(name, len(place)), name))
@@ -652,7 +670,7 @@ def load(path: str | Path) -> Study:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it is not YAML"
+        problem = getattr(error, "problem", None) or getattr(error, "reason", "it is not YAML")
         raise StudyError(f"study file {path}{where}: {problem}") from None
     if not isinstance(content, dict):
         raise StudyError(f"study file {path}: a mapping of settings is needed")
@@ -676,13 +694,28 @@ def parse(content: Mapping[str, Any]) -> Study:
     return study
 
 
+Model = TypeVar("Model", bound=Settings)
+
+
+def parse_settings(model: type[Model], content: Any) -> Model:
+    """Validate one section of settings.
+
+    Raises:
+        StudyError: As for ``load``.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise StudyError(_sentence(error, model, {})) from None
+
+
 class _UniqueKeys(yaml.SafeLoader):
     """YAML whose mappings name each key once; SafeLoader takes the last silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key, _ in node.value:
-            name = self.construct_object(key, deep=True)  # type: ignore[no-untyped-call]
+            name = self.construct_object(key, deep=True)
             if name in seen:
                 problem = f"the key {name!r} stands in it twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
@@ -703,8 +736,8 @@ def _check_loss(name: str, grid: LossGrid) -> None:
     if grid.module is None:
         if name not in LOSSES:
             raise ValueError(
-                f"losses.{name}: unknown loss; known are {', '.join(LOSSES)}{_nearest(name, LOSSES)}"
-                ", and any name with a module"
+                f"losses.{name}: unknown loss{nearest(name, LOSSES)}; known are "
+                f"{', '.join(LOSSES)}, and any name with a module"
             )
         if name in TEMPERATURE_FREE and grid.temperature is not None:
             raise ValueError(f"losses.{name}.temperature: {name} has none")
@@ -720,7 +753,8 @@ def _check_loss(name: str, grid: LossGrid) -> None:
         raise ValueError(f"losses.{name}.alpha: either negatives or alpha can be set, not both")
 
 
-def _nearest(word: str, known: Any) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``; did you mean X`` for the known word that is nearest, or nothing."""
     close = difflib.get_close_matches(str(word), list(known), n=1)
     return f"; did you mean {close[0]}" if close else ""
 
@@ -753,10 +787,12 @@ def _sentence(error: ValidationError, model: type[Settings], context: Mapping[st
     if first["type"] == "extra_forbidden":
         known = _known_keys(model, path[:-1])
         listed = f"; known are {', '.join(known)}" if known else ""
-        return f"{field}: unknown key{_nearest(str(path[-1]), known)}{listed}"
+        return f"{field}: unknown key{nearest(str(path[-1]), known)}{listed}"
     if first["type"] == "missing":
         return f"{field}: is needed but not given"
-    if first["type"] == "value_error" and (not field or isinstance(value, dict | BaseModel)):
+    if first["type"] == "value_error" and (
+        not field or isinstance(value, BaseModel) or (isinstance(value, dict) and value)
+    ):
         return f"{field}: {message}" if field and not message.startswith(field) else message
     shown = json.dumps(value, default=str, ensure_ascii=False)
     if isinstance(value, float) and not math.isfinite(value):

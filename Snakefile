@@ -1,0 +1,35 @@
+"""From a study file to the paper's tables, figures and verdicts.
+
+    snakemake                                        # the demo: minutes on two CPU cores
+    snakemake --configfile benchmarks/paper.yaml     # the paper
+
+The study file is read by `tausweep.study`, here and in every command.
+"""
+
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+from tausweep import datasets, layout
+from tausweep import study as studies
+
+min_version("9.19")
+
+# The commands of the rules are those of the Python that runs Snakemake, activated or not.
+shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
+
+
+include: "workflow/rules/study.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/collect.smk"
+include: "workflow/rules/tables.smk"
+
+
+rule all:
+    default_target: True
+    localrule: True
+    input:
+        expand("results/{study}/tables/table1.{kind}", study=STUDY.study, kind=TABLE_KINDS),

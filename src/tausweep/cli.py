@@ -1,0 +1,202 @@
+"""The command line: parses, calls, prints. One subcommand a stage, the ones Snakemake calls."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from tausweep import __version__
+from tausweep.study import StudyError
+
+USAGE_ERROR = 2
+"""Exit code of bad input; nothing was started."""
+
+DESCRIPTION = """\
+Reproduce and extend "Understanding the Behaviour of Contrastive Loss" (Wang & Liu, CVPR 2021).
+
+A study file says what to run. `snakemake --configfile STUDY` runs all of it; the commands below
+are its stages, one by one.
+
+  plan      what a study asks for, what would run, what it costs
+  prepare   images of a source -> one prepared format
+  pretrain  one run: encoder and bank
+  evaluate  one run: every measure, its record
+  collect   records of a study -> records.csv
+  table1    the paper's Table 1, published and measured
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code: 0, 2 for bad input, 1 for a failure, 128 + signal."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options) or 0
+        sys.stdout.flush()
+        return code
+    except StudyError as error:
+        return _fail(str(error), USAGE_ERROR)
+    except BrokenPipeError:
+        # The reader of a pipe went away (`| head`): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _fail(_system_sentence(error), 1)
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"tausweep: error: {sentence}", file=sys.stderr)
+    return code
+
+
+def _system_sentence(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    what = f"{error.filename}: {reason}" if error.filename else reason
+    if error.errno == errno.ENOSPC:
+        return f"{what}; nothing finished is lost: free some space and start again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{what}; the results folder must be writable"
+    return what
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tausweep",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tausweep {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int | None], summary: str, *, study: bool
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=summary, description=summary)
+        sub.set_defaults(run=run)
+        if study:
+            sub.add_argument("study", metavar="STUDY", help="a study file (YAML or JSON)")
+        sub.add_argument(
+            "--results", default="results", metavar="DIR", help="results folder (%(default)s)"
+        )
+        return sub
+
+    def job(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "--run", dest="run_id", required=True, metavar="ID",
+            help="DATASET/LOSS/TAU/seedK, as `tausweep plan STUDY` lists them",
+        )  # fmt: skip
+        sub.add_argument("--threads", type=int, default=1, help="CPU threads (%(default)s)")
+        sub.add_argument(
+            "--device", default=os.environ.get("TAUSWEEP_DEVICE", "auto"),
+            help="auto, cpu, cuda or cuda:N (%(default)s)",
+        )  # fmt: skip
+
+    sub = command("resolve", _resolve, "Write a study in canonical form.", study=True)
+    sub.add_argument("output", metavar="OUTPUT", help="where to write it (JSON)")
+
+    sub = command("plan", _plan, "Say what a study asks for and what it costs.", study=True)
+    sub.add_argument("--run", dest="run_id", metavar="ID", help="print one run's settings")
+
+    sub = command("prepare", _prepare, "Make the prepared data of a study.", study=False)
+    what = sub.add_mutually_exclusive_group(required=True)
+    what.add_argument("study", nargs="?", metavar="STUDY", help="a study file: all its datasets")
+    what.add_argument("--settings", metavar="JSON", help="one dataset's resolved settings")
+    sub.add_argument("--threads", type=int, default=1, help="decoding threads (%(default)s)")
+
+    sub = command(
+        "pretrain", _pretrain, "Pretrain one run, from its checkpoint if any.", study=True
+    )
+    job(sub)
+    sub.add_argument(
+        "--checkpoint-seconds", type=float, default=60.0, metavar="S",
+        help="least time between checkpoints (%(default)s)",
+    )  # fmt: skip
+
+    sub = command("evaluate", _evaluate, "Measure one run and write its record.", study=True)
+    job(sub)
+
+    sub = command("collect", _collect, "Collect the records of a study.", study=True)
+    sub.add_argument("output", metavar="OUTPUT", help="records.csv")
+    return parser
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _resolve(options: argparse.Namespace) -> None:
+    from tausweep import study
+    from tausweep.checkpoints import write_text
+
+    write_text(Path(options.output), study.load(options.study).canonical_json() + "\n")
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from tausweep import plan, study
+
+    asked = study.load(options.study)
+    print(plan.settings_of(asked, options.run_id) if options.run_id else plan.describe(asked))
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from tausweep import jobs
+
+    jobs.prepare(options.study, options.settings, Path(options.results), options.threads, _say)
+
+
+def _pretrain(options: argparse.Namespace) -> int:
+    from tausweep import devices
+
+    devices.set_threads(options.threads)
+    from tausweep import jobs
+    from tausweep.pretrain import StoppedError
+    from tausweep.run_lock import RunLockedError
+
+    stopped = _stop_on_signal()
+    try:
+        jobs.pretrain(
+            options.study, options.run_id, Path(options.results),
+            device=options.device, say=_say, stop=lambda: bool(stopped),
+            checkpoint_seconds=options.checkpoint_seconds,
+        )  # fmt: skip
+    except StoppedError as error:
+        return _fail(f"{error}; start the same command again to go on", 128 + stopped[0])
+    except RunLockedError as error:
+        return _fail(str(error), 1)
+    return 0
+
+
+def _stop_on_signal() -> list[int]:
+    """Signals that ask the job to save and end, as they arrive; a second one is not waited for."""
+    arrived: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        arrived.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, handle)
+    return arrived
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from tausweep import devices
+
+    devices.set_threads(options.threads)
+    from tausweep import jobs
+
+    jobs.evaluate(
+        options.study, options.run_id, Path(options.results), device=options.device, say=_say
+    )
+
+
+def _collect(options: argparse.Namespace) -> None:
+    from tausweep import jobs
+
+    jobs.collect(options.study, Path(options.results), Path(options.output))

@@ -1,0 +1,303 @@
+"""Evaluation of one run: its embeddings, every measure, its record.
+
+Evaluation leaves encoder and bank as they are. Each measure's file carries a digest of what it was
+made from, so that a changed setting recomputes that measure and no other; embeddings likewise.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tausweep import geometry, knn, linear, penalty, plugins, separation, views
+from tausweep.checkpoints import (
+    DamagedFileError,
+    load_tensors,
+    save_tensors,
+    tensors_digest,
+    write_json,
+)
+from tausweep.datasets.prepared import Prepared
+from tausweep.embed import Embedder
+from tausweep.encoders import Encoder
+from tausweep.provenance import code_version
+from tausweep.study import RunSettings, StudyError, digest
+
+Message = Callable[[str], None]
+Values = dict[str, Any]
+
+NEAREST = 10
+"""Negatives shown by Fig. 8."""
+
+
+@dataclass
+class Evaluation:
+    """A trained run that is being measured.
+
+    Attributes:
+        settings: Its resolved settings.
+        folder: Its folder, with ``encoder.safetensors``.
+        data: The prepared data that it was trained on.
+        device: Where the trunk runs.
+        say: Takes progress messages.
+    """
+
+    settings: RunSettings
+    folder: Path
+    data: Prepared
+    device: torch.device
+    say: Message
+
+    @cached_property
+    def _trained(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        path = self.folder / "encoder.safetensors"
+        try:
+            tensors, metadata = load_tensors(path)
+        except FileNotFoundError:
+            raise StudyError(f"{path}: is missing; pretrain this run first") from None
+        except DamagedFileError as error:
+            raise StudyError(f"{error}; delete it and pretrain this run again") from None
+        for name, wanted in (
+            ("settings_digest", self.settings.pretrain_digest),
+            ("data_digest", self.data.digest),
+        ):
+            if metadata[name] != wanted:
+                raise StudyError(
+                    f"{path}: its {name} is {metadata[name]}, the study's is {wanted}; "
+                    "pretrain this run again"
+                )
+        return tensors, metadata
+
+    @property
+    def outcome(self) -> str:
+        """``complete`` or ``diverged``."""
+        return str(self._trained[1]["outcome"])
+
+    @cached_property
+    def bank(self) -> Tensor:
+        """N x d float32, as training left it."""
+        return self._trained[0]["bank"]
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The trained encoder, its keys checked: nothing is evaluated with random weights."""
+        encoder = Encoder(
+            self.settings.encoder, self.settings.seed, self.settings.pretrain.bn_group
+        )
+        encoder.load_state_dict({k: t for k, t in self._trained[0].items() if k != "bank"})
+        encoder.to(self.device)
+        return Embedder(encoder, self.settings.dataset.image_size, self.data.mean, self.data.std)
+
+    @cached_property
+    def _made_of(self) -> str:
+        """Digest of all that embeddings depend on."""
+        tensors, metadata = self._trained
+        return digest(
+            [metadata["settings_digest"], metadata["data_digest"], tensors_digest(tensors)]
+        )
+
+    @cached_property
+    def probe_features(self) -> tuple[Tensor, Tensor]:
+        """Pooled features: training versions F x N x D, test M x D."""
+        self.say("features")
+        data, settings = self.data, self.settings
+        versions = self.embedder.probe_versions(data.train_images, settings.linear, settings.seed)
+        return torch.stack(list(versions)), self.embedder.features(data.test_images)
+
+    @cached_property
+    def embeddings(self) -> dict[str, Tensor]:
+        """The content of ``embeddings.safetensors``, made now if it is not there."""
+        path = self.folder / "embeddings.safetensors"
+        try:
+            tensors, metadata = load_tensors(path)
+            if metadata["made_of"] == self._made_of:
+                return tensors
+        except FileNotFoundError:
+            pass
+        except DamagedFileError as error:
+            self.say(f"{error}; made again")
+        train, test = self.probe_features
+        tensors = {
+            "train": self.embedder.embeddings(train[0]),
+            "test": self.embedder.embeddings(test),
+            "train_labels": self._labels("train"),
+            "test_labels": self._labels("test"),
+            "bank": self.bank,
+        }
+        save_tensors(path, tensors, {"made_of": self._made_of})
+        return tensors
+
+    def _labels(self, split: str) -> Tensor:
+        return torch.from_numpy(getattr(self.data, f"{split}_labels").copy())
+
+    def _sample(self, count: int) -> Tensor:
+        """Instances looked at where all would take too long: the same for any measure."""
+        order = views.order(count, self.settings.seed, self.settings.pretrain.epochs)
+        return order[: self.settings.separation.anchors].sort().values
+
+    def view_embeddings(self, split: str, number: int, stream: str) -> tuple[Tensor, Tensor]:
+        """Embeddings of one augmented view of a sample of a split's instances, and the sample."""
+        images = getattr(self.data, f"{split}_images")
+        index = self._sample(len(images))
+        drawn = self.embedder.draw(images, self.settings.views, self.settings.seed, number, stream)
+        features = self.embedder.view_features(images[index.numpy()], drawn.take(index))
+        return self.embedder.embeddings(features), index
+
+    @cached_property
+    def anchors(self) -> tuple[Tensor, Tensor]:
+        """Augmented training embeddings and their instances, as Fig. 8 has them."""
+        return self.view_embeddings("train", 0, "separation")
+
+    def linear(self) -> Values:
+        """Linear probe and the converged classifier, on the same features."""
+        train, test = self.probe_features
+        labels = self._labels("train"), self._labels("test")
+        probed = linear.probe(
+            train, labels[0], test, labels[1], self.settings.linear, self.settings.seed
+        )
+        converged = linear.converged(train[0], labels[0], test, labels[1])
+        return {"probe": _plain(probed), "converged": _plain(converged)}
+
+    def knn(self) -> Values:
+        """Weighted kNN: keys are the training embeddings, and the bank beside them."""
+        e, settings = self.embeddings, self.settings.knn
+        found = {}
+        for name, keys in (("accuracy", e["train"]), ("accuracy_bank", e["bank"])):
+            if settings.k > len(keys):
+                raise StudyError(
+                    f"knn.k: {settings.k} is more than the {len(keys)} keys; allowed is "
+                    f"1 to {len(keys)}"
+                )
+            found[name] = knn.accuracy(
+                keys, e["train_labels"], e["test"], e["test_labels"], settings.k,
+                settings.temperature,
+            )  # fmt: skip
+        return found
+
+    def geometry(self) -> Values:
+        """Geometry of both splits; alignment on a sample of each."""
+        e = self.embeddings
+        return {
+            split: geometry.measure(
+                e[split],
+                e[f"{split}_labels"],
+                self.settings.geometry.t,
+                (
+                    self.view_embeddings(split, 0, "alignment")[0],
+                    self.view_embeddings(split, 1, "alignment")[0],
+                ),
+            )
+            for split in ("test", "train")
+        }
+
+    def separation(self) -> Values:
+        """Positive and ten nearest negatives of augmented training images against the bank."""
+        anchors, index = self.anchors
+        k = min(NEAREST, len(self.bank) - 1)
+        negatives = self.settings.loss.hard_set_size(len(self.bank))
+        found = separation.separation(
+            anchors, self.bank, index, k, labels=self._labels("train"), negatives=negatives
+        )
+        return _plain(found)
+
+    def penalty(self) -> Values:
+        """Penalties and identities of the loss on this run's anchors and bank."""
+        anchors, index = self.anchors
+        return _plain(penalty.measure(anchors[:256], self.bank, index[:256]))
+
+    def plugin(self, module: str) -> Values:
+        """A user's own measure: ``measure(embeddings)`` of a Python file, name -> number."""
+        function = plugins.function(module, "measure", "measures")
+        return {name: float(value) for name, value in function(dict(self.embeddings)).items()}
+
+    def measured(self, name: str) -> Values:
+        """A measure's values: from its file if that was made of the same, else made now."""
+        path = self.folder / f"{name}.json"
+        wanted = self._measure_digest(name)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["made_of"] == wanted:
+                values: Values = content["values"]
+                return values
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # absent, damaged or of another format: the measure is made, which mends it
+        self.say(name)
+        own = (self.settings.measures or {}).get(name)
+        values = _finite(self.plugin(own) if own else getattr(self, name)())
+        write_json(path, {"made_of": wanted, "values": values})
+        return values
+
+    def _measure_digest(self, name: str) -> str:
+        section = "separation" if name == "penalty" else name
+        own = (self.settings.measures or {}).get(name)
+        asked: Any = Path(own).read_text("utf-8") if own and Path(own).is_file() else own
+        if asked is None:
+            asked = getattr(self.settings, section).model_dump(mode="json")
+        return digest([self._made_of, asked, code_version(name) if not own else None])
+
+
+MEASURED = ("linear", "knn", "geometry", "separation", "penalty")
+
+
+def evaluate(evaluation: Evaluation) -> dict[str, Any]:
+    """All measures of a run as a flat row: columns of ``records.csv`` and plug-ins' own.
+
+    A diverged run has no measures.
+    """
+    if evaluation.outcome != "complete":
+        return {}
+    names = [*MEASURED, *(evaluation.settings.measures or {})]
+    return flat({name: evaluation.measured(name) for name in names})
+
+
+def flat(measured: dict[str, Values]) -> dict[str, Any]:
+    """The numbers of the measures' files as one row."""
+    row: dict[str, Any] = {}
+    probe, converged = measured["linear"]["probe"], measured["linear"]["converged"]
+    row["linear_accuracy"] = probe["accuracy"]
+    row["linear_accuracy_best"] = probe["best"]
+    row["linear_accuracy_converged"] = converged["accuracy"]
+    row["feature_rms"] = probe["feature_rms"]
+    row["knn_accuracy"] = measured["knn"]["accuracy"]
+    row["knn_accuracy_bank"] = measured["knn"]["accuracy_bank"]
+    for split, prefix in (("test", ""), ("train", "train_")):
+        for name, value in measured["geometry"][split].items():
+            if isinstance(value, float | None):
+                row[f"{prefix}{name}"] = value
+    near = measured["separation"]
+    row["positive_similarity"] = near["positive_similarity"]
+    for place, value in enumerate(near["negative_similarities"], start=1):
+        row[f"negative_similarity_{place}"] = value
+    row["hard_set_same_label"] = near["hard_set_same_label"]
+    for name, value in measured["penalty"].items():
+        if isinstance(value, float | None):
+            row[name] = value
+    for name in measured.keys() - {*MEASURED}:
+        row |= measured[name]
+    return row
+
+
+def _plain(found: Any) -> Values:
+    """A measure's result as a dict that JSON can hold."""
+    if hasattr(found, "to_json"):
+        found = found.to_json()
+    return found if isinstance(found, dict) else dict(vars(found))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity; a number that does not exist is null."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, Tensor):
+        return _finite(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,217 @@
+"""The stages as jobs: files in, files out. What Snakemake's rules and the commands both call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tausweep import provenance, records
+from tausweep import study as studies
+from tausweep.checkpoints import (
+    CheckpointFile,
+    load_tensors,
+    save_tensors,
+    write_json,
+    write_text,
+)
+from tausweep.layout import Layout
+from tausweep.run_lock import run_lock
+from tausweep.study import DatasetSettings, Run, RunSettings, Study, StudyError
+
+if TYPE_CHECKING:
+    from tausweep.datasets.prepared import Prepared
+
+Message = Callable[[str], None]
+
+
+def find_run(study: Study, run_id: str) -> Run:
+    """A study's run by its id.
+
+    Raises:
+        StudyError: The study has no such run.
+    """
+    runs = {run.id: run for run in study.runs()}
+    if run_id not in runs:
+        raise StudyError(
+            f"run {run_id}: the study {study.study} has no such run"
+            f"{studies.nearest(run_id, runs)}; `tausweep plan` lists all {len(runs)}"
+        )
+    return runs[run_id]
+
+
+def prepare(
+    study: str | None, settings: str | None, results: Path, threads: int, say: Message
+) -> None:
+    """Make prepared data: of all datasets of a study, or of one dataset's settings (JSON).
+
+    Raises:
+        StudyError: The source is not there or not what it should be; see ``datasets``.
+    """
+    from tausweep import datasets
+
+    if study is not None:
+        wanted = {run.settings.dataset for run in studies.load(study).runs()}
+    else:
+        wanted = {studies.parse_settings(DatasetSettings, json.loads(settings or "{}"))}
+    for dataset in sorted(wanted, key=lambda d: str(Layout(results).prepared(d))):
+        folder = Layout(results).prepared(dataset)
+        manifest = datasets.prepare(dataset, folder, threads)
+        counts = ", ".join(f"{split} {n:,}" for split, n in sorted(manifest["counts"].items()))
+        say(f"{folder}: {len(manifest['classes'])} classes, {counts}")
+
+
+def _data(settings: RunSettings, results: Path) -> Prepared:
+    from tausweep import datasets
+
+    return datasets.load(Layout(results).prepared(settings.dataset))
+
+
+def pretrain(
+    study: str,
+    run_id: str,
+    results: Path,
+    *,
+    device: str,
+    say: Message,
+    stop: Callable[[], bool],
+    checkpoint_seconds: float,
+) -> None:
+    """Pretrain a run and write its outputs; a finished run is left as it is.
+
+    Raises:
+        StudyError: Bad input, before any work starts.
+        RunLockedError: Another process writes this run.
+        StoppedError: ``stop`` was true; the state is saved.
+    """
+    run = find_run(studies.load(study), run_id)
+    data = _data(run.settings, results)
+    folder = Layout(results).run(run)
+    with run_lock(folder):
+        if _is_pretrained(folder, run, data):
+            say(f"{run.id}: already pretrained, nothing to do")
+            return
+        _pretrain_locked(run, data, folder, device, say, stop, checkpoint_seconds)
+
+
+def _is_pretrained(folder: Path, run: Run, data: Prepared) -> bool:
+    try:
+        described = json.loads((folder / "pretrain.json").read_text(encoding="utf-8"))
+        _, metadata = load_tensors(folder / "encoder.safetensors")
+    except (OSError, ValueError):
+        return False  # absent or damaged (DamagedFileError is a ValueError): it is made again
+    wanted = (run.settings.pretrain_digest, data.digest)
+    return all(
+        (found.get("settings_digest"), found.get("data_digest")) == wanted
+        for found in (described, metadata)
+    )
+
+
+def _pretrain_locked(
+    run: Run,
+    data: Prepared,
+    folder: Path,
+    wanted_device: str,
+    say: Message,
+    stop: Callable[[], bool],
+    checkpoint_seconds: float,
+) -> None:
+    from tausweep import devices
+    from tausweep.pretrain import history_csv
+    from tausweep.pretrain import pretrain as train
+
+    started = provenance.now()
+    settings = run.settings
+    identity = {"settings": settings.pretrain_json(), "data_digest": data.digest}
+    checkpoints = CheckpointFile(folder, identity)
+    say(f"{run.id}: {len(data.train_images):,} images, {settings.pretrain.epochs} epochs")
+    with devices.device(wanted_device, say=say) as device:
+        trained = train(
+            settings, data, device, checkpoints,
+            say=say, stop=stop, checkpoint_seconds=checkpoint_seconds,
+        )  # fmt: skip
+        hardware = devices.describe(device)
+    history = trained.history
+    seconds = sum(row["seconds"] for row in history)
+    described = {
+        "outcome": trained.outcome,
+        "settings_digest": settings.pretrain_digest,
+        "data_digest": data.digest,
+        "code_version": provenance.code_version("pretrain"),
+        "train_loss": history[-1]["loss"] if trained.outcome == "complete" else None,
+        "seconds": round(seconds, 3),
+        "images_per_second": (
+            round(len(history) * len(data.train_images) / seconds, 1) if history else None
+        ),
+        "bank_size": len(data.train_images),
+        "hard_set_size": settings.loss.hard_set_size(len(data.train_images)),
+        **provenance.describe(started, hardware),
+    }
+    tensors = {**trained.encoder.state_dict(), "bank": trained.bank.entries}
+    made = {name: described[name] for name in ("outcome", "settings_digest", "data_digest")}
+    write_json(folder / "settings.json", settings.pretrain_json())
+    write_text(folder / "history.csv", history_csv(history))
+    save_tensors(folder / "encoder.safetensors", tensors, made)
+    write_json(folder / "pretrain.json", described)
+    checkpoints.remove()
+
+
+def evaluate(study: str, run_id: str, results: Path, *, device: str, say: Message) -> None:
+    """Measure a pretrained run and write its record.
+
+    Raises:
+        StudyError: Bad input, or the run is not pretrained with these settings and data.
+        RunLockedError: Another process writes this run.
+    """
+    from tausweep import devices
+    from tausweep.evaluate import Evaluation
+    from tausweep.evaluate import evaluate as measure
+
+    started = provenance.now()
+    run = find_run(studies.load(study), run_id)
+    data = _data(run.settings, results)
+    folder = Layout(results).run(run)
+    try:
+        described = json.loads((folder / "pretrain.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise StudyError(f"{folder}: is not pretrained; `tausweep pretrain` does it") from None
+    with run_lock(folder), devices.device(device, say=say) as where:
+        evaluation = Evaluation(run.settings, folder, data, where, say)
+        measures = measure(evaluation)
+        code = f"{described['code_version']}-{provenance.code_version('evaluate')}"
+        content = records.record(
+            run,
+            status=evaluation.outcome,
+            measures=measures,
+            pretrain=described,
+            evaluate=provenance.describe(started, devices.describe(where)),
+            code_version=code,
+        )
+    records.write(folder / "record.json", content)
+    shown = {k: content["columns"].get(k) for k in ("linear_accuracy", "uniformity", "tolerance")}
+    say(f"{run.id}: {evaluation.outcome} " + " ".join(
+        f"{k} {v:.3f}" for k, v in shown.items() if v is not None
+    ))  # fmt: skip
+
+
+def collect(study: str, results: Path, output: Path) -> None:
+    """Write ``records.csv``: one row a run, only when every run of the study has its record.
+
+    Raises:
+        StudyError: A record is missing, damaged, or of other settings; the first is named.
+    """
+    layout, rows = Layout(results), []
+    for run in studies.load(study).runs():
+        path = layout.run(run) / "record.json"
+        try:
+            columns: dict[str, Any] = records.read(path)["columns"]
+        except FileNotFoundError:
+            raise StudyError(f"{path}: is missing; the study is not complete") from None
+        if columns["settings_digest"] != run.settings.digest:
+            raise StudyError(
+                f"{path}: was made with other settings than the study's; "
+                f"`snakemake --forcerun pretrain {path}` makes it again"
+            )
+        rows.append(columns)
+    write_text(output, records.table(rows))

@@ -1,0 +1,321 @@
+"""Pretraining: one run from its settings and prepared data to an encoder and a bank.
+
+Protocol of PAPER.md sec. 4: one view an image and step, contrasted with the bank; SGD; the bank is
+updated after the optimiser's step with that step's embeddings. All randomness belongs to
+(seed, epoch, instance), so the position (epoch, step) and the tensors are the whole state: a run
+that was killed and resumed ends with the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tausweep import losses, plugins, views
+from tausweep.bank import MemoryBank
+from tausweep.checkpoints import CheckpointFile
+from tausweep.datasets.prepared import Prepared
+from tausweep.encoders import Encoder
+from tausweep.study import RunSettings, StudyError
+
+HISTORY = ("epoch", "lr", "loss", "positive_similarity", "seconds", "images_per_second")
+VIEWS_AT_ONCE = 2048
+"""Views drawn in one go on a GPU, where sixty small kernels are paid once a go."""
+
+Message = Callable[[str], None]
+
+
+class StoppedError(Exception):
+    """The run was asked to stop; its checkpoint is saved."""
+
+
+@dataclass
+class Pretrained:
+    """What a run of pretraining ends with.
+
+    Attributes:
+        outcome: ``complete``, or ``diverged`` when the loss was not finite.
+        encoder: Trunk and head, on the run's device, in eval mode.
+        bank: Its memory bank.
+        history: One row an epoch, keyed by ``HISTORY``.
+    """
+
+    outcome: str
+    encoder: Encoder
+    bank: MemoryBank
+    history: list[dict[str, float]]
+
+
+@dataclass
+class _Position:
+    """Where a run is: epochs done, steps done of the present one, its sums so far."""
+
+    epoch: int = 0
+    step: int = 0
+    steps: int = 0
+    loss: float = 0.0
+    positive_similarity: float = 0.0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def pretrain(
+    settings: RunSettings,
+    data: Prepared,
+    device: torch.device,
+    checkpoints: CheckpointFile,
+    *,
+    say: Message,
+    stop: Callable[[], bool] = lambda: False,
+    checkpoint_seconds: float = 60.0,
+) -> Pretrained:
+    """Train the run's encoder, from its checkpoint if there is one.
+
+    Args:
+        settings: The run's resolved settings.
+        data: Prepared data; only the training images are used, never their labels.
+        device: Where to train.
+        checkpoints: Where the state is kept.
+        say: Takes a progress line an epoch, and every message about checkpoints.
+        stop: Asked after every step; when true, the state is saved and the run ends.
+        checkpoint_seconds: Least time between checkpoints.
+
+    Raises:
+        StoppedError: ``stop`` was true.
+        StudyError: K is larger than the bank, or the last batch cannot be normalised.
+    """
+    trainer = _Trainer(settings, data, device)
+    if (found := checkpoints.load(say)) is not None:
+        trainer.restore(found.tensors, found.position)
+        at = trainer.position
+        say(f"resumed at epoch {at.epoch + 1}, step {at.step + 1}, from {checkpoints.path.name}")
+    saved = time.monotonic()
+
+    def save_if_due(*, now: bool = False) -> None:
+        nonlocal saved
+        if now or time.monotonic() - saved >= checkpoint_seconds:
+            checkpoints.save(*trainer.state())
+            saved = time.monotonic()
+
+    try:
+        while trainer.position.epoch < settings.pretrain.epochs:
+            for _ in trainer.epoch():
+                if stop():
+                    save_if_due(now=True)
+                    at = trainer.position
+                    raise StoppedError(f"stopped and saved at epoch {at.epoch + 1}, step {at.step}")
+                save_if_due()
+            say(trainer.progress())
+            save_if_due()
+    except FloatingPointError as error:
+        say(f"diverged: {error}")
+        return trainer.result("diverged")
+    return trainer.result("complete")
+
+
+class _Trainer:
+    """State of a run and the steps that move it on."""
+
+    def __init__(self, settings: RunSettings, data: Prepared, device: torch.device) -> None:
+        self.settings, self.device = settings, device
+        self.mean, self.std = data.mean, data.std
+        self.count = len(data.train_images)
+        self.batch = settings.pretrain.batch_size
+        self.steps = math.ceil(self.count / self.batch)
+        self._check_last_batch()
+        # Whole, as uint8, on the device: 150 MB for CIFAR, so no loader and no host in the way.
+        self.images = torch.from_numpy(np.ascontiguousarray(data.train_images)).to(device)
+        self.loss = make_loss(settings, self.count)
+        self.position = _Position()
+        encoder = Encoder(settings.encoder, settings.seed, settings.pretrain.bn_group)
+        self.encoder = encoder.to(device).to(memory_format=torch.channels_last).train()
+        self.bank = MemoryBank(
+            self.count, settings.encoder.dim, settings.pretrain.bank_momentum, settings.seed
+        ).to(device)
+        self.optimizer = torch.optim.SGD(
+            self.encoder.parameters(),
+            lr=settings.pretrain.lr,
+            momentum=settings.pretrain.momentum,
+            weight_decay=settings.pretrain.weight_decay,
+            fused=True,
+        )
+        torch.backends.cuda.matmul.allow_tf32 = settings.pretrain.precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = settings.pretrain.precision == "tf32"
+
+    def _check_last_batch(self) -> None:
+        stride = 8 if self.settings.encoder.stem == "cifar" else 32
+        map_size = math.ceil(self.settings.dataset.image_size / stride)
+        if map_size == 1 and self.count % self.batch == 1:
+            raise StudyError(
+                f"pretrain.batch_size: {self.batch} leaves one image of {self.count} to the last "
+                "batch, which batch norm cannot normalise; any size that leaves two is allowed"
+            )
+
+    def epoch(self) -> Iterator[None]:
+        """Take the remaining steps of the present epoch; control returns after each."""
+        at = self.position
+        lr = self.settings.pretrain.lr_at(at.epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        # On a GPU the sums stay there until the epoch ends: asking for a value waits for it.
+        sums = torch.tensor(
+            [at.loss, at.positive_similarity], dtype=torch.float64, device=self.device
+        )
+        began = time.perf_counter()
+        for index, batch in self._batches(at.epoch, at.step):
+            sums += self._step(index, batch)
+            if self.device.type == "cpu" or at.step == self.steps - 1:
+                at.loss, at.positive_similarity = sums.tolist()
+                if not math.isfinite(at.loss):
+                    raise FloatingPointError(
+                        f"the loss of epoch {at.epoch + 1}, step {at.step + 1} is not finite"
+                    )
+            at.step += 1
+            at.steps += 1
+            at.seconds += time.perf_counter() - began
+            if at.step < self.steps:
+                yield
+                began = time.perf_counter()
+        self._close_epoch(lr)
+
+    def _close_epoch(self, lr: float) -> None:
+        at = self.position
+        at.history.append(
+            {
+                "epoch": at.epoch + 1,
+                "lr": lr,
+                "loss": at.loss / self.count,
+                "positive_similarity": at.positive_similarity / self.count,
+                "seconds": at.seconds,
+                "images_per_second": self.count / at.seconds,
+            }
+        )
+        at.epoch += 1
+        at.step, at.loss, at.positive_similarity, at.seconds = 0, 0.0, 0.0, 0.0
+
+    def _batches(self, epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Index and views of the epoch's steps from ``first_step`` on."""
+        size = self.settings.dataset.image_size
+        height, width = self.images.shape[1:3]
+        order = views.order(self.count, self.settings.seed, epoch)
+        drawn = views.draw(
+            self.settings.views, height, width, self.count, self.settings.seed, epoch
+        )
+        at_once = 1 if self.device.type == "cpu" else max(1, VIEWS_AT_ONCE // self.batch)
+        # Chunks start where they start in an undisturbed epoch, so that a resumed one computes
+        # its views in the same shapes, hence to the same bits.
+        for chunk in range(first_step - first_step % at_once, self.steps, at_once):
+            index = order[chunk * self.batch : (chunk + at_once) * self.batch]
+            taken = drawn.take(index).to(self.device)
+            index = index.to(self.device)
+            rendered = views.render(self.images[index], taken, size, self.mean, self.std)
+            pairs = zip(index.split(self.batch), rendered.split(self.batch), strict=True)
+            for step, pair in enumerate(pairs, start=chunk):
+                if step >= first_step:
+                    yield pair
+
+    def _step(self, index: Tensor, batch: Tensor) -> Tensor:
+        """One step; sums of loss and positive similarity over its anchors, float64."""
+        mixed = self.settings.pretrain.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+            anchors = self.encoder(batch)
+        loss = self.loss(anchors, self.bank.entries, index)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        detached = anchors.detach()
+        similarity = (detached * self.bank.entries[index]).sum()
+        self.bank.update(index, detached)
+        return torch.stack([loss.detach() * len(index), similarity]).double()
+
+    def progress(self) -> str:
+        """One line: epoch, loss, throughput, time left."""
+        last, epochs = self.position.history[-1], self.settings.pretrain.epochs
+        left = (epochs - self.position.epoch) * last["seconds"]
+        return (
+            f"epoch {self.position.epoch}/{epochs}  loss {last['loss']:.4f}  "
+            f"{last['images_per_second']:,.0f} images/s  {_duration(left)} left"
+        )
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the next step depends on: tensors, and the position in the run."""
+        names = [name for name, _ in self.encoder.named_parameters()]
+        momentum = self.optimizer.state_dict()["state"]
+        tensors = {f"encoder.{name}": t for name, t in self.encoder.state_dict().items()}
+        tensors |= {
+            f"momentum.{names[i]}": state["momentum_buffer"]
+            for i, state in momentum.items()
+            if state.get("momentum_buffer") is not None
+        }
+        tensors["bank"] = self.bank.entries
+        return tensors, vars(self.position)
+
+    def restore(self, tensors: dict[str, Tensor], position: dict[str, Any]) -> None:
+        """Become the run that ``state`` described."""
+        encoder = {n.removeprefix("encoder."): t for n, t in tensors.items() if n[:8] == "encoder."}
+        self.encoder.load_state_dict(encoder)
+        for name, parameter in self.encoder.named_parameters():
+            if (buffer := tensors.get(f"momentum.{name}")) is not None:
+                buffer = torch.empty_like(parameter).copy_(buffer)
+                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+        self.bank.entries.copy_(tensors["bank"])
+        self.position = _Position(**position)
+
+    def result(self, outcome: str) -> Pretrained:
+        return Pretrained(outcome, self.encoder.eval(), self.bank, self.position.history)
+
+
+def make_loss(settings: RunSettings, bank_size: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The run's loss for a bank of this size.
+
+    Raises:
+        StudyError: K is more than the bank's negatives, or a loss's module cannot be used.
+    """
+    loss = settings.loss
+    negatives = loss.hard_set_size(bank_size)
+    if loss.module is not None:
+        make = plugins.function(loss.module, "make", f"losses.{loss.name}.module")
+        made: Callable[[Tensor, Tensor, Tensor], Tensor] = make(
+            temperature=loss.temperature, negatives=negatives, **(loss.options or {})
+        )
+        return made
+    return losses.make(loss.name, loss.temperature, negatives, literal_topk=bool(loss.literal_topk))
+
+
+def history_csv(history: list[dict[str, float]]) -> str:
+    """The history as CSV; numbers in the shortest form that reads back exactly."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {
+            **row,
+            "epoch": int(row["epoch"]),
+            "seconds": f"{row['seconds']:.3f}",
+            "images_per_second": f"{row['images_per_second']:.1f}",
+        }
+        for row in history
+    )
+    return text.getvalue()
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Read a ``history.csv``."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

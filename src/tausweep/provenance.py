@@ -1,0 +1,124 @@
+"""What made a result: code, packages, hardware, command, time."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import tausweep
+
+WITHOUT_NUMBERS = frozenset(
+    {"study", "datasets", "plugins", "checkpoints", "run_lock", "provenance", "devices"}
+)
+"""Rooms that no number depends on but through the settings and the data digest of a record."""
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "safetensors",
+            "snakemake", "tausweep")  # fmt: skip
+
+
+@lru_cache
+def code_version(stage: str) -> str:
+    """Digest of the code that makes the numbers of a stage: its module and all that it imports.
+
+    Syntax trees are digested: comments, docstrings and formatting do not count.
+
+    Args:
+        stage: Name of the stage's module, ``pretrain`` or ``evaluate``.
+
+    Returns:
+        Twelve hexadecimal digits.
+    """
+    folder = Path(tausweep.__file__).parent
+    digests: dict[str, str] = {}
+    waiting = [stage]
+    while waiting:
+        name = waiting.pop()
+        if name in digests or name in WITHOUT_NUMBERS:
+            continue
+        source = (folder / f"{name}.py").read_text(encoding="utf-8")
+        digests[name] = syntax_digest(source)
+        waiting += _imported(source)
+    return hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest()[:12]
+
+
+def _imported(source: str) -> list[str]:
+    """Rooms of this package that a module imports, anywhere in its code."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "tausweep":
+            found += [alias.name for alias in node.names if not alias.name.startswith("_")]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tausweep."):
+            found.append(str(node.module).split(".")[1])
+    return found
+
+
+def syntax_digest(source: str) -> str:
+    """SHA-256 of a module's syntax tree without docstrings, comments and positions."""
+    tree = ast.parse(source)
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(tree):
+        if isinstance(node, documented):
+            # A string alone as a statement is a docstring, of a function or of a constant.
+            node.body = [s for s in node.body if not _is_text(s)] or [ast.Pass()]
+    return hashlib.sha256(ast.dump(tree, annotate_fields=False).encode()).hexdigest()
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+def now() -> str:
+    """The time in UTC, to the second, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def describe(started: str, hardware: dict[str, Any]) -> dict[str, Any]:
+    """Provenance of a job that ends now, JSON-ready."""
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": _commit(),
+        "ended": now(),
+        "hardware": hardware,
+        "packages": {name: _version(name) for name in PACKAGES},
+        "python": sys.version.split()[0],
+        "started": started,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@lru_cache
+def _commit() -> str | None:
+    """The commit of the checkout that the code runs from, ``+`` if the code differs from it."""
+    folder = Path(tausweep.__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,180 @@
+"""What runs measured: one record a run, and the collected table of a study."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tausweep.checkpoints import write_json
+from tausweep.study import Run, StudyError, canonical
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IDENTITY = ("study", "dataset", "loss", "temperature", "seed", "status")
+ACCURACY = (
+    "linear_accuracy",
+    "linear_accuracy_best",
+    "linear_accuracy_converged",
+    "feature_rms",
+    "knn_accuracy",
+    "knn_accuracy_bank",
+)
+GEOMETRY = (
+    "uniformity",
+    "tolerance",
+    "tolerance_literal",
+    "interclass_similarity",
+    "alignment",
+    "effective_dimension",
+    "rankme",
+    "wasserstein_uniformity",
+)
+SEPARATION = (
+    "positive_similarity",
+    *(f"negative_similarity_{place}" for place in range(1, 11)),
+    "hard_set_same_label",
+)
+PENALTY = (
+    "effective_negatives",
+    "gradient_balance",
+    "exchange_difference",
+    "entropy_rises",
+    "interval_narrows",
+    "limit_low_error",
+    "limit_high_error",
+)
+TRAINING = ("train_loss", "images_per_second", "pretrain_seconds")
+ORIGIN = ("device", "threads", "precision", "data_digest", "settings_digest", "code_version")
+COLUMNS = (
+    *IDENTITY,
+    *ACCURACY,
+    *GEOMETRY,
+    *(f"train_{name}" for name in GEOMETRY),
+    *SEPARATION,
+    *PENALTY,
+    *TRAINING,
+    *ORIGIN,
+)
+"""Columns of ``records.csv``, accuracies in percent; plug-ins' measures follow after them."""
+
+TEXT = {"study", "dataset", "loss", "status", "device", "precision", *ORIGIN[3:]}
+TIMED = ("images_per_second", "pretrain_seconds")
+"""Columns that differ between two runs of the same study."""
+
+
+def record(
+    run: Run,
+    *,
+    status: str,
+    measures: Mapping[str, Any],
+    pretrain: Mapping[str, Any],
+    evaluate: Mapping[str, Any],
+    code_version: str,
+) -> dict[str, Any]:
+    """The record of one run, JSON-ready.
+
+    Args:
+        run: Its settings and place.
+        status: ``complete`` or ``diverged``.
+        measures: Flat row of numbers.
+        pretrain: What the pretraining wrote of itself (``pretrain.json``).
+        evaluate: Provenance of the evaluation.
+        code_version: Digests of the code of both stages.
+    """
+    hardware = pretrain["hardware"]
+    columns = {
+        "study": run.study,
+        "dataset": run.dataset,
+        "loss": run.loss,
+        "temperature": run.temperature,
+        "seed": run.seed,
+        "status": status,
+        **measures,
+        "train_loss": pretrain["train_loss"],
+        "images_per_second": pretrain["images_per_second"],
+        "pretrain_seconds": pretrain["seconds"],
+        "device": hardware["device"],
+        "threads": hardware["threads"],
+        "precision": run.settings.pretrain.precision,
+        "data_digest": pretrain["data_digest"],
+        "settings_digest": run.settings.digest,
+        "code_version": code_version,
+    }
+    settings = run.settings.pretrain_json() | run.settings.evaluate_json()
+    return {
+        "columns": columns,
+        "settings": settings,
+        "pretrain": dict(pretrain),
+        "evaluate": dict(evaluate),
+    }
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a record."""
+    write_json(path, content)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a record.
+
+    Raises:
+        FileNotFoundError: There is none.
+        StudyError: It is truncated or no record.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not content["columns"].keys() >= {*IDENTITY, *ORIGIN}:
+            raise KeyError("columns")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise StudyError(
+            f"{path}: damaged or not a record; delete it, and the next start makes it again"
+        ) from None
+    return content
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV: ``COLUMNS``, then further columns by name; what is missing is empty.
+
+    Numbers stand in the shortest form that reads back exactly.
+    """
+    rows = list(rows)
+    further = sorted({name for row in rows for name in row} - {*COLUMNS})
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*COLUMNS, *further], restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        shown = {name: "" if _missing(value) else value for name, value in row.items()}
+        if not _missing(row.get("temperature")):
+            shown["temperature"] = canonical(row["temperature"])
+        writer.writerow(shown)
+    return text.getvalue()
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a collected table; missing values are NaN.
+
+    Raises:
+        StudyError: There is no such file, or it lacks a column that identifies a run.
+    """
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, "string"), float_precision="round_trip")
+    except FileNotFoundError:
+        raise StudyError(f"{path}: there is no such table of records") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: not a table of records: {error}") from None
+    lacking = [name for name in IDENTITY if name not in frame.columns]
+    if lacking:
+        raise StudyError(f"{path}: not a table of records: it has no column {lacking[0]}")
+    return frame

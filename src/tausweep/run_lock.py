@@ -1,0 +1,122 @@
+"""One writer a run: a lock file with process, host and heartbeat.
+
+A killed Snakemake leaves its training child alive, so a second start must find out that somebody
+still writes. On the same host the process itself is asked; from another host (a cluster's shared
+folder) a heartbeat decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+HEARTBEAT_SECONDS = 10.0
+STALE_SECONDS = 120.0
+"""A foreign lock without a heartbeat for so long is taken over; far above the clock skew and the
+attribute caching of network file systems."""
+
+
+class RunLockedError(RuntimeError):
+    """Another live process writes this run; the sentence names it."""
+
+
+def _me() -> dict[str, Any]:
+    process = psutil.Process()
+    return {"pid": process.pid, "host": platform.node(), "started": process.create_time()}
+
+
+def _holder(path: Path) -> dict[str, Any] | None:
+    """Who holds the lock and lives; none if nobody does."""
+    try:
+        holder: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        beat = path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        # Locks appear whole (see _take), so this one was damaged by something else.
+        return None
+    if holder["host"] != platform.node():
+        return holder if time.time() - beat < STALE_SECONDS else None
+    try:
+        process = psutil.Process(holder["pid"])
+        # A process id is used again, a process id with its start time is not.
+        same = abs(process.create_time() - holder["started"]) < 1.0
+        return holder if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _take(path: Path) -> bool:
+    """Create the lock whole, or find that somebody else did."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mine = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    mine.write_text(json.dumps(_me()), encoding="utf-8")
+    try:
+        # link() fails if the name exists, on network file systems too; open(O_EXCL) would leave
+        # an instant with an empty lock.
+        os.link(mine, path)
+    except FileExistsError:
+        return False
+    finally:
+        mine.unlink()
+    return True
+
+
+def _bury(path: Path) -> None:
+    """Move a stale lock away, and back if it was no longer the stale one.
+
+    Two starters may both find the lock stale; the slower must not remove the faster one's.
+    """
+    grave = path.with_name(f".{path.name}.stale.{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(grave)
+        if _holder(grave):
+            with contextlib.suppress(FileExistsError):
+                os.link(grave, path)
+        grave.unlink()
+
+
+@contextlib.contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run's folder while the block runs.
+
+    Raises:
+        RunLockedError: A live process holds it.
+    """
+    path = folder / "lock.json"
+    while not _take(path):
+        if holder := _holder(path):
+            raise RunLockedError(
+                f"{folder}: process {holder['pid']} on {holder['host']} still writes this run; "
+                "wait for it to end, or stop it"
+            )
+        _bury(path)
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(HEARTBEAT_SECONDS):
+            with contextlib.suppress(OSError):
+                os.utime(path)
+
+    thread = threading.Thread(target=beat, name="run-lock-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        path.unlink(missing_ok=True)
+
+
+def held_by(folder: Path) -> dict[str, Any] | None:
+    """The live process (``pid``, ``host``, ``started``) that writes the run; none if nobody."""
+    return _holder(folder / "lock.json")
