@@ -78,10 +78,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     The same tensors and metadata give the same bytes.
     """
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    described = {
-        "digest": tensors_digest(plain),
-        "content": json.dumps(metadata, sort_keys=True, ensure_ascii=False),
-    }
+    content = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
+    described = {"content": content, "digest": _digest(plain, content)}
     with replacing(path) as temporary:
         # One metadata entry only: safetensors writes several in no fixed order.
         save_file(plain, temporary, {"tausweep": json.dumps(described, sort_keys=True)})
@@ -96,15 +94,20 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {})["tausweep"])
+            described = json.loads((file.metadata() or {})["tausweep"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        content, expected = described["content"], described["digest"]
     except FileNotFoundError:
         raise
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise DamagedFileError(f"{path}: damaged or not a file of tausweep ({error})") from None
-    if tensors_digest(tensors) != header["digest"]:
-        raise DamagedFileError(f"{path}: damaged: its tensors do not match its digest")
-    return tensors, json.loads(header["content"])
+    if _digest(tensors, content) != expected:
+        raise DamagedFileError(f"{path}: damaged: its content does not match its digest")
+    return tensors, json.loads(content)
+
+
+def _digest(tensors: Mapping[str, Tensor], content: str) -> str:
+    return hashlib.sha256((tensors_digest(tensors) + content).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

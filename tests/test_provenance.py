@@ -1,0 +1,42 @@
+"""The code version changes with the code's meaning and with nothing else."""
+
+import json
+
+import torch
+
+from tausweep import devices
+from tausweep.provenance import code_version, describe, now, syntax_digest
+
+CODE = '''
+"""A module."""
+
+LIMIT = 3
+"""What it limits."""
+
+
+def f(x: int) -> int:
+    """Double."""
+    return 2 * x  # twice
+'''
+
+
+def test_comments_docstrings_and_formatting_do_not_count() -> None:
+    bare = "LIMIT=3\ndef f(x:int)->int: return (2*x)\n"
+    assert syntax_digest(CODE) == syntax_digest(bare)
+
+
+def test_a_changed_number_counts() -> None:
+    assert syntax_digest(CODE) != syntax_digest(CODE.replace("2 * x", "3 * x"))
+    assert syntax_digest(CODE) != syntax_digest(CODE.replace("LIMIT = 3", "LIMIT = 4"))
+
+
+def test_stages_have_versions_of_their_own() -> None:
+    assert len({code_version("pretrain"), code_version("evaluate"), code_version("knn")}) == 3
+
+
+def test_provenance_names_command_packages_and_hardware() -> None:
+    found = describe(now(), devices.describe(torch.device("cpu")))
+    assert found["packages"]["torch"] == torch.__version__.partition("+")[0] or torch.__version__
+    assert found["hardware"]["threads"] == torch.get_num_threads()
+    assert found["started"] <= found["ended"]
+    json.dumps(found, allow_nan=False)
