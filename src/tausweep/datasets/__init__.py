@@ -1,0 +1,34 @@
+"""Datasets: one module a source, one prepared format.
+
+``fingerprint``, ``normalisation`` and the import of this package load neither numpy nor PIL nor
+torch: Snakemake calls them each time it reads the workflow.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tausweep.datasets.sources import SourceSplit, fingerprint, normalisation, read
+
+if TYPE_CHECKING:
+    from tausweep.datasets.prepared import Prepared
+    from tausweep.study import DatasetSettings
+
+__all__ = ["SourceSplit", "fingerprint", "load", "normalisation", "prepare", "read"]
+
+
+def prepare(
+    settings: DatasetSettings, folder: str | Path, threads: int | None = None
+) -> dict[str, Any]:
+    """Make prepared data and return its manifest; see ``tausweep.datasets.preparation.prepare``."""
+    from tausweep.datasets.preparation import prepare as make
+
+    return make(settings, folder, threads)
+
+
+def load(folder: str | Path, verify: bool = False) -> Prepared:
+    """Open prepared data; see ``tausweep.datasets.prepared.load``."""
+    from tausweep.datasets.prepared import load as open_prepared
+
+    return open_prepared(folder, verify)

@@ -1,0 +1,108 @@
+"""Image files of every common kind -> 8-bit RGB -> squares of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from tausweep.study import StudyError
+
+
+class Pictures(Sequence[Image.Image]):
+    """Image files as a sequence of RGB images, each decoded when it is asked for."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Decode one image; see ``read``."""
+        return read(self.paths[index])
+
+
+def read(path: Path) -> Image.Image:
+    """Decode an image file to 8-bit RGB, upright by its EXIF orientation; see ``to_rgb``.
+
+    Of an animation or a file of several pages the first image is taken; colour profiles are not
+    applied.
+
+    Raises:
+        StudyError: The file cannot be read, is truncated, or is of a mode without a plain meaning
+            in 8 bits. The sentence names it.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return to_rgb(ImageOps.exif_transpose(image))
+    # Pillow's decoders raise whatever the damage leads them to: OSError, SyntaxError, struct.error,
+    # DecompressionBombError and others.
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) and error.errno else error
+        text = "no image format recognises it" if "cannot identify" in str(reason) else reason
+        raise StudyError(f"{path}: cannot be read as an image: {text}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as 8-bit RGB.
+
+    Grey becomes three equal channels; 16 bits are scaled to 8 by 255/65535, rounded; transparency
+    is laid over white; palettes, CMYK and others are converted by Pillow.
+
+    Raises:
+        ValueError: Floating-point pixels, or integers above 16 bits.
+    """
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return Image.fromarray(_from_16_bits(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        if image.mode == "La":
+            image = image.convert("LA")
+        colour = image.convert("RGBA")
+        white = Image.new("RGBA", colour.size, "white")
+        return Image.alpha_composite(white, colour).convert("RGB")
+    return image.convert("RGB")
+
+
+def square(image: Image.Image | NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """An image as a size x size x 3 uint8 array.
+
+    The shorter side is resized to ``size`` (bilinear, antialiased) and the centre cut out, with
+    torchvision's roundings; an image of that size already stays as it is.
+
+    Raises:
+        ValueError: An array that is not H x W x 3 uint8, or something else than an image.
+    """
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"an H x W x 3 uint8 array is needed, not {image.shape} {image.dtype}")
+        if image.shape[:2] == (size, size):
+            return image
+        image = Image.fromarray(image)
+    elif not isinstance(image, Image.Image):
+        raise ValueError(f"a PIL image or an array is needed, not {type(image).__name__}")
+    else:
+        image = to_rgb(image)
+    if min(image.size) != size:
+        short = min(image.size)
+        image = image.resize(
+            (size * image.width // short, size * image.height // short),
+            Image.Resampling.BILINEAR,
+        )
+    if image.size != (size, size):
+        left, top = round((image.width - size) / 2), round((image.height - size) / 2)
+        image = image.crop((left, top, left + size, top + size))
+    return np.asarray(image)
+
+
+def _from_16_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise ValueError(f"its pixels reach from {pixels.min()} to {pixels.max()}, past 16 bits")
+    return ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
