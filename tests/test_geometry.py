@@ -1,0 +1,363 @@
+"""Geometry measures equal their definitions over all distinct pairs; nothing else moves them."""
+
+import itertools
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.special
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tausweep import geometry
+
+Matrix = NDArray[np.float64]
+
+
+def gaussian(n: int, d: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def clustered(n: int, d: int, classes: int, spread: float, seed: int = 0) -> tuple[Tensor, Tensor]:
+    labels = torch.arange(n) % classes
+    return gaussian(classes, d, seed)[labels] + spread * gaussian(n, d, seed + 1), labels
+
+
+def unit(x: Tensor) -> Matrix:
+    rows: Matrix = x.double().numpy()
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def pairs_uniformity(x: Tensor, t: float, self_pairs: bool = False) -> float:
+    z = unit(x)
+    pairs = itertools.product if self_pairs else itertools.permutations
+    chosen = pairs(range(len(z)), repeat=2) if self_pairs else pairs(range(len(z)), 2)
+    return -math.log(np.mean([math.exp(-t * np.sum((z[i] - z[j]) ** 2)) for i, j in chosen]))
+
+
+# ------------------------------------------------------------------------------------- uniformity
+
+
+def test_uniformity_of_basis_vectors_is_4() -> None:
+    assert geometry.uniformity(torch.eye(128)) == pytest.approx(4.0, abs=1e-6)
+
+
+def test_uniformity_of_two_antipodes_is_8() -> None:
+    x = gaussian(1, 128)
+    assert geometry.uniformity(torch.cat([x, -x])) == pytest.approx(8.0, abs=1e-6)
+
+
+def test_uniformity_of_equal_points_is_0() -> None:
+    x = gaussian(1, 128).expand(700, 128)
+    assert geometry.uniformity(x) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_uniformity_of_one_sample_is_refused(n: int) -> None:
+    with pytest.raises(ValueError, match=f"{n} rows given; allowed is two or more"):
+        geometry.uniformity(gaussian(n, 8))
+
+
+def test_uniformity_does_not_depend_on_scale() -> None:
+    x = gaussian(300, 128)
+    scales = torch.rand(300, 1) * 10 + 0.1
+    expected = geometry.uniformity(x)
+    assert geometry.uniformity(10 * x) == pytest.approx(expected, abs=1e-7)
+    assert geometry.uniformity(scales * x) == pytest.approx(expected, abs=1e-7)
+    assert geometry.uniformity(1e30 * x) == pytest.approx(expected, abs=1e-7)
+    assert geometry.uniformity(1e-30 * x) == pytest.approx(expected, abs=1e-7)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    n=st.integers(2, 40),
+    d=st.integers(1, 9),
+    t=st.floats(0.1, 60),
+    tile=st.integers(1, 45),
+    seed=st.integers(0, 99),
+)
+def test_uniformity_equals_the_mean_over_pairs(
+    n: int, d: int, t: float, tile: int, seed: int
+) -> None:
+    x = gaussian(n, d, seed, torch.float64)
+    assert geometry.uniformity(x, t, tile=tile) == pytest.approx(
+        pairs_uniformity(x, t), rel=1e-12, abs=1e-12
+    )
+
+
+def test_tiles_of_7_rows_equal_brute_force_to_12_digits() -> None:
+    x = gaussian(100, 128, dtype=torch.float64)
+    assert geometry.uniformity(x, tile=7) == pytest.approx(pairs_uniformity(x, 2), abs=1e-12)
+
+
+@pytest.mark.parametrize("spread", [0.05, 1.0, 30.0])
+def test_float32_tiles_are_within_1e_8_of_float64(spread: float) -> None:
+    x, _ = clustered(3000, 128, 10, spread)
+    exact = geometry.uniformity(x.double())
+    assert geometry.uniformity(x) == pytest.approx(exact, abs=2e-8)
+
+
+def test_self_pairs_stay_out() -> None:
+    """With them, n = 100 uniform points would read 0.407 lower."""
+    x = gaussian(100, 128, seed=3)
+    assert geometry.uniformity(x) - pairs_uniformity(x, 2, self_pairs=True) == pytest.approx(
+        0.407, abs=0.02
+    )
+
+
+def test_half_precision_embeddings_are_measured_in_float32() -> None:
+    x = gaussian(200, 32).to(torch.bfloat16)
+    assert geometry.uniformity(x) == geometry.uniformity(x.float())
+    assert geometry.uniformity(x.half()) == pytest.approx(pairs_uniformity(x, 2), abs=1e-6)
+
+
+def test_uniform_points_have_the_uniformity_of_their_sphere() -> None:
+    assert geometry.uniformity(gaussian(4000, 128)) == pytest.approx(3.9375, abs=1e-3)
+    assert geometry.uniformity(gaussian(4000, 128), t=3) == pytest.approx(5.860, abs=1e-3)
+
+
+@pytest.mark.parametrize("t", [0.0, -1.0, math.nan, 301.0])
+def test_impossible_t_is_refused(t: float) -> None:
+    with pytest.raises(ValueError, match=r"t: .* is not allowed"):
+        geometry.uniformity(gaussian(4, 3), t)
+
+
+MEMORY = """
+import resource, sys, psutil, torch
+from tausweep.geometry import uniformity
+torch.set_num_threads(1)
+n = int(sys.argv[1])
+x = torch.randn(n, 128)
+uniformity(x[:600])
+before = psutil.Process().memory_info().rss
+uniformity(x)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit elsewhere")
+@pytest.mark.parametrize(
+    ("n", "megabytes"), [(20_000, 120), pytest.param(50_000, 300, marks=pytest.mark.slow)]
+)
+def test_memory_stays_far_below_n_by_n(n: int, megabytes: int) -> None:
+    command = [sys.executable, "-c", MEMORY, str(n)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert int(output) < megabytes * 1e6
+
+
+# -------------------------------------------------------------------------------------- tolerance
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(4, 40), d=st.integers(1, 9), classes=st.integers(2, 5), seed=st.integers(0, 99)
+)
+def test_class_sums_equal_the_means_over_pairs(n: int, d: int, classes: int, seed: int) -> None:
+    x = gaussian(n, d, seed)
+    labels = torch.randint(classes, (n,), generator=torch.Generator().manual_seed(seed))
+    labels[:3] = torch.tensor([0, 0, 1])
+    z, kinds = unit(x), labels.tolist()
+    same: list[float] = []
+    different: list[float] = []
+    for i, j in itertools.permutations(range(n), 2):
+        (same if kinds[i] == kinds[j] else different).append(float(z[i] @ z[j]))
+    assert geometry.tolerance(x, labels) == pytest.approx(np.mean(same), abs=1e-9)
+    assert geometry.tolerance_literal(x, labels) == pytest.approx(
+        np.sum(same) / (n * (n - 1)), abs=1e-9
+    )
+    assert geometry.interclass_similarity(x, labels) == pytest.approx(np.mean(different), abs=1e-9)
+
+
+def test_two_collapsed_classes_of_50() -> None:
+    labels = torch.arange(100) // 50
+    x = torch.eye(128)[labels]
+    assert geometry.tolerance(x, labels) == pytest.approx(1.0, abs=1e-12)
+    assert geometry.tolerance_literal(x, labels) == pytest.approx(0.4949, abs=5e-5)
+    assert geometry.interclass_similarity(x, labels) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_random_labels_have_no_tolerance() -> None:
+    x = gaussian(500, 128)
+    labels = torch.randint(10, (500,), generator=torch.Generator().manual_seed(1))
+    for name in ("tolerance", "tolerance_literal", "interclass_similarity"):
+        assert abs(getattr(geometry, name)(x, labels)) < 0.02
+
+
+def test_tolerance_needs_a_pair_and_interclass_similarity_two_classes() -> None:
+    x = gaussian(3, 4)
+    with pytest.raises(ValueError, match="no class has two members"):
+        geometry.tolerance(x, torch.tensor([4, 5, 6]))
+    with pytest.raises(ValueError, match="a single class"):
+        geometry.interclass_similarity(x, torch.tensor([4, 4, 4]))
+    with pytest.raises(ValueError, match="allowed are 3 integers"):
+        geometry.tolerance(x, torch.tensor([4, 4]))
+    with pytest.raises(ValueError, match="allowed are 3 integers"):
+        geometry.tolerance(x, torch.tensor([0.0, 1.0, 1.0]))
+
+
+# -------------------------------------------------------------------------------------- alignment
+
+
+def test_alignment_is_the_mean_squared_distance_of_normalised_views() -> None:
+    x, y = gaussian(50, 16), gaussian(50, 16, seed=1)
+    expected = np.mean(np.sum((unit(x) - unit(y)) ** 2, axis=1))
+    assert geometry.alignment(4 * x, y) == pytest.approx(expected, abs=1e-12)
+    assert geometry.alignment(x, 10 * x) == pytest.approx(0, abs=1e-12)
+    assert geometry.alignment(x, -x) == pytest.approx(4, abs=1e-12)
+    with pytest.raises(ValueError, match="two equal n x d"):
+        geometry.alignment(x, y[:49])
+
+
+# ---------------------------------------------------------------------------- effective dimension
+
+
+@pytest.mark.parametrize("t", [0.5, 2.0, 3.0, 25.0])
+def test_effective_dimension_inverts_closed_forms(t: float) -> None:
+    """S^0: cosh 2t; S^1: I0(2t); S^2: sinh(2t) / 2t; S^3: I1(2t) / t."""
+    forms = {
+        2: scipy.special.i0(2 * t),
+        3: math.sinh(2 * t) / (2 * t),
+        4: scipy.special.i1(2 * t) / t,
+    }
+    for d, mean in forms.items():
+        assert geometry.effective_dimension(2 * t - math.log(mean), t) == pytest.approx(d, rel=1e-9)
+    assert geometry.effective_dimension(2 * t - math.log(math.cosh(2 * t)) + 1e-9, t) > 1
+
+
+@given(d=st.floats(1.01, 1e4), t=st.floats(0.5, 5))
+def test_effective_dimension_inverts_the_hypergeometric_function(d: float, t: float) -> None:
+    uniformity = 2 * t - math.log(scipy.special.hyp0f1(d / 2, t * t))
+    assert geometry.effective_dimension(uniformity, t) == pytest.approx(d, rel=1e-4)
+
+
+def test_effective_dimension_of_the_papers_ceiling_is_128() -> None:
+    assert geometry.effective_dimension(3.9375) == pytest.approx(128, abs=0.1)
+    assert geometry.effective_dimension(5.8595, t=3) == pytest.approx(128, abs=0.1)
+
+
+def test_effective_dimension_of_a_sample_is_that_of_its_sphere() -> None:
+    for d in (2, 3, 20):
+        spread = geometry.uniformity(gaussian(4000, d))
+        assert geometry.effective_dimension(spread) == pytest.approx(d, rel=0.02)
+
+
+def test_effective_dimension_at_its_limits() -> None:
+    assert geometry.effective_dimension(0.0) == 1.0
+    assert geometry.effective_dimension(2 - 0.5 * math.log(math.cosh(4)) - 1) == 1.0
+    assert geometry.effective_dimension(4.0) == math.inf
+    assert geometry.effective_dimension(8.0) == math.inf
+    with pytest.raises(ValueError, match="not allowed"):
+        geometry.effective_dimension(math.nan)
+
+
+# -------------------------------------------------------------------------------------- spectrum
+
+
+def test_rankme_of_flat_and_collapsed_spectra() -> None:
+    assert geometry.rankme(torch.eye(16)) == pytest.approx(16, rel=1e-12)
+    assert geometry.rankme(gaussian(1, 16).expand(9, 16)) == pytest.approx(1, rel=1e-6)
+    # 9 rows on one axis, 1 on another: singular values 3 and 1, entropy of (3/4, 1/4).
+    x = torch.eye(2)[torch.tensor([0] * 9 + [1])]
+    assert geometry.rankme(x) == pytest.approx(0.75**-0.75 * 0.25**-0.25, rel=1e-12)
+
+
+def test_singular_values_are_those_of_normalised_rows() -> None:
+    x = gaussian(60, 12)
+    values = geometry.singular_values(4 * x)
+    np.testing.assert_allclose(values, np.linalg.svd(unit(x), compute_uv=False), rtol=1e-10)
+    p = np.array(values) / np.sum(values)
+    assert geometry.rankme(x) == pytest.approx(math.exp(-np.sum(p * np.log(p))), rel=1e-10)
+    with pytest.raises(ValueError, match="no rows"):
+        geometry.singular_values(x[:0])
+
+
+def test_wasserstein_uniformity_is_the_distance_between_the_gaussians() -> None:
+    """The general formula of W2 between Gaussians, with a matrix square root."""
+    x = gaussian(80, 6) + torch.tensor([0.5, 0, 0, 0, 0, 0])
+    z, d = unit(x), 6
+    mean, covariance = z.mean(axis=0), np.cov(z.T, bias=True)
+    target = np.eye(d) / d
+    root = scipy.linalg.sqrtm(target)
+    cross = scipy.linalg.sqrtm(root @ covariance @ root)
+    squared = mean @ mean + np.trace(covariance + target - 2 * np.real(cross))
+    assert geometry.wasserstein_uniformity(8 * x) == pytest.approx(-math.sqrt(squared), rel=1e-9)
+
+
+def test_wasserstein_uniformity_rises_with_uniformity_and_sees_dimensional_collapse() -> None:
+    x = gaussian(5000, 64)
+    collapsed = x.clone()
+    collapsed[:, 32:] = 0
+    spread = geometry.wasserstein_uniformity(x)
+    # Finite samples stay below 0 by the spread of their eigenvalues.
+    assert -0.1 < spread < 0
+    # Half of the axes: W2^2 = 2 - 2 sqrt(1/2).
+    half = -math.sqrt(2 - math.sqrt(2))
+    assert geometry.wasserstein_uniformity(collapsed) == pytest.approx(half, abs=0.01)
+    assert geometry.wasserstein_uniformity(x[:1].expand(5, 64)) == pytest.approx(-math.sqrt(2))
+    assert geometry.wasserstein_uniformity(torch.cat([x, x])) == pytest.approx(spread, rel=1e-9)
+
+
+# ------------------------------------------------------------------------------------ all of them
+
+
+@pytest.mark.parametrize("value", [0.0, math.nan, math.inf])
+def test_rows_without_a_direction_are_refused_by_name(value: float) -> None:
+    x, labels = clustered(20, 8, 4, 1.0)
+    x[13] = 0.0
+    x[13, 2] = value
+    fault = "zero" if value == 0 else "not finite"
+    for call in (
+        lambda: geometry.uniformity(x),
+        lambda: geometry.tolerance(x, labels),
+        lambda: geometry.alignment(x, x),
+        lambda: geometry.rankme(x),
+        lambda: geometry.wasserstein_uniformity(x),
+    ):
+        with pytest.raises(ValueError, match=f"x: row 13 is {fault}"):
+            call()
+
+
+def test_block_holds_the_single_measures_and_is_json() -> None:
+    x, labels = clustered(300, 24, 5, 0.5)
+    views = (x + 0.1 * gaussian(300, 24, 8), x + 0.1 * gaussian(300, 24, 9))
+    block = geometry.measure(x, labels, t=3.0, views=views)
+    assert json.loads(json.dumps(block, allow_nan=False)) == block
+    assert block["uniformity"] == geometry.uniformity(x, 3.0)
+    assert block["effective_dimension"] == geometry.effective_dimension(block["uniformity"], 3.0)
+    assert block["alignment"] == geometry.alignment(*views)
+    for name in ("rankme", "wasserstein_uniformity", "singular_values"):
+        assert block[name] == getattr(geometry, name)(x)
+    for name in ("tolerance", "tolerance_literal", "interclass_similarity"):
+        assert block[name] == getattr(geometry, name)(x, labels)
+    assert "alignment" not in geometry.measure(x, labels)
+
+
+def test_measures_are_the_same_under_autocast_and_reduced_matmul_precision() -> None:
+    x, labels = clustered(600, 64, 5, 0.5)
+    x = x.to(torch.bfloat16)
+    before = geometry.measure(x, labels, views=(x, x))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert geometry.measure(x, labels, views=(x, x)) == before
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert geometry.measure(x, labels, views=(x, x)) == before
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_measures_neither_change_their_input_nor_depend_on_row_order() -> None:
+    x, labels = clustered(200, 16, 4, 0.5)
+    kept = x.clone()
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
+    before = geometry.measure(x, labels)
+    after = geometry.measure(x[order], labels[order] * 7 - 3)
+    assert torch.equal(x, kept)
+    for name, value in before.items():
+        assert after[name] == pytest.approx(value, abs=1e-7)
