@@ -1,0 +1,144 @@
+"""The losses in float64 NumPy, written from the equations of Wang & Liu 2021 and nothing else.
+
+``s`` is B x N with ``s[i, j] = s_ij`` and ``index[i]`` the column of anchor i's positive. Slow and
+plain on purpose: every sum stands as the paper has it, over an explicit mask of negatives.
+"""
+
+import numpy as np
+
+
+def negatives_of(s, index):
+    """B x N bool: true at every j != i."""
+    mask = np.ones(s.shape, dtype=bool)
+    mask[np.arange(len(s)), index] = False
+    return mask
+
+
+def hard_set(s, index, count):
+    """B x N bool: the ``count`` largest negatives, ties to the lower column (Eq. 9)."""
+    chosen = np.zeros(s.shape, dtype=bool)
+    for i, row in enumerate(s):
+        others = [j for j in range(len(row)) if j != index[i]]
+        for j in sorted(others, key=lambda j: (-row[j], j))[:count]:
+            chosen[i, j] = True
+    return chosen
+
+
+def top_set(s, count):
+    """B x N bool: the ``count`` largest of all similarities (the first author's code)."""
+    chosen = np.zeros(s.shape, dtype=bool)
+    for i, row in enumerate(s):
+        for j in sorted(range(len(row)), key=lambda j: (-row[j], j))[:count]:
+            chosen[i, j] = True
+    return chosen
+
+
+def log_sum_exp(x, mask):
+    """Log of the sum of e^x over the mask, row by row."""
+    largest = np.where(mask, x, -np.inf).max(1, keepdims=True)
+    return np.log(np.where(mask, np.exp(x - largest), 0.0).sum(1)) + largest[:, 0]
+
+
+def probabilities(s, index, tau, negatives=None):
+    """P_ij of Eq. 2, the positive's column included; 0 outside ``negatives``."""
+    counted = (negatives_of(s, index) if negatives is None else negatives).copy()
+    counted[np.arange(len(s)), index] = True
+    x = s / tau
+    return np.where(counted, np.exp(x - log_sum_exp(x, counted)[:, None]), 0.0)
+
+
+def relative_penalties(s, index, tau, negatives=None):
+    """r_i(s_ij) of Eq. 5 (Eq. 8 for a restricted set of negatives)."""
+    mask = negatives_of(s, index) if negatives is None else negatives
+    x = s / tau
+    return np.where(mask, np.exp(x - log_sum_exp(x, mask)[:, None]), 0.0)
+
+
+def entropy(p):
+    """Shannon entropy of each row in nats."""
+    return -(np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0)).sum(1)
+
+
+def contrastive(s, index, tau, negatives=None):
+    """Eq. 1 per anchor and its derivative by every s_ij (Eq. 2)."""
+    i = np.arange(len(s))
+    counted = (negatives_of(s, index) if negatives is None else negatives).copy()
+    counted[i, index] = True
+    losses = log_sum_exp(s / tau, counted) - s[i, index] / tau
+    gradients = probabilities(s, index, tau, negatives) / tau
+    gradients[i, index] = 0.0
+    gradients[i, index] = -gradients.sum(1)
+    return losses, gradients
+
+
+def simple(s, index, negatives=None):
+    """Eq. 3 per anchor, lambda = 1 / number of negatives, and its derivative."""
+    i = np.arange(len(s))
+    mask = negatives_of(s, index) if negatives is None else negatives
+    weights = mask / mask.sum(1, keepdims=True)
+    gradients = weights.copy()
+    gradients[i, index] = -1.0
+    return (weights * s).sum(1) - s[i, index], gradients
+
+
+def nearest_negative(s, index):
+    """max(s_max - s_ii, 0) per anchor (Eq. 6) and its derivative, 0 where the loss is 0."""
+    i = np.arange(len(s))
+    candidates = np.where(negatives_of(s, index), s, -np.inf)
+    nearest = candidates.argmax(1)
+    margin = candidates.max(1) - s[i, index]
+    gradients = np.zeros_like(s)
+    gradients[i, nearest] += margin > 0
+    gradients[i, index] -= margin > 0
+    return np.maximum(margin, 0.0), gradients
+
+
+def literal_hard_contrastive(s, index, tau, count):
+    """The first author's: the top ``count + 1`` of all similarities are the denominator."""
+    i = np.arange(len(s))
+    chosen = top_set(s, count + 1)
+    log_sum = log_sum_exp(s / tau, chosen)
+    gradients = np.where(chosen, np.exp(s / tau - log_sum[:, None]), 0.0) / tau
+    gradients[i, index] -= 1 / tau
+    return log_sum - s[i, index] / tau, gradients
+
+
+def literal_hard_simple(s, index, count):
+    """The first author's: the mean over the top ``count + 1`` of all similarities."""
+    i = np.arange(len(s))
+    weights = top_set(s, count + 1) / (count + 1)
+    losses = (weights * s).sum(1) - s[i, index]
+    gradients = weights
+    gradients[i, index] -= 1.0
+    return losses, gradients
+
+
+def loss_and_gradient(
+    name, anchors, bank, index, temperature=None, negatives=None, literal_topk=False
+):
+    """Mean loss and its gradient (B x d) by the anchors, from the similarities' derivatives."""
+    anchors, bank = np.asarray(anchors, np.float64), np.asarray(bank, np.float64)
+    index = np.asarray(index)
+    s = anchors @ bank.T
+    hard = hard_set(s, index, negatives) if negatives is not None and not literal_topk else None
+    if name in ("contrastive", "hard_contrastive"):
+        if literal_topk:
+            losses, ds = literal_hard_contrastive(s, index, temperature, negatives)
+        else:
+            losses, ds = contrastive(s, index, temperature, hard)
+    elif name in ("simple", "hard_simple"):
+        if literal_topk:
+            losses, ds = literal_hard_simple(s, index, negatives)
+        else:
+            losses, ds = simple(s, index, hard)
+    else:
+        losses, ds = nearest_negative(s, index)
+    return losses.mean(), ds @ bank / len(s)
+
+
+def bank_update(entry, embedding, momentum):
+    """v <- normalise(m v + (1 - m) f) for one entry (InstDisc)."""
+    moved = momentum * np.asarray(entry, np.float64) + (1 - momentum) * np.asarray(
+        embedding, np.float64
+    )
+    return moved / np.linalg.norm(moved)
