@@ -1,0 +1,256 @@
+"""What one dataset's records say about a cell or a curve, or why they say nothing.
+
+A cell is one loss at one temperature, a curve one loss over its temperatures; both hold one number
+a seed of one column of ``records.csv``. Whatever keeps a number from being used is carried along in
+words, so that a verdict can repeat it: a cell with a diverged run is no evidence at all (its other
+seeds are the survivors), and a cell that the study never asked for is told from one that failed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+STAND_IN = 1.5
+"""A grid without a temperature that a claim names may use its nearest one within this factor."""
+
+REQUIRED = ("dataset", "loss", "temperature", "seed", "status")
+
+Column = str | Callable[[pd.DataFrame], "pd.Series[float]"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number a seed.
+
+    Attributes:
+        name: What it is, in words.
+        values: Indexed by seed, without NaN; empty where ``problem`` says why.
+        problem: Why there is no evidence; empty where there is.
+        asked: Whether the study asks for this cell and column; false only with a ``problem``.
+    """
+
+    name: str
+    values: pd.Series[float]
+    problem: str = ""
+    asked: bool = True
+
+    def scaled(self, factor: float, offset: float = 0.0) -> Cell:
+        """The cell of ``factor * value + offset``, under the same name."""
+        return replace(self, values=self.values * factor + offset)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One number a seed and temperature.
+
+    Attributes:
+        loss: Its loss.
+        column: What was measured, in words.
+        table: Seeds x ascending temperatures, without NaN: the seeds that have all of them.
+        problem: Why there is no evidence; empty where there is.
+        asked: Whether the study asks for it; false only with a ``problem``.
+    """
+
+    loss: str
+    column: str
+    table: pd.DataFrame
+    problem: str = ""
+    asked: bool = True
+
+    @property
+    def name(self) -> str:
+        """``uniformity of contrastive``."""
+        return f"{self.column} of {self.loss}"
+
+    @property
+    def grid(self) -> list[float]:
+        """The temperatures, ascending."""
+        return [float(t) for t in self.table.columns]
+
+    def at(self, temperature: float, stands_for: float | None = None) -> Cell:
+        """The curve at one of its temperatures; empty where the curve is."""
+        name = cell_name(self.loss, temperature, stands_for)
+        values = self.table[temperature] if not self.problem else pd.Series(dtype=float)
+        return Cell(name, values, self.problem, self.asked)
+
+    def spread(self) -> Cell:
+        """Largest minus smallest value over the temperatures, a seed."""
+        values = self.table.max(axis=1) - self.table.min(axis=1)
+        return Cell(f"spread of {self.loss}", values, self.problem, self.asked)
+
+
+class Evidence:
+    """One dataset's records, asked cell by cell.
+
+    Args:
+        records: Rows of one dataset, with the columns of ``records.csv``; columns that no claim
+            asks for do not matter, and a column that is not there counts as empty.
+        margins: Noise margin of a one-seed difference, by column.
+    """
+
+    def __init__(self, records: pd.DataFrame, margins: Mapping[str, float]) -> None:
+        self.margins = margins
+        # In one order, so that sums of floats do not depend on the order of the rows.
+        ordered = records.sort_values(["temperature", "seed"], ignore_index=True)
+        self._none = ordered.iloc[:0]
+        self._rows = {str(loss): rows for loss, rows in ordered.groupby("loss")}
+        self._read: dict[tuple[str, Column], NDArray[np.float64]] = {}
+
+    def temperatures(self, loss: str, column: Column) -> list[float]:
+        """Temperatures at which the study asks for this column of this loss, ascending.
+
+        A temperature whose complete runs all lack the column is not asked for (published tables
+        give accuracy over a finer grid than geometry); one without a complete run is.
+        """
+        temperature, _, status = self._runs(loss)
+        asked = ~np.isnan(self._values(loss, column)) | (status != "complete")
+        return sorted({float(t) for t in temperature[asked] if not np.isnan(t)})
+
+    def cell(
+        self,
+        loss: str,
+        column: Column,
+        temperature: float | None = None,
+        stands_for: float | None = None,
+    ) -> Cell:
+        """The complete runs of a loss at a temperature (none for a loss without one)."""
+        name = cell_name(loss, temperature, stands_for)
+        grid, seeds, status = self._runs(loss)
+        here = np.isnan(grid) if temperature is None else grid == temperature
+        values, seeds, status = self._values(loss, column)[here], seeds[here], status[here]
+        complete = status == "complete"
+        known = complete & ~np.isnan(values)
+        empty = pd.Series(dtype=float)
+        if not len(seeds):
+            return Cell(name, empty, f"the study has no {name}", asked=False)
+        if "diverged" in status:
+            return Cell(
+                name, empty, f"{name} diverged (seed {_listed(seeds[status == 'diverged'])})"
+            )
+        if not known.any() and not complete.all():
+            found = _listed(sorted(set(status[~complete])))
+            return Cell(name, empty, f"{name} has no complete run ({found})")
+        if not known.any():
+            return Cell(name, empty, f"{column_name(column)} of {name} is not known", asked=False)
+        return Cell(name, pd.Series(values[known], index=seeds[known]))
+
+    def near(self, loss: str, column: Column, temperature: float) -> Cell:
+        """The cell at a temperature that a claim names, or at the grid's nearest (``STAND_IN``)."""
+        found = nearest(self.temperatures(loss, column), temperature)
+        if found is None:
+            return self.cell(loss, column, temperature)
+        return self.cell(loss, column, found, stands_for=temperature)
+
+    def curve(
+        self, loss: str, column: Column, grid: Iterable[float] | None = None, minimum: int = 3
+    ) -> Curve:
+        """The seeds that are complete at every temperature of a grid.
+
+        Args:
+            loss: A loss with a temperature.
+            column: What to read.
+            grid: The temperatures; all that the study asks for, if not given.
+            minimum: Fewer temperatures are no evidence.
+        """
+        name = column_name(column)
+        chosen = sorted(self.temperatures(loss, column) if grid is None else grid)
+        cells = {t: self.cell(loss, column, t) for t in chosen}
+        empty = pd.DataFrame(columns=chosen, dtype=float)
+        if len(chosen) < minimum:
+            reason = f"{name} of {loss} is known at {len(chosen)} temperature(s), not {minimum}"
+            return Curve(loss, name, empty, reason, asked=False)
+        for cell in cells.values():
+            if cell.problem:
+                return Curve(loss, name, empty, cell.problem, cell.asked)
+        table = pd.DataFrame({t: cell.values for t, cell in cells.items()}).dropna().sort_index()
+        if table.empty:
+            return Curve(loss, name, empty, f"no seed of {loss} has all temperatures")
+        return Curve(loss, name, table)
+
+    def runs(self, loss: str, column: str) -> Cell:
+        """A column of all complete runs of a loss, indexed by temperature and seed."""
+        temperature, seeds, status = self._runs(loss)
+        values = self._values(loss, column)
+        known = (status == "complete") & ~np.isnan(values)
+        index = pd.MultiIndex.from_arrays([temperature[known], seeds[known]])
+        name = f"{column} of {loss}"
+        problem = "" if known.any() else f"{name} is not known"
+        asked = not problem or bool((status != "complete").any())
+        return Cell(name, pd.Series(values[known], index), problem, asked)
+
+    def _runs(self, loss: str) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]:
+        rows = self._rows.get(loss, self._none)
+        temperature = rows["temperature"].to_numpy(np.float64, na_value=np.nan)
+        return temperature, rows["seed"].to_numpy(), rows["status"].to_numpy(object)
+
+    def _values(self, loss: str, column: Column) -> NDArray[np.float64]:
+        if (loss, column) not in self._read:
+            rows = self._rows.get(loss, self._none)
+            if callable(column):
+                values = column(rows)
+            elif column in rows:
+                # A CSV whose booleans have gaps is read as the strings True and False.
+                values = rows[column].replace({"True": 1.0, "False": 0.0}).astype(float)
+            else:
+                values = pd.Series(np.nan, index=rows.index)
+            self._read[loss, column] = np.asarray(values, dtype=np.float64)
+        return self._read[loss, column]
+
+
+def check(records: pd.DataFrame) -> None:
+    """Refuse a frame that cannot be judged.
+
+    Raises:
+        ValueError: A required column is missing, a seed is empty, there are several studies, or a
+            run stands in it twice.
+    """
+    lacking = [column for column in REQUIRED if column not in records]
+    if lacking:
+        raise ValueError(f"records: the column(s) {_listed(lacking)} are missing")
+    if "study" in records and records["study"].nunique() > 1:
+        studies = _listed(sorted(records["study"].dropna().astype(str).unique()))
+        raise ValueError(f"records: studies {studies}; one study at a time can be judged")
+    for column in ("dataset", "loss", "seed", "status"):
+        if records[column].isna().any():
+            raise ValueError(f"records: a run has no {column}; only a temperature may be empty")
+    run = ["dataset", "loss", "temperature", "seed"]
+    twice = records[records.duplicated(run)]
+    if len(twice):
+        dataset, loss, temperature, seed = twice.iloc[0][run]
+        name = cell_name(loss, None if pd.isna(temperature) else temperature)
+        raise ValueError(f"records: {name} on {dataset}, seed {seed}, stands in it twice")
+
+
+def nearest(grid: Iterable[float], temperature: float) -> float | None:
+    """The grid's temperature closest in ratio (the lower at a tie), if within ``STAND_IN``."""
+
+    def distance(t: float) -> float:
+        return abs(math.log(t / temperature))
+
+    best = min(sorted(grid), key=distance, default=None)
+    return best if best is not None and distance(best) <= math.log(STAND_IN) + 1e-9 else None
+
+
+def cell_name(loss: str, temperature: float | None, stands_for: float | None = None) -> str:
+    """``contrastive at 0.3``; a stand-in names what it stands for."""
+    if temperature is None:
+        return loss
+    if stands_for is None or math.isclose(temperature, stands_for):
+        return f"{loss} at {temperature:g}"
+    return f"{loss} at {temperature:g} (nearest to {stands_for:g})"
+
+
+def column_name(column: Column) -> str:
+    """A column's name, or that of the function which computes it, in words."""
+    return column if isinstance(column, str) else column.__name__.replace("_", " ")
+
+
+def _listed(items: Iterable[object]) -> str:
+    return ", ".join(str(item) for item in items)
