@@ -18,6 +18,9 @@ CHUNK_ROWS_CPU = 2048
 """Bank rows held at once on a CPU: 1 MiB of similarities at B = 128, within two cores' caches."""
 CHUNK_ROWS_ACCELERATOR = 16384
 """Bank rows held at once elsewhere: few kernel launches, still 8 MiB at B = 128."""
+BLOCK_CPU = 2**19
+"""Similarities weighted at once on a CPU: ten anchors' at N = 50,000, again within the caches."""
+BLOCK_ACCELERATOR = 2**24
 SUM_BLOCK = 256
 
 
@@ -169,30 +172,26 @@ def interval_softmax(
         ``sum_k e^{(s_ik - largest)/tau}`` (B) and the mean bank entry under the softmax (B x d) or
         None; k runs over the interval.
     """
-    bounds = chunk_bounds(bank.shape[0], similarities.device)
-    total = torch.zeros_like(largest)
-    mean = similarities.new_zeros(len(similarities), bank.shape[1]) if with_mean else None
+    batch, size = similarities.shape
+    limit = BLOCK_CPU if similarities.device.type == "cpu" else BLOCK_ACCELERATOR
+    length = max(1, limit // size)
     # Compared into floats: boolean masks are slow to make and to apply on a CPU.
-    masks = similarities.new_empty(len(similarities), max(stop - start for start, stop in bounds))
-    for start, stop in bounds:
-        part = similarities[:, start:stop]
-        inside = torch.ge(part, smallest, out=masks[:, : stop - start])
-        weights = _exponentials(part, largest, temperature).mul_(inside)
-        total.add_(weights.sum(1, keepdim=True))
-        if mean is not None:
-            mean.addmm_(weights, bank[start:stop].to(mean.dtype))
-    return total.squeeze(1), None if mean is None else mean.div_(total)
+    masks = similarities.new_empty(min(length, batch), size)
+    total = torch.empty_like(largest)
+    for start in range(0, batch, length):
+        block = slice(start, start + length)
+        weights = similarities[block]
+        inside = torch.ge(weights, smallest[block], out=masks[: len(weights)])
+        _exponentials(weights, largest[block], temperature).mul_(inside)
+        total[block] = weights.sum(1, keepdim=True)
+    mean = (similarities @ bank.to(similarities.dtype)).div_(total) if with_mean else None
+    return total.squeeze(1), mean
 
 
 def interval_mean(similarities: Tensor, smallest: Tensor, bank: Tensor) -> Tensor:
     """Mean (B x d) of the bank entries with similarity >= ``smallest`` (B x 1); overwrites."""
-    total = torch.zeros_like(smallest)
-    mean = similarities.new_zeros(len(similarities), bank.shape[1])
-    for start, stop in chunk_bounds(bank.shape[0], similarities.device):
-        weights = similarities[:, start:stop].ge_(smallest)
-        total.add_(weights.sum(1, keepdim=True))
-        mean.addmm_(weights, bank[start:stop].to(mean.dtype))
-    return mean.div_(total)
+    inside = similarities.ge_(smallest)
+    return (inside @ bank.to(inside.dtype)).div_(inside.sum(1, keepdim=True))
 
 
 def nearest(anchors: Tensor, bank: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
