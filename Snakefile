@@ -11,7 +11,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from tausweep import datasets, layout
+from tausweep import layout, plan
 from tausweep import study as studies
 
 min_version("9.19")
@@ -21,15 +21,18 @@ shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
 
 
 include: "workflow/rules/study.smk"
+include: "workflow/rules/resolve.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/collect.smk"
-include: "workflow/rules/tables.smk"
+
+
+# include: "workflow/rules/tables.smk"
 
 
 rule all:
     default_target: True
-    localrule: True
     input:
-        expand("results/{study}/tables/table1.{kind}", study=STUDY.study, kind=TABLE_KINDS),
+        expand("results/{study}/records.csv", study=STUDY.study),
+    localrule: True

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from tausweep import __version__
+from tausweep.layout import Layout
 from tausweep.study import StudyError
 
 USAGE_ERROR = 2
@@ -141,7 +142,12 @@ def _plan(options: argparse.Namespace) -> None:
     from tausweep import plan, study
 
     asked = study.load(options.study)
-    print(plan.settings_of(asked, options.run_id) if options.run_id else plan.describe(asked))
+    if options.run_id:
+        print(plan.settings_of(asked, options.run_id))
+        return
+    print(plan.describe(asked, Layout(Path(options.results))))
+    if Path("Snakefile").is_file():
+        print(plan.rules(options.study))
 
 
 def _prepare(options: argparse.Namespace) -> None:

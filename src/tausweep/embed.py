@@ -77,21 +77,29 @@ class Embedder:
             )
 
     def probe_versions(
-        self, images: Images, settings: LinearSettings, seed: int
-    ) -> Iterator[Tensor]:
+        self, images: Images, plain: Tensor, settings: LinearSettings, seed: int
+    ) -> list[Tensor]:
         """Features of the versions of the training images that the probe alternates between.
 
-        The un-augmented version comes first. With ``flip`` the two versions are all that there
-        are; ``colour`` and ``crop`` draw ``settings.versions`` random ones.
+        With ``flip`` the two versions are all that there are, with ``none`` there is one;
+        ``colour`` and ``crop`` draw ``settings.versions`` random ones, where the author draws
+        one an epoch.
+
+        Args:
+            images: N x H x W x 3 uint8.
+            plain: Their un-augmented features, N x D.
+            settings: Of the probe.
+            seed: Of the run.
         """
-        yield self.features(images)
+        if settings.views == "none":
+            return [plain]
         if settings.views == "flip":
-            yield self.features(images, flipped=True)
-        elif settings.views != "none":
-            for version in range(settings.versions):
-                yield self.view_features(
-                    images, self.draw(images, PROBE_VIEWS[settings.views], seed, version, "probe")
-                )
+            return [plain, self.features(images, flipped=True)]
+        drawn = (
+            self.draw(images, PROBE_VIEWS[settings.views], seed, version, "probe")
+            for version in range(settings.versions)
+        )
+        return [self.view_features(images, parameters) for parameters in drawn]
 
     def draw(
         self, images: Images, settings: ViewSettings, seed: int, number: int, stream: str
@@ -103,7 +111,7 @@ class Embedder:
 
     def _parts(self, images: Images) -> Iterator[Tensor]:
         for start in range(0, len(images), BATCH):
-            part = np.ascontiguousarray(images[start : start + BATCH])
+            part = np.array(images[start : start + BATCH])
             yield torch.from_numpy(part).to(self.device)
 
     def _pooled(self, batches: Iterator[Tensor], count: int) -> Tensor:

@@ -37,6 +37,9 @@ Values = dict[str, Any]
 NEAREST = 10
 """Negatives shown by Fig. 8."""
 
+PENALTY_ANCHORS = 256
+"""Enough for means over anchors; the time of the penalties grows with it and with the bank."""
+
 
 @dataclass
 class Evaluation:
@@ -105,12 +108,11 @@ class Evaluation:
         )
 
     @cached_property
-    def probe_features(self) -> tuple[Tensor, Tensor]:
-        """Pooled features: training versions F x N x D, test M x D."""
+    def features(self) -> tuple[Tensor, Tensor]:
+        """Pooled features of the un-augmented images: training N x D, test M x D."""
         self.say("features")
-        data, settings = self.data, self.settings
-        versions = self.embedder.probe_versions(data.train_images, settings.linear, settings.seed)
-        return torch.stack(list(versions)), self.embedder.features(data.test_images)
+        embedder, data = self.embedder, self.data
+        return embedder.features(data.train_images), embedder.features(data.test_images)
 
     @cached_property
     def embeddings(self) -> dict[str, Tensor]:
@@ -124,9 +126,9 @@ class Evaluation:
             pass
         except DamagedFileError as error:
             self.say(f"{error}; made again")
-        train, test = self.probe_features
+        train, test = self.features
         tensors = {
-            "train": self.embedder.embeddings(train[0]),
+            "train": self.embedder.embeddings(train),
             "test": self.embedder.embeddings(test),
             "train_labels": self._labels("train"),
             "test_labels": self._labels("test"),
@@ -139,9 +141,10 @@ class Evaluation:
         return torch.from_numpy(getattr(self.data, f"{split}_labels").copy())
 
     def _sample(self, count: int) -> Tensor:
-        """Instances looked at where all would take too long: the same for any measure."""
+        """Instances looked at where all would take too long, in random order: any first few of
+        them are a sample as well."""
         order = views.order(count, self.settings.seed, self.settings.pretrain.epochs)
-        return order[: self.settings.separation.anchors].sort().values
+        return order[: self.settings.separation.anchors]
 
     def view_embeddings(self, split: str, number: int, stream: str) -> tuple[Tensor, Tensor]:
         """Embeddings of one augmented view of a sample of a split's instances, and the sample."""
@@ -158,13 +161,13 @@ class Evaluation:
 
     def linear(self) -> Values:
         """Linear probe and the converged classifier, on the same features."""
-        train, test = self.probe_features
+        train, test = self.features
+        settings, seed = self.settings.linear, self.settings.seed
         labels = self._labels("train"), self._labels("test")
-        probed = linear.probe(
-            train, labels[0], test, labels[1], self.settings.linear, self.settings.seed
-        )
-        converged = linear.converged(train[0], labels[0], test, labels[1])
-        return {"probe": _plain(probed), "converged": _plain(converged)}
+        versions = self.embedder.probe_versions(self.data.train_images, train, settings, seed)
+        probed = linear.probe(torch.stack(versions), labels[0], test, labels[1], settings, seed)
+        converged = linear.converged(train, labels[0], test, labels[1])
+        return {"probe": probed.to_json(), "converged": converged.to_json()}
 
     def knn(self) -> Values:
         """Weighted kNN: keys are the training embeddings, and the bank beside them."""
@@ -202,16 +205,26 @@ class Evaluation:
         """Positive and ten nearest negatives of augmented training images against the bank."""
         anchors, index = self.anchors
         k = min(NEAREST, len(self.bank) - 1)
-        negatives = self.settings.loss.hard_set_size(len(self.bank))
         found = separation.separation(
-            anchors, self.bank, index, k, labels=self._labels("train"), negatives=negatives
+            anchors, self.bank, index, k, self._labels("train"), self._hard_set_size
         )
-        return _plain(found)
+        return found.to_json()
 
     def penalty(self) -> Values:
         """Penalties and identities of the loss on this run's anchors and bank."""
         anchors, index = self.anchors
-        return _plain(penalty.measure(anchors[:256], self.bank, index[:256]))
+        loss = self.settings.loss
+        return penalty.measure(
+            anchors[:PENALTY_ANCHORS],
+            self.bank,
+            index[:PENALTY_ANCHORS],
+            temperature=loss.temperature,
+            negatives=self._hard_set_size,
+        )
+
+    @property
+    def _hard_set_size(self) -> int | None:
+        return self.settings.loss.hard_set_size(len(self.bank))
 
     def plugin(self, module: str) -> Values:
         """A user's own measure: ``measure(embeddings)`` of a Python file, name -> number."""
@@ -247,49 +260,12 @@ class Evaluation:
 MEASURED = ("linear", "knn", "geometry", "separation", "penalty")
 
 
-def evaluate(evaluation: Evaluation) -> dict[str, Any]:
-    """All measures of a run as a flat row: columns of ``records.csv`` and plug-ins' own.
-
-    A diverged run has no measures.
-    """
+def evaluate(evaluation: Evaluation) -> dict[str, Values]:
+    """All measures of a run by name, plug-ins' too; a diverged run has none."""
     if evaluation.outcome != "complete":
         return {}
     names = [*MEASURED, *(evaluation.settings.measures or {})]
-    return flat({name: evaluation.measured(name) for name in names})
-
-
-def flat(measured: dict[str, Values]) -> dict[str, Any]:
-    """The numbers of the measures' files as one row."""
-    row: dict[str, Any] = {}
-    probe, converged = measured["linear"]["probe"], measured["linear"]["converged"]
-    row["linear_accuracy"] = probe["accuracy"]
-    row["linear_accuracy_best"] = probe["best"]
-    row["linear_accuracy_converged"] = converged["accuracy"]
-    row["feature_rms"] = probe["feature_rms"]
-    row["knn_accuracy"] = measured["knn"]["accuracy"]
-    row["knn_accuracy_bank"] = measured["knn"]["accuracy_bank"]
-    for split, prefix in (("test", ""), ("train", "train_")):
-        for name, value in measured["geometry"][split].items():
-            if isinstance(value, float | None):
-                row[f"{prefix}{name}"] = value
-    near = measured["separation"]
-    row["positive_similarity"] = near["positive_similarity"]
-    for place, value in enumerate(near["negative_similarities"], start=1):
-        row[f"negative_similarity_{place}"] = value
-    row["hard_set_same_label"] = near["hard_set_same_label"]
-    for name, value in measured["penalty"].items():
-        if isinstance(value, float | None):
-            row[name] = value
-    for name in measured.keys() - {*MEASURED}:
-        row |= measured[name]
-    return row
-
-
-def _plain(found: Any) -> Values:
-    """A measure's result as a dict that JSON can hold."""
-    if hasattr(found, "to_json"):
-        found = found.to_json()
-    return found if isinstance(found, dict) else dict(vars(found))
+    return {name: evaluation.measured(name) for name in names}
 
 
 def _finite(value: Any) -> Any:

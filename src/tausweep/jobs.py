@@ -17,28 +17,14 @@ from tausweep.checkpoints import (
     write_text,
 )
 from tausweep.layout import Layout
+from tausweep.plan import find_run
 from tausweep.run_lock import run_lock
-from tausweep.study import DatasetSettings, Run, RunSettings, Study, StudyError
+from tausweep.study import DatasetSettings, Run, RunSettings, StudyError
 
 if TYPE_CHECKING:
     from tausweep.datasets.prepared import Prepared
 
 Message = Callable[[str], None]
-
-
-def find_run(study: Study, run_id: str) -> Run:
-    """A study's run by its id.
-
-    Raises:
-        StudyError: The study has no such run.
-    """
-    runs = {run.id: run for run in study.runs()}
-    if run_id not in runs:
-        raise StudyError(
-            f"run {run_id}: the study {study.study} has no such run"
-            f"{studies.nearest(run_id, runs)}; `tausweep plan` lists all {len(runs)}"
-        )
-    return runs[run_id]
 
 
 def prepare(
@@ -58,8 +44,8 @@ def prepare(
     for dataset in sorted(wanted, key=lambda d: str(Layout(results).prepared(d))):
         folder = Layout(results).prepared(dataset)
         manifest = datasets.prepare(dataset, folder, threads)
-        counts = ", ".join(f"{split} {n:,}" for split, n in sorted(manifest["counts"].items()))
-        say(f"{folder}: {len(manifest['classes'])} classes, {counts}")
+        sizes = ", ".join(f"{s['images']:,} {name}" for name, s in manifest["splits"].items())
+        say(f"{folder}: {len(manifest['classes'])} classes, {sizes} images")
 
 
 def _data(settings: RunSettings, results: Path) -> Prepared:
@@ -178,12 +164,12 @@ def evaluate(study: str, run_id: str, results: Path, *, device: str, say: Messag
         raise StudyError(f"{folder}: is not pretrained; `tausweep pretrain` does it") from None
     with run_lock(folder), devices.device(device, say=say) as where:
         evaluation = Evaluation(run.settings, folder, data, where, say)
-        measures = measure(evaluation)
+        measured = measure(evaluation)
         code = f"{described['code_version']}-{provenance.code_version('evaluate')}"
         content = records.record(
             run,
             status=evaluation.outcome,
-            measures=measures,
+            measured=measured,
             pretrain=described,
             evaluate=provenance.describe(started, devices.describe(where)),
             code_version=code,

@@ -134,14 +134,18 @@ class _Trainer:
         self.steps = math.ceil(self.count / self.batch)
         self._check_last_batch()
         # Whole, as uint8, on the device: 150 MB for CIFAR, so no loader and no host in the way.
-        self.images = torch.from_numpy(np.ascontiguousarray(data.train_images)).to(device)
+        self.images = torch.from_numpy(np.array(data.train_images)).to(device)
         self.loss = make_loss(settings, self.count)
         self.position = _Position()
         encoder = Encoder(settings.encoder, settings.seed, settings.pretrain.bn_group)
         self.encoder = encoder.to(device).to(memory_format=torch.channels_last).train()
         self.bank = MemoryBank(
-            self.count, settings.encoder.dim, settings.pretrain.bank_momentum, settings.seed
-        ).to(device)
+            self.count,
+            settings.encoder.dim,
+            settings.pretrain.bank_momentum,
+            settings.seed,
+            device,
+        )
         self.optimizer = torch.optim.SGD(
             self.encoder.parameters(),
             lr=settings.pretrain.lr,

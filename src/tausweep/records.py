@@ -68,11 +68,38 @@ TIMED = ("images_per_second", "pretrain_seconds")
 """Columns that differ between two runs of the same study."""
 
 
+def flat(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The numbers of the measures' files as columns; a plug-in's numbers keep their names.
+
+    Args:
+        measured: Content of ``linear.json``, ``knn.json`` ... by name; empty for a diverged run.
+    """
+    if not measured:
+        return {}
+    probe, converged = measured["linear"]["probe"], measured["linear"]["converged"]
+    knn, geometry = measured["knn"], measured["geometry"]
+    row = {
+        "linear_accuracy": probe["accuracy"],
+        "linear_accuracy_best": probe["best"],
+        "linear_accuracy_converged": converged["accuracy"],
+        "feature_rms": probe["feature_rms"],
+        "knn_accuracy": knn["accuracy"],
+        "knn_accuracy_bank": knn["accuracy_bank"],
+        **{name: geometry["test"].get(name) for name in GEOMETRY},
+        **{f"train_{name}": geometry["train"].get(name) for name in GEOMETRY},
+        **{name: measured["separation"].get(name) for name in SEPARATION},
+        **{name: measured["penalty"].get(name) for name in PENALTY},
+    }
+    for name in measured.keys() - {"linear", "knn", "geometry", "separation", "penalty"}:
+        row |= measured[name]
+    return row
+
+
 def record(
     run: Run,
     *,
     status: str,
-    measures: Mapping[str, Any],
+    measured: Mapping[str, Mapping[str, Any]],
     pretrain: Mapping[str, Any],
     evaluate: Mapping[str, Any],
     code_version: str,
@@ -82,7 +109,7 @@ def record(
     Args:
         run: Its settings and place.
         status: ``complete`` or ``diverged``.
-        measures: Flat row of numbers.
+        measured: Every measure's values by its name; empty for a diverged run.
         pretrain: What the pretraining wrote of itself (``pretrain.json``).
         evaluate: Provenance of the evaluation.
         code_version: Digests of the code of both stages.
@@ -95,7 +122,7 @@ def record(
         "temperature": run.temperature,
         "seed": run.seed,
         "status": status,
-        **measures,
+        **flat(measured),
         "train_loss": pretrain["train_loss"],
         "images_per_second": pretrain["images_per_second"],
         "pretrain_seconds": pretrain["seconds"],

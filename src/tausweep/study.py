@@ -179,14 +179,15 @@ class EncoderSettings(Settings):
     Attributes:
         trunk: A name of ``TRUNKS``.
         stem: ``cifar`` (3x3, stride 1, no max-pool) or ``imagenet`` (7x7, stride 2, max-pool).
-        width: Channels of the first stage.
+        width: Channels of the first stage. Below 8 channels the CPU's channels-last convolution
+            (oneDNN, torch 2.14) writes outside of its memory in the backward pass.
         dim: Dimension d of the embedding.
         head: ``linear`` (one layer with bias) or ``mlp`` (hidden layer of the feature's width).
     """
 
     trunk: Literal["resnet10", "resnet18", "resnet34", "resnet50"] = "resnet18"
     stem: Literal["cifar", "imagenet"] = "cifar"
-    width: Count = 64
+    width: Annotated[Integer, Field(ge=8)] = 64
     dim: Annotated[Integer, Field(ge=2)] = 128
     head: Literal["linear", "mlp"] = "linear"
 
@@ -270,7 +271,7 @@ class KnnSettings(Settings):
 class GeometrySettings(Settings):
     """Uniformity's t (AU's default; the paper gives none, and its ceiling fits t = 2)."""
 
-    t: Positive = 2.0
+    t: Annotated[Positive, Field(le=300)] = 2.0
 
 
 class SeparationSettings(Settings):

@@ -2,17 +2,17 @@
 
 
 rule collect:
-    localrule: True
     input:
         study=ancient("results/{study}/study.json"),
         records=[f"results/{STUDY.study}/runs/{run}/record.json" for run in RUNS],
     output:
         "results/{study}/records.csv",
-    params:
-        settings=studies.digest(sorted(run.settings.digest for run in RUNS.values())),
     log:
         "results/{study}/logs/collect.log",
+    localrule: True
     conda:
         "../envs/tausweep.yaml"
+    params:
+        settings=studies.digest(sorted(run.settings.digest for run in RUNS.values())),
     shell:
         "tausweep collect {input.study:q} {output:q} 2> {log:q}"

@@ -3,27 +3,19 @@
 # file does not change.
 
 
-def dataset_json(wildcards):
-    return DATASETS[wildcards.prepared].model_dump_json(exclude_none=True)
-
-
-def source_fingerprint(wildcards):
-    return datasets.fingerprint(DATASETS[wildcards.prepared].source)
-
-
 rule prepare:
     output:
         "results/data/{prepared}/manifest.json",
-    params:
-        settings=dataset_json,
-        fingerprint=source_fingerprint,
     log:
         "results/data/{prepared}/prepare.log",
+    conda:
+        "../envs/tausweep.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=240,
-    conda:
-        "../envs/tausweep.yaml"
+    params:
+        settings=dataset_json,
+        fingerprint=source_fingerprint,
     shell:
         "tausweep prepare --settings {params.settings:q} --threads {threads} 2> {log:q}"

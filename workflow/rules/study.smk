@@ -5,10 +5,14 @@
 STUDY_FILE = (workflow.configfiles or ["benchmarks/demo.yaml"])[0]
 try:
     STUDY = studies.load(STUDY_FILE)
+    plan.check(STUDY, layout.Layout())
 except studies.StudyError as error:
     sys.exit(f"tausweep: error: {error}")
 RUNS = {run.id: run for run in STUDY.runs()}
-DATASETS = {layout.prepared_name(run.settings.dataset): run.settings.dataset for run in RUNS.values()}
+DATASETS = {
+    layout.prepared_name(run.settings.dataset): run.settings.dataset
+    for run in RUNS.values()
+}
 
 
 wildcard_constraints:
@@ -23,17 +27,22 @@ def run_of(wildcards):
     return RUNS["{w.dataset}/{w.loss}/{w.tau}/seed{w.seed}".format(w=wildcards)]
 
 
-rule study:
-    localrule: True
-    input:
-        ancient(STUDY_FILE),
-    output:
-        "results/{study}/study.json",
-    params:
-        study=studies.digest(STUDY.canonical_json()),
-    log:
-        "results/{study}/logs/study.log",
-    conda:
-        "../envs/tausweep.yaml"
-    shell:
-        "tausweep resolve {input:q} {output:q} 2> {log:q}"
+def dataset_json(wildcards):
+    return DATASETS[wildcards.prepared].model_dump_json(exclude_none=True)
+
+
+def source_fingerprint(wildcards):
+    return plan.source_fingerprint(DATASETS[wildcards.prepared], layout.Layout())
+
+
+def manifest_of(wildcards):
+    name = layout.prepared_name(run_of(wildcards).settings.dataset)
+    return f"results/data/{name}/manifest.json"
+
+
+def pretrain_digest(wildcards):
+    return run_of(wildcards).settings.pretrain_digest
+
+
+def settings_digest(wildcards):
+    return run_of(wildcards).settings.digest

@@ -56,6 +56,16 @@ def fingerprint(source: Source) -> str:
     )
 
 
+def train_size(source: Source) -> int:
+    """Number of images of the training split.
+
+    Raises:
+        StudyError: As for ``read``.
+    """
+    place = root(source)
+    return sum(len(_images(place / "train" / name)) for name in _classes(place)["train"])
+
+
 def _classes(place: Path) -> dict[Split, list[str]]:
     """Class names of both splits, checked against each other."""
     if not place.is_dir():

@@ -32,6 +32,15 @@ _MODULES = {
     "plugin": "plugin",
 }
 
+TRAIN_IMAGES = {
+    "digits": 1_437,
+    "cifar10": 50_000,
+    "cifar100": 50_000,
+    "svhn": 73_257,
+    "imagenet100": 126_689,
+}
+"""Published sizes of the training splits (PAPER.md sec. 4); the digits' is ours."""
+
 Channels = tuple[float, float, float]
 _CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -92,6 +101,19 @@ def fingerprint(source: Source) -> str:
     """
     digest: str = _module(source).fingerprint(source)
     return digest
+
+
+def train_size(source: Source) -> int | None:
+    """Number of training images at a source, without reading one; none if only reading tells.
+
+    Raises:
+        StudyError: There is no such tree, or a split or class is missing in it.
+    """
+    if source.kind == "folder":
+        from tausweep.datasets import folder
+
+        return folder.train_size(source)
+    return None if source.kind == "plugin" or source.extra else TRAIN_IMAGES[source.kind]
 
 
 def normalisation(kind: str) -> tuple[Channels, Channels]:

@@ -1,0 +1,276 @@
+"""What a study asks for, checked and priced before anything starts. Torch is not imported."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from tausweep import datasets
+from tausweep.layout import Layout
+from tausweep.study import (
+    TRUNKS,
+    DatasetSettings,
+    EncoderSettings,
+    Run,
+    RunSettings,
+    Study,
+    StudyError,
+    canonical,
+    nearest,
+)
+
+FLOPS = {"a CPU thread": 40e9, "an H100 (bf16, 36% of peak)": 356e12}
+"""Stated sustained throughput for runs that nothing was measured for, floating-point operations a
+second: what ResNet-18 of width 16 reaches on one AVX2 core, and what the best speed-runs reach."""
+
+BACKWARD = 3.0
+"""Training costs forward, gradient to the activations and gradient to the weights."""
+
+EVALUATION = 8.0
+"""Forward passes over the training split that an evaluation takes, its measures included."""
+
+
+def find_run(study: Study, run_id: str) -> Run:
+    """A study's run by its id.
+
+    Raises:
+        StudyError: The study has no such run.
+    """
+    runs = {run.id: run for run in study.runs()}
+    if run_id not in runs:
+        raise StudyError(
+            f"run {run_id}: the study {study.study} has no such run{nearest(run_id, runs)}; "
+            f"`tausweep plan` lists all {len(runs)}"
+        )
+    return runs[run_id]
+
+
+def settings_of(study: Study, run_id: str) -> str:
+    """One run's resolved settings as JSON, its digests with them."""
+    settings = find_run(study, run_id).settings
+    shown = settings.pretrain_json() | settings.evaluate_json()
+    shown |= {"pretrain_digest": settings.pretrain_digest, "settings_digest": settings.digest}
+    return json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False)
+
+
+def manifest(dataset: DatasetSettings, layout: Layout) -> dict[str, Any] | None:
+    """The manifest of prepared data, or none if it is not made yet."""
+    try:
+        text = (layout.prepared(dataset) / "manifest.json").read_text(encoding="utf-8")
+        found: dict[str, Any] = json.loads(text)
+    except (OSError, ValueError):
+        return None  # a damaged manifest is as good as none: Snakemake or `load` will say so
+    return found
+
+
+@lru_cache
+def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
+    """What lies at the source; if it is gone, what the prepared data were made from.
+
+    Raises:
+        StudyError: The source is not what it should be, and nothing was prepared from it.
+    """
+    try:
+        return datasets.fingerprint(dataset.source)
+    except StudyError:
+        # An unmounted disk, or results copied elsewhere: what is prepared can still be used.
+        if (made := manifest(dataset, layout)) is None:
+            raise
+        return str(made["source"]["fingerprint"])
+
+
+def train_count(dataset: DatasetSettings, layout: Layout) -> int | None:
+    """Number of training images N, the bank's size; none if it is not known yet."""
+    if dataset.train_limit is not None:
+        return dataset.train_limit
+    if (made := manifest(dataset, layout)) is not None:
+        return int(made["splits"]["train"]["images"])
+    return datasets.train_size(dataset.source)
+
+
+def check(study: Study, layout: Layout) -> None:
+    """Refuse what would fail hours later: sources, hard sets and neighbours against the data.
+
+    Raises:
+        StudyError: One sentence.
+    """
+    for settings in {run.settings for run in study.runs()}:
+        source_fingerprint(settings.dataset, layout)
+        count = train_count(settings.dataset, layout)
+        if count is None:
+            continue
+        settings.loss.hard_set_size(count)
+        if settings.knn.k > count:
+            raise StudyError(
+                f"knn.k: {settings.knn.k} is more than the {count} training images; "
+                f"allowed is 1 to {count}"
+            )
+
+
+def forward_flops(encoder: EncoderSettings, image_size: int) -> float:
+    """Floating-point operations of one image's forward pass (two a multiply-add)."""
+    kind, blocks = TRUNKS[encoder.trunk]
+    kernel, stride, pool = (3, 1, 1) if encoder.stem == "cifar" else (7, 2, 2)
+    side = math.ceil(image_size / stride)
+    macs = float(side**2 * 3 * encoder.width * kernel**2)
+    side, channels = math.ceil(side / pool), encoder.width
+    for stage, count in enumerate(blocks):
+        planes = encoder.width * 2**stage
+        out = planes * (1 if kind == "basic" else 4)
+        for block in range(count):
+            before = side
+            side = math.ceil(side / 2) if stage > 0 and block == 0 else side
+            if kind == "basic":
+                macs += side**2 * 9 * (channels * planes + planes * planes)
+            else:
+                macs += before**2 * channels * planes + side**2 * planes * (9 * planes + out)
+            if channels != out:
+                macs += side**2 * channels * out
+            channels = out
+    return 2 * (macs + channels * encoder.dim)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a study's runs cost.
+
+    Attributes:
+        training: Floating-point operations of all pretraining.
+        seconds: From measured throughput, of the runs that it is known for.
+        measured: How many runs that is.
+        disk: Bytes kept: encoders, banks, embeddings, prepared images.
+        unknown: Datasets whose size is not known before they are prepared.
+    """
+
+    training: float
+    seconds: float
+    measured: int
+    disk: float
+    unknown: tuple[str, ...]
+
+
+def cost(study: Study, layout: Layout) -> Cost:
+    """Price a study; throughput is taken from runs under the results folder where they exist."""
+    speeds = _measured_throughput(layout)
+    training = seconds = disk = 0.0
+    measured, unknown, images = 0, set(), {}
+    for run in study.runs():
+        settings = run.settings
+        count = train_count(settings.dataset, layout)
+        if count is None:
+            unknown.add(run.dataset)
+            continue
+        side = settings.dataset.image_size
+        flops = forward_flops(settings.encoder, side)
+        training += count * flops * (BACKWARD * settings.pretrain.epochs + EVALUATION)
+        if (speed := speeds.get(_alike(settings))) is not None:
+            forwards = settings.pretrain.epochs + EVALUATION / BACKWARD
+            seconds += count * forwards / speed
+            measured += 1
+        parameters = 11.2e6 * (settings.encoder.width / 64) ** 2
+        disk += 4 * (parameters + 3.2 * count * settings.encoder.dim)
+        images[layout.prepared(settings.dataset)] = 1.2 * count * 3 * side**2
+    return Cost(training, seconds, measured, disk + sum(images.values()), tuple(sorted(unknown)))
+
+
+def _alike(settings: RunSettings) -> tuple[Any, ...]:
+    """Runs of one key train at about the same speed on one machine."""
+    pretrain = settings.pretrain
+    return (
+        settings.encoder, settings.dataset.image_size, pretrain.batch_size, pretrain.precision,
+        settings.loss.name,
+    )  # fmt: skip
+
+
+def _measured_throughput(layout: Layout) -> dict[tuple[Any, ...], float]:
+    """Images a second of finished runs, the last one read of each kind."""
+    found: dict[tuple[Any, ...], float] = {}
+    for path in sorted(layout.root.glob("*/runs/*/*/*/*/record.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            settings = RunSettings.model_validate(record["settings"])
+            speed = record["columns"]["images_per_second"]
+        except (ValueError, KeyError, TypeError):
+            continue  # a damaged or older record prices nothing
+        if speed:
+            found[_alike(settings)] = float(speed)
+    return found
+
+
+def describe(study: Study, layout: Layout) -> str:
+    """The plan as text: runs, what would run, time and disk.
+
+    Raises:
+        StudyError: See ``check``.
+    """
+    check(study, layout)
+    runs = study.runs()
+    lines = [f"study {study.study}: {len(runs)} runs, {len(study.seeds)} seed(s)", ""]
+    cells: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        taus = cells.setdefault((run.dataset, run.loss), [])
+        if (tau := canonical(run.temperature)) not in taus:
+            taus.append(tau)
+    width = max(len(f"{d}/{loss}") for d, loss in cells)
+    for (dataset, loss), taus in cells.items():
+        lines.append(f"  {dataset + '/' + loss:{width}}  {' '.join(taus)}")
+    seeds = " ".join(f"seed{seed}" for seed in study.seeds)
+    lines += [f"  {'each with':{width}}  {seeds}", "", *_cost_lines(study, layout)]
+    return "\n".join(lines)
+
+
+def _cost_lines(study: Study, layout: Layout) -> list[str]:
+    price = cost(study, layout)
+    total = len(study.runs())
+    lines = [f"training: {price.training / 1e15:,.3g} PFLOP"]
+    if price.measured:
+        lines.append(
+            f"time from measured throughput ({price.measured} of {total} runs): "
+            f"{_hours(price.seconds)} on one job at a time"
+        )
+    if price.measured < total:
+        lines += [
+            f"time from stated throughput, {name}: {_hours(price.training / flops)}"
+            for name, flops in FLOPS.items()
+        ]
+    lines.append(f"disk: about {price.disk / 1e9:,.3g} GB")
+    if price.unknown:
+        lines.append(f"not counted, for their size is not known yet: {', '.join(price.unknown)}")
+    return lines
+
+
+def _hours(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+
+
+def rules(study_file: str) -> str:
+    """The jobs that Snakemake would run now, by rule.
+
+    Raises:
+        StudyError: Snakemake is not where the workflow is, or it refuses.
+    """
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules"]
+    done = subprocess.run(
+        [*command, "--configfile", study_file], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        raise StudyError(f"snakemake cannot plan {study_file}: {' '.join(last)}")
+    counted = Counter(
+        {
+            words[0]: int(words[1])
+            for line in (done.stdout + done.stderr).splitlines()
+            if len(words := line.split()) == 2 and words[1].isdecimal() and words[0] != "total"
+        }
+    )
+    if not counted:
+        return "nothing to be done"
+    return "would run: " + ", ".join(f"{name} {n}" for name, n in counted.items())

@@ -1,0 +1,281 @@
+"""Pretraining follows the protocol, and a run that was stopped ends as one that was not."""
+
+import itertools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import run_settings
+from tausweep import pretrain as module
+from tausweep import views
+from tausweep.checkpoints import CheckpointFile
+from tausweep.datasets.prepared import Prepared
+from tausweep.pretrain import Pretrained, StoppedError, history_csv, pretrain, read_history
+from tausweep.study import RunSettings, StudyError
+
+CPU = torch.device("cpu")
+ALL = [
+    ("contrastive", 0.3),
+    ("hard_contrastive", 0.1),
+    ("simple", None),
+    ("hard_simple", None),
+    ("nearest_negative", None),
+]
+
+
+def train(
+    settings: RunSettings, data: Prepared, folder: Path, say: Callable[[str], None] = print,
+    **options: Any,
+) -> Pretrained:  # fmt: skip
+    checkpoints = CheckpointFile(folder, {"settings": settings.pretrain_json()})
+    return pretrain(settings, data, CPU, checkpoints, say=say, **options)
+
+
+def after(steps: int) -> Callable[[], bool]:
+    """A stop that is asked for after so many steps."""
+    count = iter(range(1, 10**6))
+    return lambda: next(count) >= steps
+
+
+def assert_same(one: Pretrained, two: Pretrained) -> None:
+    for name, tensor in one.encoder.state_dict().items():
+        assert torch.equal(tensor, two.encoder.state_dict()[name]), name
+    assert torch.equal(one.bank.entries, two.bank.entries)
+    timed = ("seconds", "images_per_second")
+    rows = [[{k: v for k, v in r.items() if k not in timed} for r in p.history] for p in (one, two)]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize(("loss", "temperature"), ALL)
+def test_loss_falls_and_everything_is_finite(
+    loss: str, temperature: float | None, digits: Prepared, tmp_path: Path
+) -> None:
+    settings = run_settings(loss, temperature, pretrain={"epochs": 8})
+    trained = train(settings, digits, tmp_path)
+    losses = [row["loss"] for row in trained.history]
+    assert trained.outcome == "complete"
+    assert len(losses) == 8
+    assert losses[-1] < losses[0]
+    assert all(torch.isfinite(p).all() for p in trained.encoder.parameters())
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 5, 7, 12])
+def test_stopped_and_resumed_run_ends_with_the_same_bytes(
+    stop_after: int, digits: Prepared, tmp_path: Path
+) -> None:
+    """130 images in batches of 32 are five steps an epoch: stops within and between epochs."""
+    settings = run_settings("hard_contrastive", 0.1)
+    whole = train(settings, digits, tmp_path / "whole")
+    with pytest.raises(StoppedError):
+        train(settings, digits, tmp_path / "stopped", stop=after(stop_after))
+    said: list[str] = []
+    resumed = train(settings, digits, tmp_path / "stopped", said.append)
+    assert said[0].startswith("resumed at epoch")
+    assert_same(whole, resumed)
+
+
+def test_run_that_was_stopped_after_every_step_ends_with_the_same_bytes(
+    digits: Prepared, tmp_path: Path
+) -> None:
+    settings = run_settings(pretrain={"epochs": 2})
+    whole = train(settings, digits, tmp_path / "whole")
+    for _ in range(40):
+        try:
+            resumed = train(settings, digits, tmp_path / "stopped", stop=after(1))
+        except StoppedError:
+            continue
+        break
+    assert_same(whole, resumed)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
+    digits: Prepared, tmp_path: Path
+) -> None:
+    settings = run_settings()
+    one = train(settings, digits, tmp_path / "one")
+    torch.manual_seed(99)
+    np.random.seed(99)  # noqa: NPY002
+    assert_same(one, train(settings, digits, tmp_path / "two"))
+    other = train(run_settings(seed=1), digits, tmp_path / "other")
+    assert not torch.equal(one.bank.entries, other.bank.entries)
+
+
+def test_runs_that_differ_in_temperature_alone_differ_in_the_first_steps_loss(
+    digits: Prepared, tmp_path: Path
+) -> None:
+    """The temperature arrives in the loss: everything else of the first step is the same."""
+    losses = []
+    for tau in (0.1, 1.0):
+        settings = run_settings(temperature=tau, pretrain={"epochs": 1, "batch_size": 130})
+        losses.append(train(settings, digits, tmp_path / str(tau)).history[0]["loss"])
+    assert abs(losses[0] - losses[1]) > 0.01
+
+
+def test_every_image_is_an_anchor_once_an_epoch_and_the_partial_batch_is_kept(
+    digits: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+    update = module.MemoryBank.update
+
+    def watched(self: Any, index: torch.Tensor, embeddings: torch.Tensor) -> None:
+        seen.append(index.numpy().copy())
+        update(self, index, embeddings)
+
+    monkeypatch.setattr(module.MemoryBank, "update", watched)
+    train(run_settings(pretrain={"epochs": 2}), digits, tmp_path)
+    assert [len(index) for index in seen] == [32, 32, 32, 32, 2] * 2
+    epochs = [np.concatenate(seen[:5]), np.concatenate(seen[5:])]
+    for epoch in epochs:
+        assert sorted(epoch) == list(range(130))
+    assert list(epochs[0]) != list(epochs[1])
+    assert list(epochs[0]) == views.order(130, 0, 0).tolist()
+
+
+def test_a_step_contrasts_with_the_bank_of_the_step_before(
+    digits: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it changes exactly the batch's rows, after the loss was taken."""
+    banks: list[torch.Tensor] = []
+    make = module.make_loss
+
+    def watched(settings: RunSettings, size: int) -> Any:
+        loss = make(settings, size)
+
+        def call(anchors: torch.Tensor, bank: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+            banks.append(bank.clone())
+            return loss(anchors, bank, index)
+
+        return call
+
+    monkeypatch.setattr(module, "make_loss", watched)
+    train(run_settings(pretrain={"epochs": 1}), digits, tmp_path)
+    order = views.order(130, 0, 0).split(32)
+    for step, (before, now) in enumerate(itertools.pairwise(banks)):
+        changed = (before != now).any(dim=1).nonzero().flatten().tolist()
+        assert changed == sorted(order[step].tolist())
+
+
+def test_learning_rate_of_every_epoch_is_in_the_history(digits: Prepared, tmp_path: Path) -> None:
+    settings = run_settings(pretrain={"epochs": 10, "batch_size": 130})
+    rates = [row["lr"] for row in train(settings, digits, tmp_path).history]
+    # Milestones at 0.8 and 0.95 of ten epochs: 8 and round(9.5) = 10, past the end.
+    assert rates == pytest.approx([0.03] * 8 + [0.003] * 2)
+
+
+def test_weights_follow_a_plain_transcription_of_the_protocol(
+    digits: Prepared, tmp_path: Path
+) -> None:
+    """One epoch, against SGD with momentum and weight decay written out, bank included."""
+    from tausweep import losses
+    from tausweep.bank import MemoryBank
+    from tausweep.encoders import Encoder
+
+    settings = run_settings(pretrain={"epochs": 1})
+    trained = train(settings, digits, tmp_path)
+    encoder = Encoder(settings.encoder, 0).train()
+    bank = MemoryBank(130, 16, 0.5, 0)
+    loss_of = losses.make("contrastive", 0.3)
+    drawn = views.draw(settings.views, 8, 8, 130, 0, 0)
+    velocity = [torch.zeros_like(p) for p in encoder.parameters()]
+    images = torch.from_numpy(np.array(digits.train_images))
+    for step, index in enumerate(views.order(130, 0, 0).split(32)):
+        batch = views.render(images[index], drawn.take(index), 8, digits.mean, digits.std)
+        anchors = encoder(batch)
+        gradients = torch.autograd.grad(
+            loss_of(anchors, bank.entries, index), list(encoder.parameters())
+        )
+        with torch.no_grad():
+            for parameter, gradient, v in zip(
+                encoder.parameters(), gradients, velocity, strict=True
+            ):
+                decayed = gradient + 5e-4 * parameter
+                v.copy_(decayed if step == 0 else 0.9 * v + decayed)
+                parameter -= 0.03 * v
+            moved = 0.5 * bank.entries[index] + 0.5 * anchors
+            bank.entries[index] = moved / moved.norm(dim=1, keepdim=True)
+    for ours, theirs in zip(trained.encoder.parameters(), encoder.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=2e-3, atol=1e-4)
+    torch.testing.assert_close(trained.bank.entries, bank.entries, rtol=2e-3, atol=2e-4)
+
+
+def test_a_loss_that_is_not_finite_is_an_outcome_not_a_crash(
+    digits: Prepared, tmp_path: Path
+) -> None:
+    settings = run_settings(pretrain={"lr": 1e30, "epochs": 3})
+    said: list[str] = []
+    trained = train(settings, digits, tmp_path, said.append)
+    assert trained.outcome == "diverged"
+    assert len(trained.history) < 3
+    assert "not finite" in said[-1]
+
+
+def test_last_batch_of_one_image_is_refused_before_training(
+    digits: Prepared, tmp_path: Path
+) -> None:
+    settings = run_settings(pretrain={"batch_size": 43})
+    with pytest.raises(StudyError, match="43 leaves one image of 130 to the last batch"):
+        train(settings, digits, tmp_path)
+
+
+def test_hard_set_larger_than_the_bank_is_refused_before_training(
+    digits: Prepared, tmp_path: Path
+) -> None:
+    with pytest.raises(StudyError, match="negatives: 130 is more than the bank's 129 negatives"):
+        train(run_settings("hard_simple", None, negatives=130), digits, tmp_path)
+
+
+def test_progress_says_epoch_loss_speed_and_time_left(digits: Prepared, tmp_path: Path) -> None:
+    said: list[str] = []
+    train(run_settings(pretrain={"epochs": 2}), digits, tmp_path, said.append)
+    assert said[0].startswith("epoch 1/2  loss ")
+    assert "images/s" in said[0]
+    assert said[-1].endswith("0:00 left")
+
+
+def test_history_reads_back(tmp_path: Path) -> None:
+    rows = [
+        {"epoch": 1, "lr": 0.03, "loss": 1 / 3, "positive_similarity": -0.1, "seconds": 1.0,
+         "images_per_second": 130.0},
+    ]  # fmt: skip
+    (tmp_path / "history.csv").write_text(history_csv(rows))
+    assert read_history(tmp_path / "history.csv") == rows
+
+
+def test_bf16_trunk_changes_a_short_run_only_slightly(digits: Prepared, tmp_path: Path) -> None:
+    one = train(run_settings(), digits, tmp_path / "a").history[-1]["loss"]
+    mixed = run_settings(pretrain={"precision": "bf16"})
+    two = train(mixed, digits, tmp_path / "b").history[-1]["loss"]
+    assert one != two
+    assert math.isclose(one, two, rel_tol=0.02)
+
+
+def test_a_users_own_loss_is_one_file(digits: Prepared, tmp_path: Path) -> None:
+    """Decoupled contrastive loss (Yeh et al. 2021): the positive left out of the denominator."""
+    file = tmp_path / "decoupled.py"
+    file.write_text(
+        "import torch\n"
+        "def make(temperature, negatives):\n"
+        "    def loss(anchors, bank, index):\n"
+        "        s = anchors @ bank.T / temperature\n"
+        "        positive = s.gather(1, index[:, None])[:, 0]\n"
+        "        s = s.scatter(1, index[:, None], float('-inf'))\n"
+        "        return (s.logsumexp(1) - positive).mean()\n"
+        "    return loss\n"
+    )
+    from tausweep.study import parse
+
+    study = {
+        "study": "own",
+        "datasets": {"digits": {"train_limit": 130, "test_limit": 100}},
+        "losses": {"decoupled": {"module": str(file), "temperature": [0.2]}},
+        "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
+        "pretrain": {"epochs": 3},
+    }
+    settings = parse(study).runs()[0].settings
+    history = train(settings, digits, tmp_path).history
+    assert history[-1]["loss"] < history[0]["loss"]
