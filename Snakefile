@@ -28,7 +28,9 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/collect.smk"
 
 
-# include: "workflow/rules/tables.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/claims.smk"
 
 
 rule all:

@@ -11,14 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tausweep import checkpoints
-from tausweep.checkpoints import (
-    CheckpointFile,
-    DamagedFileError,
-    load_tensors,
-    replacing,
-    save_tensors,
-    write_json,
-)
+from tausweep.atomic import replacing, write_json
+from tausweep.checkpoints import CheckpointFile, DamagedFileError, load_tensors, save_tensors
 
 TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([1, 2]), "n": torch.tensor(3)}
 

@@ -29,7 +29,10 @@ are its stages, one by one.
   pretrain  one run: encoder and bank
   evaluate  one run: every measure, its record
   collect   records of a study -> records.csv
-  table1    the paper's Table 1, published and measured
+  tables    the paper's Table 1 and the full sweep, published beside measured
+  figures   the paper's figures and more
+  claims    a verdict on each of the paper's claims
+  show      Table 1 and the verdicts on the terminal
 """
 
 
@@ -124,6 +127,11 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("collect", _collect, "Collect the records of a study.", study=True)
     sub.add_argument("output", metavar="OUTPUT", help="records.csv")
+
+    command("tables", _tables, "Write Table 1 and the full table of a study.", study=True)
+    command("figures", _figures, "Draw the figures of a study.", study=True)
+    command("claims", _claims, "Judge the paper's claims by a study's records.", study=True)
+    command("show", _show, "Print Table 1 and the verdicts, and say where the rest is.", study=True)
     return parser
 
 
@@ -133,7 +141,7 @@ def _say(line: str) -> None:
 
 def _resolve(options: argparse.Namespace) -> None:
     from tausweep import study
-    from tausweep.checkpoints import write_text
+    from tausweep.atomic import write_text
 
     write_text(Path(options.output), study.load(options.study).canonical_json() + "\n")
 
@@ -206,3 +214,28 @@ def _collect(options: argparse.Namespace) -> None:
     from tausweep import jobs
 
     jobs.collect(options.study, Path(options.results), Path(options.output))
+
+
+def _tables(options: argparse.Namespace) -> None:
+    from tausweep import jobs
+
+    jobs.tables(options.study, Path(options.results))
+
+
+def _figures(options: argparse.Namespace) -> None:
+    from tausweep import jobs
+
+    jobs.figures(options.study, Path(options.results))
+
+
+def _claims(options: argparse.Namespace) -> None:
+    from tausweep import jobs
+
+    jobs.claims(options.study, Path(options.results))
+
+
+def _show(options: argparse.Namespace) -> None:
+    from tausweep import show, study
+
+    asked = study.load(options.study)
+    print(show.describe(asked, Layout(Path(options.results))))

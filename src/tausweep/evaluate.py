@@ -18,13 +18,8 @@ import torch
 from torch import Tensor
 
 from tausweep import geometry, knn, linear, penalty, plugins, separation, views
-from tausweep.checkpoints import (
-    DamagedFileError,
-    load_tensors,
-    save_tensors,
-    tensors_digest,
-    write_json,
-)
+from tausweep.atomic import write_json
+from tausweep.checkpoints import DamagedFileError, load_tensors, save_tensors, tensors_digest
 from tausweep.datasets.prepared import Prepared
 from tausweep.embed import Embedder
 from tausweep.encoders import Encoder
@@ -141,8 +136,10 @@ class Evaluation:
         return torch.from_numpy(getattr(self.data, f"{split}_labels").copy())
 
     def _sample(self, count: int) -> Tensor:
-        """Instances looked at where all would take too long, in random order: any first few of
-        them are a sample as well."""
+        """Instances looked at where all would take too long.
+
+        In random order, so that any first few of them are a sample as well.
+        """
         order = views.order(count, self.settings.seed, self.settings.pretrain.epochs)
         return order[: self.settings.separation.anchors]
 

@@ -9,20 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from tausweep import provenance, records
 from tausweep import study as studies
-from tausweep.checkpoints import (
-    CheckpointFile,
-    load_tensors,
-    save_tensors,
-    write_json,
-    write_text,
-)
+from tausweep.atomic import write_json, write_text
 from tausweep.layout import Layout
 from tausweep.plan import find_run
 from tausweep.run_lock import run_lock
-from tausweep.study import DatasetSettings, Run, RunSettings, StudyError
+from tausweep.study import DatasetSettings, Run, RunSettings, Study, StudyError
 
 if TYPE_CHECKING:
     from tausweep.datasets.prepared import Prepared
+    from tausweep.figures import StudyResults
 
 Message = Callable[[str], None]
 
@@ -82,6 +77,8 @@ def pretrain(
 
 
 def _is_pretrained(folder: Path, run: Run, data: Prepared) -> bool:
+    from tausweep.checkpoints import load_tensors
+
     try:
         described = json.loads((folder / "pretrain.json").read_text(encoding="utf-8"))
         _, metadata = load_tensors(folder / "encoder.safetensors")
@@ -104,6 +101,7 @@ def _pretrain_locked(
     checkpoint_seconds: float,
 ) -> None:
     from tausweep import devices
+    from tausweep.checkpoints import CheckpointFile, save_tensors
     from tausweep.pretrain import history_csv
     from tausweep.pretrain import pretrain as train
 
@@ -201,3 +199,66 @@ def collect(study: str, results: Path, output: Path) -> None:
             )
         rows.append(columns)
     write_text(output, records.table(rows))
+
+
+def _results(study: Study, results: Path) -> StudyResults:
+    """What the tables, figures and verdicts of a study are made from."""
+    from tausweep import published
+    from tausweep.figures import StudyResults
+    from tausweep.protocol import scaled_down
+
+    folder = Layout(results).study(study.study)
+    return StudyResults(
+        folder,
+        records.read_table(folder / "records.csv"),
+        published.records(),
+        scaled_down(study),
+    )
+
+
+def tables(study: str, results: Path) -> None:
+    """Write Table 1 and the full table of a study in every format.
+
+    Raises:
+        StudyError: The records are not collected.
+    """
+    from tausweep import tables as rooms
+
+    asked = studies.load(study)
+    found = _results(asked, results)
+    flip = {run.dataset: run.settings.views.flip for run in asked.runs()}
+    for make in (rooms.table1, rooms.full):
+        table = make(found.records, found.published, scaled_down=found.scaled_down, flip=flip)
+        for kind in rooms.FORMATS:
+            path = found.folder / "tables" / f"{table.name}.{kind}"
+            write_text(path, table.text(kind))
+
+
+def figures(study: str, results: Path) -> None:
+    """Draw every figure of a study in every format.
+
+    Raises:
+        StudyError: The records are not collected.
+    """
+    from tausweep import figures as rooms
+
+    asked = studies.load(study)
+    found = _results(asked, results)
+    for name in rooms.NAMES:
+        paths = [found.folder / "figures" / f"{name}.{kind}" for kind in rooms.FORMATS]
+        rooms.draw(name, found, paths, asked.figures.model_dump())
+
+
+def claims(study: str, results: Path) -> None:
+    """Judge every claim of the paper by a study's records.
+
+    Raises:
+        StudyError: The records are not collected.
+    """
+    from tausweep import claims as rooms
+
+    asked = studies.load(study)
+    verdicts = rooms.judge(_results(asked, results).records)
+    folder = Layout(results).study(asked.study)
+    write_text(folder / "claims.json", rooms.to_json(verdicts))
+    write_text(folder / "claims.md", rooms.to_markdown(verdicts))

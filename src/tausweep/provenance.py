@@ -16,7 +16,7 @@ from typing import Any
 import tausweep
 
 WITHOUT_NUMBERS = frozenset(
-    {"study", "datasets", "plugins", "checkpoints", "run_lock", "provenance", "devices"}
+    {"atomic", "study", "datasets", "plugins", "checkpoints", "run_lock", "provenance", "devices"}
 )
 """Rooms that no number depends on but through the settings and the data digest of a record."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tausweep.checkpoints import write_json
+from tausweep.atomic import write_json
 from tausweep.study import Run, StudyError, canonical
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def read_table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, "string"), float_precision="round_trip")
+        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, "string"))
     except FileNotFoundError:
         raise StudyError(f"{path}: there is no such table of records") from None
     except (ValueError, UnicodeDecodeError) as error:

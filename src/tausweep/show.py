@@ -1,0 +1,75 @@
+"""The headline of a study for a terminal: its cells, the verdicts, where the rest lies."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from tausweep import names, records
+from tausweep.layout import Layout
+from tausweep.statistics import format_cell, summary
+from tausweep.study import Study, canonical
+
+SHOWN = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
+HEADS = ("linear acc. %", "kNN acc. %", "uniformity", "tolerance")
+
+
+def describe(study: Study, layout: Layout) -> str:
+    """Cells as mean ± half-width of the 95% interval over seeds (n), verdicts, and paths.
+
+    Raises:
+        StudyError: The records are not collected.
+    """
+    folder = layout.study(study.study)
+    frame = records.read_table(folder / "records.csv")
+    rows: list[tuple[str, ...]] = [("dataset", "loss", "tau", *HEADS)]
+    for run in study.runs():
+        if run.seed != study.seeds[0]:
+            continue
+        cell = frame[(frame["dataset"] == run.dataset) & (frame["loss"] == run.loss)]
+        cell = cell[cell["temperature"].map(_tau) == canonical(run.temperature)]
+        complete = cell[cell["status"] == "complete"]
+        values = [
+            format_cell(summary(complete[name].dropna())) if len(complete) else "diverged"
+            for name in SHOWN
+        ]
+        rows.append((run.dataset, names.loss(run.loss), _shown(run.temperature), *values))
+    lines = [f"study {study.study}: measured, {len(study.seeds)} seed(s)", "", *_aligned(rows)]
+    return "\n".join([*lines, "", *_verdicts(folder / "claims.json"), "", *_places(folder)])
+
+
+def _tau(temperature: float) -> str:
+    return canonical(None if temperature != temperature else temperature)
+
+
+def _shown(temperature: float | None) -> str:
+    return "" if temperature is None else canonical(temperature)
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _verdicts(path: Path) -> list[str]:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    overall = {v["claim"]: v["verdict"] for v in found if v["dataset"] is None}
+    counts = Counter(overall.values())
+    lines = ["claims of the paper: " + ", ".join(f"{n} {word}" for word, n in counts.most_common())]
+    for word in counts:
+        lines.append(f"  {word}: " + " ".join(c for c, v in overall.items() if v == word))
+    return lines
+
+
+def _places(folder: Path) -> list[str]:
+    places = {
+        "report": "report.html",
+        "Table 1": "tables/table1.md",
+        "verdicts": "claims.md",
+        "figures": "figures/",
+    }
+    return [f"{name:8}  {folder}/{place}" for name, place in places.items()]
