@@ -239,3 +239,7 @@ def _show(options: argparse.Namespace) -> None:
 
     asked = study.load(options.study)
     print(show.describe(asked, Layout(Path(options.results))))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -91,7 +91,7 @@ class Evaluation:
             self.settings.encoder, self.settings.seed, self.settings.pretrain.bn_group
         )
         encoder.load_state_dict({k: t for k, t in self._trained[0].items() if k != "bank"})
-        encoder.to(self.device)
+        encoder.to(self.device).to(memory_format=torch.channels_last)
         return Embedder(encoder, self.settings.dataset.image_size, self.data.mean, self.data.std)
 
     @cached_property

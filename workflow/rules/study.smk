@@ -7,7 +7,8 @@ try:
     STUDY = studies.load(STUDY_FILE)
     plan.check(STUDY, layout.Layout())
 except studies.StudyError as error:
-    sys.exit(f"tausweep: error: {error}")
+    print(f"tausweep: error: {error}", file=sys.stderr)
+    sys.exit(2)
 RUNS = {run.id: run for run in STUDY.runs()}
 DATASETS = {
     layout.prepared_name(run.settings.dataset): run.settings.dataset

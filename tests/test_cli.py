@@ -1,0 +1,174 @@
+"""The command line: what a newcomer reads, and one sentence with exit code 2 for bad input."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tausweep.cli import main
+
+STUDY = """
+study: tiny
+seeds: [0]
+datasets: {digits: {train_limit: 130, test_limit: 100}}
+losses: {contrastive: {temperature: [0.2]}, hard_simple: {negatives: 20}}
+encoder: {trunk: resnet10, width: 8, dim: 16}
+pretrain: {epochs: 2, batch_size: 32}
+linear: {epochs: 5, lr: 0.01}
+knn: {k: 10}
+separation: {anchors: 64}
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "study.yaml"
+    path.write_text(STUDY)
+    return path
+
+
+def edited(path: Path, old: str, new: str) -> str:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    return str(path)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_stages_one_by_one_end_with_tables_and_verdicts(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole pipeline through the commands, with no network."""
+    runs = ["digits/contrastive/0.2/seed0", "digits/hard_simple/none/seed0"]
+    assert main(["prepare", str(study)]) == 0
+    for run in runs:
+        assert main(["pretrain", str(study), "--run", run]) == 0
+        assert main(["evaluate", str(study), "--run", run]) == 0
+    folder = Path("results/tiny")
+    assert main(["collect", str(study), str(folder / "records.csv")]) == 0
+    assert main(["tables", str(study)]) == 0
+    assert main(["claims", str(study)]) == 0
+    capsys.readouterr()
+    assert main(["show", str(study)]) == 0
+    shown = capsys.readouterr().out
+    assert "hard simple" in shown
+    assert "claims of the paper:" in shown
+    table = (folder / "tables/table1.md").read_text()
+    assert "contrastive" in table
+    assert len((folder / "records.csv").read_text().splitlines()) == 3
+    assert not list(folder.rglob("checkpoint*"))
+    assert not list(folder.rglob("lock.json"))
+
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert main(["pretrain", str(study), "--run", runs[0]]) == 0
+    assert "already pretrained, nothing to do" in capsys.readouterr().err
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("epochs: 2", "epoch: 2", "pretrain.epoch: unknown key; did you mean epochs"),
+        ("[0.2]", "[0]", "losses.contrastive.temperature[0]: 0 is not allowed"),
+        ("[0.2]", "[-0.1]", "losses.contrastive.temperature[0]: -0.1 is not allowed"),
+        ("[0.2]", "[abc]", 'losses.contrastive.temperature[0]: "abc" is not allowed'),
+        ("negatives: 20", "negatives: 130", "130 is more than the bank's 129 negatives"),
+        ("batch_size: 32", "batch_size: 0", "pretrain.batch_size: 0 is not allowed"),
+        ("seeds: [0]", "seeds: [0, 0]", "seed 0 stands in it twice"),
+        ("train_limit: 130", "image_size: 7", "datasets.digits.image_size: 7 is too small"),
+        ("{train_limit: 130, test_limit: 100}", "{source: {kind: folder, path: none}}",
+         "there is no folder none"),
+    ],
+)  # fmt: skip
+def test_bad_study_is_one_sentence_and_exit_code_2(
+    study: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, sentence: str
+) -> None:
+    assert main(["plan", edited(study, old, new)]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert len(error.splitlines()) == 1
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("epochs: 2", "epoch: 2", "pretrain.epoch: unknown key; did you mean epochs"),
+        ("negatives: 20", "negatives: 130", "130 is more than the bank's 129 negatives"),
+    ],
+)
+def test_snakemake_refuses_a_bad_study_in_the_same_words(
+    study: Path, old: str, new: str, sentence: str
+) -> None:
+    root = Path(__file__).parent.parent
+    options = ["-s", str(root / "Snakefile"), "--cores", "1", "-n"]
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *options, "--configfile", edited(study, old, new)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not Path("results").exists()
+
+
+def test_truncated_archive_is_named_with_exit_code_2(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = Path("data/cifar10/cifar-10-python.tar.gz")
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"\x1f\x8b truncated")
+    content = yaml.safe_load(STUDY) | {"datasets": {"cifar10": {}}}
+    study.write_text(yaml.safe_dump(content))
+    assert main(["prepare", str(study)]) == 2
+    assert str(archive) in capsys.readouterr().err
+
+
+def test_removed_prepared_file_is_named_with_what_to_do(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare", str(study)]) == 0
+    next(Path("results/data").rglob("train_images.npy")).unlink()
+    assert main(["pretrain", str(study), "--run", "digits/contrastive/0.2/seed0"]) == 2
+    error = capsys.readouterr().err
+    assert "train_images.npy" in error
+    assert "Traceback" not in error
+
+
+def test_incomplete_study_is_not_collected(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["collect", str(study), "out.csv"]) == 2
+    assert "the study is not complete" in capsys.readouterr().err
+    assert not Path("out.csv").exists()
+
+
+def test_unknown_run_is_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prepare", str(study)]) == 0
+    assert main(["pretrain", str(study), "--run", "digits/contrastive/0.3/seed0"]) == 2
+    assert "did you mean digits/contrastive/0.2/seed0" in capsys.readouterr().err
+
+
+def test_help_names_every_stage_and_each_has_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    for command in ("plan", "prepare", "pretrain", "evaluate", "collect", "tables", "claims"):
+        assert command in text
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0
+    with pytest.raises(SystemExit) as ended:
+        main(["nonsense"])
+    assert ended.value.code == 2
+
+
+def test_reader_that_goes_away_is_no_error(study: Path) -> None:
+    command = f"{sys.executable} -m tausweep.cli plan {study} | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[0].startswith("study tiny")

@@ -1,0 +1,240 @@
+"""Evaluation measures a run, leaves it as it was, and recomputes only what changed."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from conftest import run_settings
+from tausweep import evaluate as module
+from tausweep import records
+from tausweep.checkpoints import CheckpointFile, load_tensors, save_tensors, tensors_digest
+from tausweep.datasets.prepared import Prepared
+from tausweep.embed import Embedder
+from tausweep.encoders import Encoder
+from tausweep.evaluate import Evaluation, evaluate
+from tausweep.pretrain import pretrain
+from tausweep.study import RunSettings, StudyError
+
+CPU = torch.device("cpu")
+
+
+def trained(settings: RunSettings, data: Prepared, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    found = pretrain(settings, data, CPU, CheckpointFile(folder, {}), say=lambda line: None)
+    made = {
+        "outcome": found.outcome,
+        "settings_digest": settings.pretrain_digest,
+        "data_digest": data.digest,
+    }
+    tensors = {**found.encoder.state_dict(), "bank": found.bank.entries}
+    save_tensors(folder / "encoder.safetensors", tensors, made)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(digits: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(run_settings("hard_contrastive", 0.3), digits, tmp_path_factory.mktemp("run"))
+
+
+def evaluation(folder: Path, data: Prepared, said: list[str] | None = None, **sections: object):
+    settings = run_settings("hard_contrastive", 0.3, **sections)
+    return Evaluation(settings, folder, data, CPU, ([] if said is None else said).append)
+
+
+@pytest.fixture(scope="module")
+def row(folder: Path, digits: Prepared) -> dict[str, float]:
+    return records.flat(evaluate(evaluation(folder, digits)))
+
+
+def test_evaluation_leaves_encoder_and_bank_bit_identical(
+    folder: Path, digits: Prepared, tmp_path: Path
+) -> None:
+    for file in folder.glob("encoder.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    before = (tmp_path / "encoder.safetensors").read_bytes()
+    measured = evaluation(tmp_path, digits)
+    state = tensors_digest(measured.embedder.encoder.state_dict())
+    bank = measured.bank.clone()
+    evaluate(measured)
+    assert tensors_digest(measured.embedder.encoder.state_dict()) == state
+    assert torch.equal(measured.bank, bank)
+    assert (tmp_path / "encoder.safetensors").read_bytes() == before
+    assert all(p.grad is None for p in measured.embedder.encoder.parameters())
+    assert int(measured.embedder.encoder.trunk.stem.norm.num_batches_tracked) > 0
+
+
+def test_numbers_follow_from_the_stored_embeddings_in_float64(
+    folder: Path, row: dict[str, float]
+) -> None:
+    """Uniformity, tolerance and kNN recomputed with NumPy alone."""
+    stored = load_file(folder / "embeddings.safetensors")
+    x, labels = stored["test"].astype(np.float64), stored["test_labels"]
+    np.testing.assert_allclose(np.linalg.norm(x, axis=1), 1, atol=1e-6)
+    s = x @ x.T
+    upper = np.triu_indices(len(x), 1)
+    uniformity = -math.log(np.exp(-2 * (2 - 2 * s[upper])).mean())
+    same = (labels[:, None] == labels[None, :])[upper]
+    assert row["uniformity"] == pytest.approx(uniformity, abs=1e-4)
+    assert row["tolerance"] == pytest.approx(s[upper][same].mean(), abs=1e-4)
+    assert row["tolerance_literal"] == pytest.approx((s[upper] * same).mean(), abs=1e-4)
+    assert row["interclass_similarity"] == pytest.approx(s[upper][~same].mean(), abs=1e-4)
+    for keys, column in (("train", "knn_accuracy"), ("bank", "knn_accuracy_bank")):
+        k = stored[keys].astype(np.float64)
+        k /= np.linalg.norm(k, axis=1, keepdims=True)
+        similarity = x @ k.T
+        votes = np.zeros((len(x), 10))
+        for i, line in enumerate(similarity):
+            for j in np.argsort(-line, kind="stable")[:10]:
+                votes[i, stored["train_labels"][j]] += math.exp((line[j] - line.max()) / 0.07)
+        assert row[column] == 100 * (votes.argmax(1) == labels).mean()
+
+
+def test_every_column_of_the_record_has_a_number(row: dict[str, float]) -> None:
+    wanted = {*records.ACCURACY, *records.GEOMETRY, *records.SEPARATION, *records.PENALTY}
+    assert {name for name in wanted if row.get(name) is None} == set()
+    assert all(math.isfinite(row[name]) for name in wanted)
+    assert row["linear_accuracy_best"] >= row["linear_accuracy"] > 10
+
+
+def test_a_second_evaluation_makes_nothing_and_gives_the_same(
+    folder: Path, digits: Prepared, row: dict[str, float]
+) -> None:
+    said: list[str] = []
+    assert records.flat(evaluate(evaluation(folder, digits, said))) == row
+    assert said == []
+
+
+def test_a_changed_setting_recomputes_its_measure_alone(
+    folder: Path, digits: Prepared, row: dict[str, float]
+) -> None:
+    said: list[str] = []
+    changed = records.flat(evaluate(evaluation(folder, digits, said, knn={"k": 3})))
+    assert said == ["knn"]
+    different = {name for name in row if row[name] != changed[name]}
+    assert different <= {"knn_accuracy", "knn_accuracy_bank"}
+    evaluate(evaluation(folder, digits, said))
+
+
+def test_damaged_measure_and_embeddings_are_made_again(
+    folder: Path, digits: Prepared, row: dict[str, float], tmp_path: Path
+) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "geometry.json").write_text('{"made_of": "x", "val')
+    embeddings = tmp_path / "embeddings.safetensors"
+    embeddings.write_bytes(embeddings.read_bytes()[:-7])
+    assert records.flat(evaluate(evaluation(tmp_path, digits))) == row
+    assert embeddings.read_bytes() == (folder / "embeddings.safetensors").read_bytes()
+
+
+def test_features_do_not_depend_on_the_batch(
+    folder: Path, digits: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """130 images: the last batch of 32 has two rows, which must be the last two."""
+    embedder = evaluation(folder, digits).embedder
+    whole = embedder.features(digits.train_images)
+    for batch in (1, 32):
+        monkeypatch.setattr("tausweep.embed.BATCH", batch)
+        found = embedder.features(digits.train_images)
+        torch.testing.assert_close(found, whole, rtol=1e-4, atol=1e-3)
+
+
+def test_missing_or_extra_weight_is_an_error_never_random_weights(
+    folder: Path, digits: Prepared, tmp_path: Path
+) -> None:
+    tensors, metadata = load_tensors(folder / "encoder.safetensors")
+    tensors.pop("head.weight")
+    save_tensors(tmp_path / "encoder.safetensors", tensors, metadata)
+    with pytest.raises(RuntimeError, match=r"head\.weight"):
+        evaluate(evaluation(tmp_path, digits))
+
+
+def test_encoder_of_other_settings_is_refused(folder: Path, digits: Prepared) -> None:
+    with pytest.raises(StudyError, match="settings_digest"):
+        evaluate(evaluation(folder, digits, pretrain={"lr": 0.5}))
+
+
+def test_run_that_is_not_pretrained_is_named(digits: Prepared, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"encoder\.safetensors: is missing"):
+        evaluate(evaluation(tmp_path, digits))
+
+
+def test_diverged_run_has_no_measures(folder: Path, digits: Prepared, tmp_path: Path) -> None:
+    tensors, metadata = load_tensors(folder / "encoder.safetensors")
+    save_tensors(tmp_path / "encoder.safetensors", tensors, metadata | {"outcome": "diverged"})
+    assert evaluate(evaluation(tmp_path, digits)) == {}
+
+
+def test_probe_that_diverges_has_no_accuracy_and_the_rest_stands(
+    folder: Path, digits: Prepared
+) -> None:
+    lost = records.flat(evaluate(evaluation(folder, digits, linear={"lr": 1e30})))
+    assert lost["linear_accuracy"] is None
+    assert lost["linear_accuracy_converged"] > 10
+    assert lost["uniformity"] > 0
+    evaluate(evaluation(folder, digits))
+
+
+def test_knn_with_more_neighbours_than_keys_is_refused(folder: Path, digits: Prepared) -> None:
+    with pytest.raises(StudyError, match=r"knn\.k: 131 is more than the 130 keys"):
+        evaluate(evaluation(folder, digits, knn={"k": 131}))
+
+
+def test_a_users_own_measure_is_one_file(folder: Path, digits: Prepared, tmp_path: Path) -> None:
+    file = tmp_path / "spread.py"
+    file.write_text(
+        "def measure(embeddings):\n"
+        "    x = embeddings['test']\n"
+        "    return {'spread': 1 - float(x.mean(0).norm())}\n"
+    )
+    found = records.flat(evaluate(evaluation(folder, digits, measures={"spread": str(file)})))
+    stored = load_file(folder / "embeddings.safetensors")["test"]
+    assert found["spread"] == pytest.approx(1 - np.linalg.norm(stored.mean(0)), abs=1e-6)
+    (folder / "spread.json").unlink()
+
+
+@pytest.mark.parametrize(("views", "versions"), [("none", 1), ("flip", 2), ("colour", 3)])
+def test_probe_alternates_between_the_versions_of_its_setting(
+    views: str, versions: int, folder: Path, digits: Prepared
+) -> None:
+    measured = evaluation(folder, digits, linear={"views": views, "versions": 3})
+    plain = measured.features[0]
+    found = measured.embedder.probe_versions(
+        digits.train_images, plain, measured.settings.linear, 0
+    )
+    assert len(found) == versions
+    assert torch.equal(found[0], plain) == (views != "colour")
+    if views == "flip":
+        mirrored = np.ascontiguousarray(digits.train_images[:, :, ::-1])
+        torch.testing.assert_close(found[1], measured.embedder.features(mirrored))
+
+
+def test_embeddings_are_the_encoders_in_eval_mode_in_prepared_order(
+    folder: Path, digits: Prepared
+) -> None:
+    tensors, _ = load_tensors(folder / "encoder.safetensors")
+    settings = run_settings("hard_contrastive", 0.3)
+    encoder = Encoder(settings.encoder, 5).eval()
+    encoder.load_state_dict({k: t for k, t in tensors.items() if k != "bank"})
+    images = torch.from_numpy(np.array(digits.test_images)).permute(0, 3, 1, 2).float() / 255
+    images = (images - torch.tensor(digits.mean)[:, None, None]) / torch.tensor(digits.std)[
+        :, None, None
+    ]
+    with torch.no_grad():
+        expected = encoder(images)
+    embedder = Embedder(encoder, 8, digits.mean, digits.std)
+    torch.testing.assert_close(
+        embedder.embeddings(embedder.features(digits.test_images)), expected, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_measure_files_hold_no_nan(folder: Path, row: dict[str, float]) -> None:
+    for name in module.MEASURED:
+        text = (folder / f"{name}.json").read_text()
+        assert "NaN" not in text
+        assert json.loads(text)["values"]

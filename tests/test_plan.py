@@ -1,0 +1,141 @@
+"""A plan says what a study asks for and refuses what would fail later."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+
+from tausweep import plan
+from tausweep.encoders import Encoder
+from tausweep.layout import Layout
+from tausweep.study import EncoderSettings, Study, StudyError, load, parse
+
+
+def study(**sections: Any) -> Study:
+    content = {
+        "study": "s",
+        "seeds": [0],
+        "datasets": {"digits": {}},
+        "losses": {"contrastive": {"temperature": [0.1]}},
+        "knn": {"k": 10},
+    }
+    return parse(content | sections)
+
+
+def images(folder: Path, counts: dict[str, int]) -> Path:
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (8, 8), (i, 0, 0)).save(folder / name / f"{i}.png")
+    return folder
+
+
+def folder_study(path: Path, **sections: Any) -> Study:
+    source = {"kind": "folder", "path": str(path)}
+    return study(datasets={"mine": {"source": source, "image_size": 8}}, **sections)
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        (EncoderSettings(), 32),
+        (EncoderSettings(trunk="resnet10", width=16), 16),
+        (EncoderSettings(trunk="resnet50", stem="imagenet"), 224),
+        (EncoderSettings(trunk="resnet34", width=32), 33),
+    ],
+)
+def test_flops_are_those_that_torch_counts(settings: EncoderSettings, size: int) -> None:
+    encoder = Encoder(settings, 0).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        encoder(torch.zeros(1, 3, size, size))
+    assert plan.forward_flops(settings, size) == pytest.approx(counter.get_total_flops(), rel=1e-6)
+
+
+def test_paper_run_costs_what_the_design_says() -> None:
+    """200 epochs of ResNet-18 on CIFAR-10 are 33.5 PFLOP (evaluation and stem gradient beside)."""
+    price = plan.cost(
+        study(datasets={"cifar10": {}}, losses={"contrastive": {"temperature": 0.3}}), Layout()
+    )
+    assert price.training / 1e15 == pytest.approx(33.5, rel=0.03)
+
+
+def test_description_lists_runs_time_and_disk(tmp_path: Path) -> None:
+    text = plan.describe(load("benchmarks/demo.yaml"), Layout(tmp_path))
+    assert "study demo: 22 runs, 2 seed(s)" in text
+    assert "digits/hard_contrastive  0.1 0.3 0.7 1.0" in text
+    assert "time from stated throughput" in text
+    assert "disk: about" in text
+
+
+def test_time_is_from_measured_throughput_where_records_exist(tmp_path: Path) -> None:
+    asked = study()
+    run = asked.runs()[0]
+    record = {
+        "settings": run.settings.pretrain_json() | run.settings.evaluate_json(),
+        "columns": {"images_per_second": 100.0},
+    }
+    folder = Layout(tmp_path).run(run)
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(json.dumps(record))
+    price = plan.cost(asked, Layout(tmp_path))
+    assert price.measured == 1
+    assert price.seconds == pytest.approx(1437 * (200 + 8 / 3) / 100)
+    assert "from measured throughput (1 of 1 runs)" in plan.describe(asked, Layout(tmp_path))
+
+
+def test_settings_of_a_run_are_resolved_json() -> None:
+    found = json.loads(plan.settings_of(study(), "digits/contrastive/0.1/seed0"))
+    assert found["pretrain"]["epochs"] == 200
+    assert found["loss"] == {"name": "contrastive", "temperature": 0.1}
+    assert found["knn"]["k"] == 10
+
+
+def test_unknown_run_names_the_nearest() -> None:
+    with pytest.raises(StudyError, match=r"did you mean digits/contrastive/0\.1/seed0"):
+        plan.find_run(study(), "digits/contrastive/0.10/seed0")
+
+
+def test_hard_set_larger_than_the_bank_is_refused(tmp_path: Path) -> None:
+    asked = study(losses={"hard_simple": {"negatives": 1437}})
+    with pytest.raises(StudyError, match="negatives: 1437 is more than the bank's 1436 negatives"):
+        plan.check(asked, Layout(tmp_path))
+
+
+def test_hard_set_larger_than_a_folder_is_refused_before_it_is_prepared(tmp_path: Path) -> None:
+    images(tmp_path / "train", {"a": 3, "b": 3})
+    images(tmp_path / "test", {"a": 1, "b": 1})
+    losses = {"hard_simple": {"negatives": 6}}
+    with pytest.raises(StudyError, match="6 is more than the bank's 5 negatives"):
+        plan.check(folder_study(tmp_path, losses=losses, knn={"k": 2}), Layout(tmp_path / "r"))
+    plan.check(
+        folder_study(tmp_path, losses={"hard_simple": {"negatives": 5}}, knn={"k": 2}),
+        Layout(tmp_path / "r"),
+    )
+
+
+def test_too_many_neighbours_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"knn\.k: 2000 is more than the 1437 training images"):
+        plan.check(study(knn={"k": 2000}), Layout(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "sentence"),
+    [
+        ({}, {}, "there is no folder"),
+        ({"a": 0}, {"a": 1}, "it holds no image"),
+        ({"a": 2}, {"a": 1, "b": 1}, "class 'b' is in the test split but not in the training"),
+        ({"a": 2}, {}, "the test split is missing"),
+    ],
+)
+def test_folder_that_cannot_be_used_is_refused(
+    tmp_path: Path, train: dict[str, int], test: dict[str, int], sentence: str
+) -> None:
+    place = tmp_path / "images"
+    for split, counts in (("train", train), ("test", test)):
+        images(place / split, counts)
+    with pytest.raises(StudyError, match=sentence):
+        plan.check(folder_study(place, knn={"k": 1}), Layout(tmp_path / "r"))
