@@ -1,0 +1,101 @@
+"""What datasets, losses and measures are called in print, and the order they stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+DATASETS = {
+    "cifar10": "CIFAR10",
+    "cifar100": "CIFAR100",
+    "svhn": "SVHN",
+    "imagenet100": "ImageNet100",
+    "digits": "Digits",
+}
+"""Those with a name of their own, in the paper's order."""
+
+LOSSES = {
+    "contrastive": "contrastive",
+    "simple": "simple",
+    "hard_contrastive": "hard contrastive",
+    "hard_simple": "hard simple",
+    "nearest_negative": "nearest negative",
+}
+"""In the order of Table 1; others follow by name."""
+
+TABLE1_TEMPERATURES = (0.07, 0.3, 0.7, 1.0)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of the records in print.
+
+    Attributes:
+        label: Its name, with the unit in brackets.
+        digits: Decimals; none lets the interval decide.
+    """
+
+    label: str
+    digits: int | None = None
+
+
+MEASURES = {
+    "linear_accuracy": Measure("linear accuracy, last epoch (%)", 2),
+    "linear_accuracy_best": Measure("linear, best epoch (%)", 2),
+    "linear_accuracy_converged": Measure("linear, converged (%)", 2),
+    "feature_rms": Measure("feature RMS"),
+    "knn_accuracy": Measure("kNN (%)", 2),
+    "knn_accuracy_bank": Measure("kNN, bank as keys (%)", 2),
+    "uniformity": Measure("uniformity", 3),
+    "tolerance": Measure("tolerance", 3),
+    "tolerance_literal": Measure("tolerance as in Eq. 11", 4),
+    "interclass_similarity": Measure("inter-class similarity", 3),
+    "alignment": Measure("alignment", 3),
+    "effective_dimension": Measure("effective dimension"),
+    "rankme": Measure("RankMe"),
+    "wasserstein_uniformity": Measure("Wasserstein uniformity", 3),
+    "positive_similarity": Measure("positive", 3),
+    **{f"negative_similarity_{place}": Measure(f"negative {place}", 3) for place in range(1, 11)},
+    "hard_set_same_label": Measure("own label in hard set", 3),
+    "effective_negatives": Measure("effective negatives"),
+    "gradient_balance": Measure("gradient balance error"),
+    "exchange_difference": Measure("exchange difference"),
+    "entropy_rises": Measure("entropy rises with τ", 3),
+    "interval_narrows": Measure("interval narrows with falling τ", 3),
+    "limit_low_error": Measure("error at τ → 0⁺"),
+    "limit_high_error": Measure("error at τ → ∞"),
+    "train_loss": Measure("training loss", 3),
+    "images_per_second": Measure("images/s"),
+    "pretrain_seconds": Measure("pretraining (s)"),
+}
+
+
+def dataset(name: str) -> str:
+    """A dataset in print; one without a name of its own is called as in the study file."""
+    return DATASETS.get(name, name)
+
+
+def loss(name: str) -> str:
+    """A loss in print."""
+    return LOSSES.get(name, name.replace("_", " "))
+
+
+def measure(column: str) -> Measure:
+    """A column in print; those of the training split are called like those of the test split."""
+    same = MEASURES.get(column) or MEASURES.get(column.removeprefix("train_"))
+    return same or Measure(column.replace("_", " "))
+
+
+def datasets_in_order(found: Iterable[str]) -> list[str]:
+    """The paper's datasets first, then the others as they appear."""
+    return _in_order(list(dict.fromkeys(found)), DATASETS)
+
+
+def losses_in_order(found: Iterable[str]) -> list[str]:
+    """Table 1's losses first, then the others by name."""
+    return _in_order(sorted(set(found)), LOSSES)
+
+
+def _in_order(found: list[str], known: Iterable[str]) -> list[str]:
+    first = [name for name in known if name in found]
+    return first + [name for name in found if name not in first]

@@ -1,0 +1,199 @@
+"""Records -> cells: what the seeds of a loss at a temperature gave for one measure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from tausweep import names, statistics
+from tausweep.records import IDENTITY, ORIGIN
+from tausweep.study import canonical
+
+Key = tuple[str, str, float | None]
+"""Dataset, loss, temperature (none for losses without one)."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measure of one loss at one temperature on one dataset.
+
+    Attributes:
+        key: Dataset, loss, temperature.
+        column: Of the records.
+        values: One number a complete seed, indexed by seed; what is not finite is left out.
+        summary: Of ``values``.
+        diverged: Seeds whose run diverged.
+        lacking: Seeds whose run is missing, failed or stale.
+        published: What others printed, or none.
+    """
+
+    key: Key
+    column: str
+    values: pd.Series[float]
+    summary: statistics.Summary
+    diverged: int = 0
+    lacking: int = 0
+    published: float | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """Measured minus published, where both are there."""
+        if self.published is None or not self.summary.n:
+            return None
+        return self.summary.mean - self.published
+
+
+class Cells:
+    """All cells of a study, by key and column.
+
+    Args:
+        records: The collected table, any status.
+        published: Numbers of others in the same shape, or none.
+
+    Attributes:
+        datasets: In the order of print.
+        losses: In the order of print.
+        columns: Every column of numbers.
+        has_published: Whether any cell of the records has a published one beside it.
+        any_diverged: Whether any run diverged.
+    """
+
+    def __init__(self, records: pd.DataFrame, published: pd.DataFrame | None = None):
+        self._groups = dict(_grouped(records))
+        self._published = {} if published is None else dict(_grouped(published))
+        self.has_published = bool(self._published.keys() & self._groups.keys())
+        self.any_diverged = bool((records["status"] == "diverged").any())
+        self.datasets = names.datasets_in_order(records["dataset"])
+        self.losses = names.losses_in_order(records["loss"])
+        skipped = {*IDENTITY, *ORIGIN}
+        self.columns = [
+            str(name)
+            for name in records.columns
+            if name not in skipped and pd.api.types.is_numeric_dtype(records[name])
+        ]
+
+    def keys(self, dataset: str | None = None, loss: str | None = None) -> list[Key]:
+        """Keys of the records in the order of print, temperatures rising."""
+        chosen = [
+            key for key in self._groups if dataset in (None, key[0]) and loss in (None, key[1])
+        ]
+        place = {name: i for i, name in enumerate([*self.datasets, *self.losses])}
+        return sorted(chosen, key=lambda k: (place[k[0]], place[k[1]], k[2] or 0.0))
+
+    def temperatures(self, losses: Iterable[str], dataset: str | None = None) -> list[float]:
+        """Temperatures that the records have of these losses, rising."""
+        keys = self.keys(dataset)
+        return sorted({k[2] for k in keys if k[1] in losses and k[2] is not None})
+
+    def seeds(self, key: Key, status: str) -> list[int]:
+        """Seeds of a cell whose run has this status."""
+        group = self._groups.get(key)
+        return [] if group is None else group.seeds.get(status, [])
+
+    def cell(self, key: Key, column: str) -> Cell:
+        """The cell; of one that the records do not have, only what is published."""
+        theirs = self._published.get(key, _Group.empty()).numbers(column)
+        group = self._groups.get(key, _Group.empty())
+        values = group.numbers(column)
+        diverged = len(group.seeds.get("diverged", []))
+        runs = sum(map(len, group.seeds.values()))
+        return Cell(
+            key=key,
+            column=column,
+            values=values,
+            summary=statistics.summary(values.to_numpy()),
+            diverged=diverged,
+            lacking=runs - len(group.seeds.get("complete", [])) - diverged,
+            published=float(theirs.mean()) if len(theirs) else None,
+        )
+
+
+def best(cells: list[Cell]) -> Cell | None:
+    """The cell with the highest mean, if seeds tell it from every other one.
+
+    The 95% t-interval of its difference to each other cell with data, paired by seed, must lie
+    above 0; a difference without an interval (fewer than two common seeds) tells nothing. Cells
+    with a diverged run do not compete, for the seeds that they show are the survivors.
+    """
+    known = [cell for cell in cells if cell.summary.n and not cell.diverged]
+    if len(known) < 2:
+        return None
+    first = max(known, key=lambda cell: cell.summary.mean)
+    for other in known:
+        if other is not first:
+            gap = statistics.paired(first.values, other.values)
+            if gap.half_width is None or gap.mean - gap.half_width <= 0:
+                return None
+    return first
+
+
+def tidy(table: str, cells: Iterable[Cell], bold: Iterable[Cell] = ()) -> pd.DataFrame:
+    """One row a cell, numbers only; what is not there is NaN."""
+    chosen = {id(cell) for cell in bold}
+    rows = [
+        {
+            "table": table,
+            "dataset": cell.key[0],
+            "loss": cell.key[1],
+            "temperature": "" if cell.key[2] is None else canonical(cell.key[2]),
+            "measure": cell.column,
+            "mean": cell.summary.mean,
+            "sd": _or_nan(cell.summary.sd),
+            "half_width": _or_nan(cell.summary.half_width),
+            "n": cell.summary.n,
+            "diverged": cell.diverged,
+            "missing": cell.lacking,
+            "published": _or_nan(cell.published),
+            "difference": _or_nan(cell.difference),
+            "best": int(id(cell) in chosen),
+        }
+        for cell in cells
+    ]
+    return pd.DataFrame(rows, columns=TIDY)
+
+
+TIDY = [
+    *("table", "dataset", "loss", "temperature", "measure", "mean", "sd", "half_width", "n"),
+    *("diverged", "missing", "published", "difference", "best"),
+]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The runs of one key: the complete ones, indexed by seed, and the seeds of each status."""
+
+    complete: pd.DataFrame
+    seeds: dict[str, list[int]]
+
+    @staticmethod
+    def empty() -> _Group:
+        return _Group(pd.DataFrame(), {})
+
+    def numbers(self, column: str) -> pd.Series[float]:
+        """The finite numbers of a column, by seed; none of a column that is not there."""
+        if column not in self.complete.columns:
+            return pd.Series(dtype=float)
+        values = pd.to_numeric(self.complete[column]).astype(float)
+        return values[np.isfinite(values)]
+
+
+def _grouped(frame: pd.DataFrame) -> Iterator[tuple[Key, _Group]]:
+    columns = ["dataset", "loss", "temperature"]
+    for key, rows in frame.groupby(columns, dropna=False, sort=False):
+        dataset, loss, temperature = cast(tuple[str, str, float], key)
+        rows = rows.sort_values("seed", kind="stable")
+        seeds: dict[str, list[int]] = {}
+        for status, seed in zip(rows["status"], rows["seed"], strict=True):
+            seeds.setdefault(str(status), []).append(int(seed))
+        complete = rows[rows["status"] == "complete"].set_index("seed")
+        tau = None if math.isnan(temperature) else float(temperature)
+        yield (dataset, loss, tau), _Group(complete, seeds)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
