@@ -1,0 +1,270 @@
+"""Figures of a study: ``draw(name, results, paths)`` makes one, ``caption`` gives its text.
+
+Importing this costs nothing (no matplotlib, no pandas, no torch), so that the Snakefile can read
+``NAMES`` and ``FIGURES``. Whatever a figure lacks, it still comes out, and says what is missing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tausweep import names
+from tausweep.figures.results import StudyResults
+from tausweep.study import StudyError, canonical
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tausweep.figures.style import Style
+
+__all__ = ["FIGURES", "FORMATS", "NAMES", "StudyResults", "caption", "draw", "figure"]
+
+FORMATS = ("svg", "pdf", "png")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One figure.
+
+    Attributes:
+        function: Where its drawing is, ``<module of this package>.<function>``.
+        title: Its name, with the paper's number where it has one.
+        text: What it shows, in words.
+        needs: Files of a run that it reads beside the records.
+        seeds: Whether it shows means over seeds with intervals.
+    """
+
+    function: str
+    title: str
+    text: str
+    needs: tuple[str, ...] = ()
+    seeds: bool = True
+
+
+_LIMITS = (
+    "Logarithmic temperature axis, ticks at the measured temperatures; ∞ and 0⁺ mark losses that "
+    "are limits of the contrastive ones in temperature, up to a scale (Eq. 6, 7)."
+)
+_UNIFORMITY = (
+    "Uniformity −log E exp(−2‖f(x) − f(y)‖²) of the test embeddings over distinct pairs (higher is "
+    "more uniform) against temperature, "
+)
+_TOLERANCE = (
+    "Tolerance, the mean similarity of test embeddings of the same class over distinct pairs, "
+    "against temperature, "
+)
+
+FIGURES: dict[str, Entry] = {
+    "dilemma": Entry(
+        "dilemma.draw",
+        "The uniformity–tolerance dilemma",
+        "Uniformity against tolerance of the test embeddings; a line follows one loss over "
+        "temperature (numbers beside the points; bold: its most accurate one), faint where it "
+        "leads to the loss's limit τ → ∞ (simple, hard simple). Fill: last-epoch linear accuracy, "
+        "each panel on its own scale; an arrow below the scale: less than its lower end. The upper "
+        "right corner would be both uniform and tolerant. Uniformity u is spaced as −log(4 − u) "
+        "where it comes close to its ceiling of 4.",
+    ),
+    "fig2_tsne": Entry(
+        "tsne.draw",
+        "Fig. 2: t-SNE of the embeddings",
+        "t-SNE (scikit-learn, PCA start, perplexity 30, fixed seed) of at most 2,000 test "
+        "embeddings, un-augmented, encoder in eval mode, contrastive loss, at the temperatures "
+        "closest to 0.07 and 0.2; one seed. Colours and numbers: classes (grey: beyond ten). "
+        "Distances between clusters mean little in such a map.",
+        needs=("embeddings.safetensors",),
+        seeds=False,
+    ),
+    "fig3_penalty": Entry(
+        "penalty.draw",
+        "Fig. 3: relative penalty and its entropy",
+        "Above: relative penalty r(s) of Eq. 5 by the formula, for similarities spread evenly over "
+        "[−1, 1], as a multiple of an equal share; logarithmic, for the slope is 1/τ. Below: "
+        "entropy of r, relative to its maximum, and width of the interval of similarities, from "
+        "the nearest negative down, that bears 90% of the penalty; dashed by the formula, in "
+        "colour on anchors and banks of contrastive runs (dots: at the temperature of training).",
+        needs=("penalty.json",),
+    ),
+    "fig4_uniformity": Entry(
+        "sweep.uniformity",
+        "Fig. 4: uniformity against temperature, contrastive loss",
+        f"{_UNIFORMITY}contrastive loss. {_LIMITS}",
+    ),
+    "fig5_tolerance": Entry(
+        "sweep.tolerance",
+        "Fig. 5: tolerance against temperature, contrastive loss",
+        f"{_TOLERANCE}contrastive loss. {_LIMITS}",
+    ),
+    "fig6_uniformity_hard": Entry(
+        "sweep.uniformity_hard",
+        "Fig. 6: uniformity against temperature, hard contrastive loss",
+        f"{_UNIFORMITY}hard contrastive loss (pale: contrastive loss). {_LIMITS}",
+    ),
+    "fig7_tolerance_hard": Entry(
+        "sweep.tolerance_hard",
+        "Fig. 7: tolerance against temperature, hard contrastive loss",
+        f"{_TOLERANCE}hard contrastive loss (pale: contrastive loss). {_LIMITS}",
+    ),
+    "fig8_separation": Entry(
+        "separation.draw",
+        "Fig. 8: positive and ten nearest negatives",
+        "Similarity of augmented training images to their own entry of the bank (positive) and to "
+        "the ten most similar other entries. Above: means against temperature, from the nearest "
+        "(dark) to the tenth (light). Below: distributions over anchors, all seeds together, each "
+        "temperature scaled to its highest bin.",
+        needs=("separation.json",),
+    ),
+    "fig9_accuracy": Entry(
+        "sweep.accuracy",
+        "Fig. 9: linear accuracy against temperature",
+        "Linear-probe accuracy (1-crop top-1, last epoch; the best epoch stands in the full table "
+        f"only) against temperature, each panel on its own scale. {_LIMITS}",
+    ),
+    "effective_dimension": Entry(
+        "sweep.effective_dimension",
+        "Effective dimension against temperature",
+        "The dimension d whose uniform distribution on the sphere has the measured uniformity; "
+        f"logarithmic. Published values follow from the published uniformity. {_LIMITS}",
+    ),
+    "spectra": Entry(
+        "spectra.draw",
+        "Singular value spectra",
+        "Singular values of the normalised test embeddings, relative to the largest, by rank; "
+        "logarithmic, geometric mean over seeds. Grey: the limit τ → ∞ (simple, hard simple).",
+        needs=("geometry.json",),
+        seeds=False,
+    ),
+    "training": Entry(
+        "training.draw",
+        "Training curves",
+        "Training loss and similarity of the positive, mean over an epoch's steps and over "
+        "complete seeds. Dotted: where the learning rate falls.",
+        needs=("history.csv",),
+        seeds=False,
+    ),
+}
+NAMES = tuple(FIGURES)
+"""All figures, in the order of the report."""
+
+
+def draw(
+    name: str,
+    results: StudyResults,
+    paths: Iterable[Path],
+    style: Style | Mapping[str, Any] | None = None,
+) -> None:
+    """Draw a figure into files whose suffixes (svg, pdf, png) name the format.
+
+    The same results and style give the same bytes (at the same library versions).
+
+    Raises:
+        StudyError: Unknown name, format or style.
+    """
+    paths = [Path(path) for path in paths]
+    for path in paths:
+        if path.suffix[1:] not in FORMATS:
+            raise StudyError(f"{path}: unknown format; known are {', '.join(FORMATS)}")
+    drawn = figure(name, results, style)
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_render(drawn, path.suffix[1:], FIGURES[name].title, style))
+
+
+def figure(
+    name: str, results: StudyResults, style: Style | Mapping[str, Any] | None = None
+) -> Figure:
+    """The figure as a matplotlib object.
+
+    Raises:
+        StudyError: Unknown name or style.
+    """
+    if name not in FIGURES:
+        raise StudyError(f"figure {name}: unknown; known are {', '.join(NAMES)}")
+    entry = FIGURES[name]
+    module, function = entry.function.split(".")
+    chosen = _style(style)
+    with chosen.applied():
+        make = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+        made: Figure = make(results, chosen, entry.title)
+    return made
+
+
+def caption(name: str, results: StudyResults) -> str:
+    """What the figure shows, how sure it is, and what it lacks, in plain text.
+
+    Raises:
+        StudyError: Unknown name.
+    """
+    if name not in FIGURES:
+        raise StudyError(f"figure {name}: unknown; known are {', '.join(NAMES)}")
+    entry = FIGURES[name]
+    sentences = [f"{entry.title}. {entry.text}"]
+    if entry.seeds:
+        sentences.append(_intervals(results))
+    if results.cells.has_published and entry.function.startswith(("sweep.", "dilemma.")):
+        sentences.append("Hollow stars: published numbers (Wang & Liu 2021), single runs.")
+    sentences.extend(_unfinished(results))
+    if results.scaled_down:
+        sentences.append(f"Scaled down: {results.scaled_down.rstrip('.')}.")
+    return " ".join(sentences)
+
+
+def _style(style: Style | Mapping[str, Any] | None) -> Style:
+    from tausweep.figures.style import Style
+
+    return style if isinstance(style, Style) else Style.of(style)
+
+
+def _render(drawn: Figure, kind: str, title: str, style: Style | Mapping[str, Any] | None) -> bytes:
+    # No date and no program in the metadata: the bytes depend on the data alone.
+    metadata = {
+        "svg": {"Date": None, "Creator": None, "Title": title},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None, "Title": title},
+        "png": {"Software": None, "Title": title},
+    }[kind]
+    content = io.BytesIO()
+    with _style(style).applied():
+        drawn.savefig(content, format=kind, metadata=metadata)
+    return content.getvalue()
+
+
+def _intervals(results: StudyResults) -> str:
+    records = results.records
+    complete = records[records["status"] == "complete"]
+    counts = sorted(set(complete.groupby(["dataset", "loss", "temperature"], dropna=False).size()))
+    if not counts:
+        return "No run is complete."
+    if counts[-1] == 1:
+        return "Single runs (n = 1): no intervals."
+    seeds = f"n = {counts[0]}" if counts[0] == counts[-1] else f"n = {counts[0]} to {counts[-1]}"
+    single = " (none where n = 1)" if counts[0] == 1 else ""
+    return f"Means over seeds ({seeds}); bands and bars: 95% t-intervals{single}."
+
+
+def _unfinished(results: StudyResults) -> list[str]:
+    """One sentence a status that is not complete, with its cells (the first few by name)."""
+    sentences = []
+    for status, rows in results.records.groupby("status", sort=True):
+        if status == "complete":
+            continue
+        cells = Counter(
+            zip(rows["dataset"], rows["loss"], rows["temperature"].map(_at), strict=True)
+        )
+        listed = [
+            f"{names.dataset(dataset)} {names.loss(loss)}{at} ({count} seed{'s' * (count > 1)})"
+            for (dataset, loss, at), count in cells.items()
+        ]
+        more = f" and {len(listed) - 4} more" if len(listed) > 4 else ""
+        sentences.append(f"{str(status).capitalize()}: {', '.join(listed[:4])}{more}.")
+    return sentences
+
+
+def _at(temperature: float) -> str:
+    return "" if math.isnan(temperature) else f" at {canonical(temperature)}"

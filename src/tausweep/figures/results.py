@@ -1,0 +1,129 @@
+"""A study's collected results as the figures read them: records, and the files of its runs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tausweep import names
+from tausweep.figures.style import LossStyle, loss_style
+from tausweep.study import canonical
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from tausweep.tables.cells import Cell, Cells
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """What a study has produced so far; anything in it may be missing.
+
+    Attributes:
+        folder: ``results/<study>``; the runs are under ``runs``.
+        records: One row a run, the columns of ``records.csv``; temperature is NaN for losses
+            without one.
+        published: Numbers of others (``tausweep.published``), or none.
+        scaled_down: How the study is smaller than the paper's protocol; none if it is not.
+    """
+
+    folder: Path
+    records: pd.DataFrame
+    published: pd.DataFrame | None = None
+    scaled_down: str | None = None
+
+    @cached_property
+    def cells(self) -> Cells:
+        """The records, cell by cell."""
+        from tausweep.tables.cells import Cells
+
+        return Cells(self.records, self.published)
+
+    @property
+    def datasets(self) -> list[str]:
+        """Datasets in the paper's order, then any others by first appearance."""
+        return self.cells.datasets
+
+    @property
+    def losses(self) -> list[str]:
+        """Losses in the paper's order, then any others by name."""
+        return self.cells.losses
+
+    def look(self, loss: str) -> LossStyle:
+        """Colour, marker, line and name of a loss, the same in every figure of the study."""
+        return loss_style(loss, self.losses)
+
+    def cell_line(self, dataset: str, loss: str, column: str) -> list[Cell]:
+        """The cells of a loss on a dataset for one column of the records, temperatures rising."""
+        return [self.cells.cell(key, column) for key in self.cells.keys(dataset, loss)]
+
+    def temperatures(self, dataset: str, loss: str) -> list[float]:
+        """Temperatures of a loss in the records, any status, rising."""
+        return self.cells.temperatures([loss], dataset)
+
+    def has(self, dataset: str, loss: str) -> bool:
+        """Whether the records know of any run of the loss on the dataset."""
+        return bool(self.cells.keys(dataset, loss))
+
+    def run_folder(self, dataset: str, loss: str, temperature: float | None, seed: int) -> Path:
+        """Where a run keeps its files."""
+        cell = Path(dataset, loss, canonical(temperature), f"seed{seed}")
+        return self.folder / "runs" / cell
+
+    def files(
+        self,
+        dataset: str,
+        loss: str,
+        temperature: float | None,
+        name: str,
+        status: str = "complete",
+    ) -> list[Path]:
+        """The files of this name that a cell's runs of this status have, by seed."""
+        seeds = self.cells.seeds((dataset, loss, temperature), status)
+        paths = [self.run_folder(dataset, loss, temperature, seed) / name for seed in seeds]
+        return [path for path in paths if path.is_file()]
+
+    def blocks(
+        self, dataset: str, loss: str, temperature: float | None, name: str
+    ) -> list[dict[str, Any]]:
+        """The values of a cell's measure files of this name, by seed."""
+        return [
+            json.loads(path.read_text(encoding="utf-8"))["values"]
+            for path in self.files(dataset, loss, temperature, name)
+        ]
+
+
+def tensors(path: Path, *wanted: str) -> list[np.ndarray]:
+    """Named tensors of a safetensors file, without torch."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        return [file.get_tensor(name) for name in wanted]
+
+
+def closest(wanted: float, temperatures: Sequence[float]) -> float:
+    """The temperature with the smallest ratio to the wanted one.
+
+    Raises:
+        ValueError: There is none to choose from.
+    """
+    if not temperatures:
+        raise ValueError("temperatures: none given; at least one is needed")
+    return min(temperatures, key=lambda t: abs(math.log(t / wanted)))
+
+
+def spread(temperatures: Sequence[float], at_most: int = 5) -> list[float]:
+    """A few temperatures that stand for all: the extremes and those closest to Table 1's."""
+    if len(temperatures) <= at_most:
+        return sorted(temperatures)
+    chosen = {min(temperatures), max(temperatures)}
+    for wanted in names.TABLE1_TEMPERATURES:
+        if len(chosen) < at_most:
+            chosen.add(closest(wanted, temperatures))
+    return sorted(chosen)

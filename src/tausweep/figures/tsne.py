@@ -1,0 +1,100 @@
+"""Fig. 2: t-SNE of the test embeddings at a low and a middle temperature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from tausweep import names
+from tausweep.figures import panels
+from tausweep.figures.results import StudyResults, closest, tensors
+from tausweep.figures.style import CLASS_COLOURS, INK, Style
+
+FILE = "embeddings.safetensors"
+LOSS = "contrastive"
+WANTED = (0.07, 0.2)
+AT_MOST = 2000
+PERPLEXITY = 30.0
+SEED = 0
+
+
+def chosen(results: StudyResults) -> tuple[str, list[float]] | None:
+    """Dataset (CIFAR10 if it is there) and the temperatures closest to 0.07 and 0.2."""
+    having = [d for d in results.datasets if results.temperatures(d, LOSS)]
+    if not having:
+        return None
+    dataset = "cifar10" if "cifar10" in having else having[0]
+    temperatures = results.temperatures(dataset, LOSS)
+    return dataset, list(dict.fromkeys(closest(wanted, temperatures) for wanted in WANTED))
+
+
+def draw(results: StudyResults, style: Style, title: str) -> Figure:
+    """Two maps of the same test images, coloured by class."""
+    choice = chosen(results)
+    if choice is None:
+        return panels.empty(style, title, "The records have no run of the contrastive loss.")
+    dataset, temperatures = choice
+    figure = Figure(
+        figsize=(style.width, style.width / max(len(temperatures), 2) + 0.35), layout="constrained"
+    )
+    axes = figure.subplots(1, len(temperatures), squeeze=False)[0]
+    for panel, temperature in zip(axes, temperatures, strict=True):
+        panels.title(panel, f"{names.dataset(dataset)}, τ = {temperature:g}", style)
+        files = results.files(dataset, LOSS, temperature, FILE)
+        if not files:
+            panels.say(panel, "No complete run\nwith embeddings.")
+            continue
+        points, labels = embed(files[0])
+        _draw_map(panel, points, labels, style)
+    return figure
+
+
+def embed(path: Path, at_most: int = AT_MOST) -> tuple[np.ndarray, np.ndarray]:
+    """The t-SNE map (n x 2) of the test embeddings of a run, and their labels (n).
+
+    At most ``at_most`` images, the same ones for every run on the same data; scikit-learn on one
+    thread from a fixed seed, hence repeatable.
+    """
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    x, labels = tensors(path, "test", "test_labels")
+    order = np.random.default_rng(SEED).permutation(len(x))[:at_most]
+    x, labels = x[order].astype(np.float64), labels[order]
+    perplexity = min(PERPLEXITY, (len(x) - 1) / 3)
+    with threadpool_limits(1):
+        points = TSNE(perplexity=perplexity, init="pca", random_state=SEED).fit_transform(x)
+    return np.asarray(points), labels
+
+
+def _draw_map(axes: Axes, points: np.ndarray, labels: np.ndarray, style: Style) -> None:
+    classes = np.unique(labels)
+    shown = classes[: len(CLASS_COLOURS)]
+    size = float(np.clip(5000 / len(points), 2.5, 14))
+    rest = ~np.isin(labels, shown)
+    axes.scatter(
+        points[rest, 0], points[rest, 1], s=size, color="#d8d8d8", linewidths=0, rasterized=True
+    )
+    for colour, label in zip(CLASS_COLOURS, shown, strict=False):
+        mine = points[labels == label]
+        axes.scatter(
+            mine[:, 0], mine[:, 1], s=size, color=colour, linewidths=0, alpha=0.8, rasterized=True
+        )
+    for label in shown:
+        mine = points[labels == label]
+        # The member nearest to the median: a median itself may lie between two clusters.
+        at = mine[np.argmin(((mine - np.median(mine, axis=0)) ** 2).sum(axis=1))]
+        axes.text(
+            float(at[0]), float(at[1]), str(label), ha="center", va="center", color=INK,
+            weight="bold", fontsize=style.font_size,
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )  # fmt: skip
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)
+    axes.set_aspect("equal", adjustable="datalim")
+    for spine in axes.spines.values():
+        spine.set(visible=True, color="#cccccc")

@@ -1,0 +1,385 @@
+"""Figures: they always come out, repeat to the byte, and show what is there and what is not."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+import frames
+from tausweep import figures, published, statistics
+from tausweep.figures import NAMES, StudyResults, panels, penalty, results, tsne
+from tausweep.figures.style import LOSS_STYLES, Style, loss_style
+from tausweep.study import StudyError
+
+FAST = {"dpi": 40}
+PAPERS = {"fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9"}
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
+    """Two datasets, three temperatures, two seeds, every file."""
+    frame = frames.records(temperatures=(0.07, 0.3, 1.0), seeds=(0, 1))
+    folder = tmp_path_factory.mktemp("complete")
+    frames.run_folders(folder, frame, images=60, bank=80, epochs=10)
+    return StudyResults(folder, frame, published.records())
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
+    """Diverged, missing and failed cells, a dataset without any complete run, single seeds."""
+    frame = frames.records(("cifar100", "my_own"), temperatures=(0.07, 0.3, 1.0), seeds=(0, 1))
+    frame = frames.mark(frame, "diverged", loss="contrastive", temperature=0.07)
+    frame = frames.mark(frame, "diverged", loss="hard_contrastive", temperature=1.0, seed=1)
+    frame = frames.mark(frame, "missing", dataset="cifar100", loss="contrastive", temperature=0.3)
+    frame = frames.mark(frame, "failed", loss="simple", seed=0)
+    frame = frames.mark(frame, "failed", dataset="my_own")
+    folder = tmp_path_factory.mktemp("broken")
+    frames.run_folders(folder, frame, images=60, bank=80, epochs=10)
+    return StudyResults(folder, frame, published.records(), "64 images")
+
+
+def single(tmp_path: Path) -> StudyResults:
+    frame = frames.records(("digits",), temperatures=(0.3,), seeds=(0,))
+    return StudyResults(tmp_path, frame)
+
+
+def lines(name: str, of: StudyResults, panel: int = 0) -> list:
+    return figures.figure(name, of, FAST).axes[panel].lines
+
+
+def texts(name: str, of: StudyResults) -> str:
+    """All words of a figure."""
+    return words_of(figures.figure(name, of, FAST))
+
+
+def words_of(drawn: Figure) -> str:
+    return "\n".join(t.get_text() for t in drawn.findobj(Text))
+
+
+def test_every_figure_of_the_paper_and_the_four_beyond_are_there() -> None:
+    assert {name.split("_")[0] for name in NAMES if name.startswith("fig")} == PAPERS
+    assert {"dilemma", "spectra", "effective_dimension", "training"} <= {*NAMES}
+
+
+def test_reading_the_names_imports_neither_torch_nor_matplotlib_nor_pandas() -> None:
+    code = (
+        "import sys; from tausweep.figures import NAMES, FIGURES;"
+        "assert not {'torch', 'matplotlib', 'pandas', 'sklearn', 'numpy'} & {*sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_comes_out_of_complete_records(
+    name: str, complete: StudyResults, tmp_path: Path
+) -> None:
+    drawn = figures.figure(name, complete, FAST)
+    drawn.savefig(tmp_path / "x.png", dpi=40)
+    with Image.open(tmp_path / "x.png") as image:
+        assert len(np.unique(np.asarray(image.convert("L")))) > 10
+    shown = words_of(drawn).lower()
+    assert not any(word in shown for word in ("no complete", "have no run", "no history"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_comes_out_of_broken_records(
+    name: str, broken: StudyResults, tmp_path: Path
+) -> None:
+    drawn = figures.figure(name, broken, FAST)
+    drawn.draw_without_rendering()
+    assert drawn.axes
+    if name == NAMES[0]:
+        figures.draw(name, broken, [tmp_path / "x.svg"], FAST)
+        assert (tmp_path / "x.svg").read_text(encoding="utf-8").rstrip().endswith("</svg>")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_comes_out_of_nothing_and_says_so(name: str, tmp_path: Path) -> None:
+    nothing = StudyResults(tmp_path / "absent", frames.records().iloc[:0])
+    shown = texts(name, nothing)
+    assert "have no" in shown or "no bank is" in shown
+    assert (
+        "No run is complete." in figures.caption(name, nothing) or not figures.FIGURES[name].seeds
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if figures.FIGURES[name].needs])
+def test_records_without_run_folders_leave_labelled_panels(
+    name: str, complete: StudyResults, tmp_path: Path
+) -> None:
+    bare = StudyResults(tmp_path / "absent", complete.records)
+    shown = texts(name, bare).lower()
+    assert any(word in shown for word in ("no complete run", "no history yet", "no bank is"))
+
+
+@pytest.mark.parametrize("name", ["fig5_tolerance", "fig2_tsne"])
+@pytest.mark.parametrize("kind", figures.FORMATS)
+def test_the_same_results_give_the_same_bytes(
+    name: str, kind: str, complete: StudyResults, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{i}.{kind}" for i in range(2)]
+    for path in paths:
+        figures.draw(name, complete, [path], FAST)
+    first, second = (path.read_bytes() for path in paths)
+    assert first == second
+    assert not any(word in first for word in (b"CreationDate", b"<dc:date", b"Software"))
+
+
+def test_bytes_repeat_in_another_process_and_ignore_a_users_matplotlib_settings(
+    complete: StudyResults, tmp_path: Path
+) -> None:
+    here = tmp_path / "here.svg"
+    figures.draw("fig9_accuracy", complete, [here])
+    complete.records.to_csv(tmp_path / "records.csv", index=False)
+    (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9\nfont.size: 30\n")
+    code = (
+        "import pandas, pathlib; from tausweep import figures, published;"
+        "records = pandas.read_csv('records.csv');"
+        "results = figures.StudyResults(pathlib.Path('x'), records, published.records());"
+        "figures.draw('fig9_accuracy', results, [pathlib.Path('there.svg')])"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    assert here.read_bytes() == (tmp_path / "there.svg").read_bytes()
+
+
+def test_a_line_is_the_mean_over_seeds_and_its_band_the_interval(complete: StudyResults) -> None:
+    axes = figures.figure("fig4_uniformity", complete, FAST).axes[0]
+    rows = complete.records
+    rows = rows[(rows["dataset"] == "cifar10") & (rows["loss"] == "contrastive")]
+    wanted = rows.groupby("temperature")["uniformity"].apply(lambda s: np.float64(s.mean()))
+    drawn = next(line for line in axes.lines if line.get_linestyle() == "-")
+    np.testing.assert_allclose(drawn.get_xdata(), wanted.index)
+    np.testing.assert_allclose(drawn.get_ydata(), wanted.to_numpy())
+    band = axes.collections[0].get_paths()[0].get_extents()
+    widths = [
+        statistics.summary(s).half_width for _, s in rows.groupby("temperature")["uniformity"]
+    ]
+    assert band.y1 == pytest.approx(max(m + w for m, w in zip(wanted, widths, strict=True)))
+    assert axes.get_xscale() == "log"
+
+
+def test_a_single_seed_has_no_band_and_the_legend_says_n(tmp_path: Path) -> None:
+    of = single(tmp_path)
+    drawn = figures.figure("fig5_tolerance", of, FAST)
+    bands = [
+        c
+        for c in drawn.axes[0].collections
+        if len(c.get_paths()) and c.get_paths()[0].vertices.size
+    ]
+    assert not [
+        b
+        for b in bands
+        if np.isfinite(b.get_paths()[0].vertices).all()
+        and b.get_paths()[0].get_extents().height > 0
+    ]
+    assert "contrastive (n = 1)" in texts("fig5_tolerance", of)
+    assert "Single runs (n = 1): no intervals." in figures.caption("fig5_tolerance", of)
+
+
+def test_published_points_are_overlaid_as_stars_and_labelled(complete: StudyResults) -> None:
+    stars = [line for line in lines("fig9_accuracy", complete) if line.get_marker() == "*"]
+    found = {
+        (round(float(x), 3), round(float(y), 2))
+        for star in stars
+        for x, y in zip(star.get_xdata(), star.get_ydata(), strict=True)
+    }
+    sweep = published.records()
+    sweep = sweep[(sweep["dataset"] == "cifar10") & (sweep["loss"] == "contrastive")]
+    assert {*zip(sweep["temperature"], sweep["linear_accuracy"], strict=True)} <= found
+    assert "published (n = 1)" in texts("fig9_accuracy", complete)
+
+
+def test_a_data_set_that_nobody_published_has_no_stars(tmp_path: Path) -> None:
+    of = StudyResults(tmp_path, single(tmp_path).records, published.records())
+    assert not [line for line in lines("fig9_accuracy", of) if line.get_marker() == "*"]
+    assert "published" not in texts("fig9_accuracy", of)
+
+
+def test_diverged_and_missing_cells_are_marked(broken: StudyResults) -> None:
+    drawn = lines("fig4_uniformity", broken)
+    crosses = [line for line in drawn if line.get_marker() == "x"]
+    assert [float(line.get_xdata()[0]) for line in crosses] == [0.07]
+    dashes = [float(line.get_xdata()[0]) for line in drawn if line.get_marker() == "_"]
+    assert 0.3 in dashes
+    shown = texts("fig4_uniformity", broken)
+    assert "diverged" in shown
+    assert "missing or failed" in shown
+    assert "no complete run" in shown
+    caption = figures.caption("fig4_uniformity", broken)
+    assert "Diverged: CIFAR100 contrastive at 0.07 (2 seeds)" in caption
+    assert "Missing: CIFAR100 contrastive at 0.3 (2 seeds)." in caption
+    assert "Scaled down: 64 images." in caption
+
+
+def test_a_gap_is_not_bridged(broken: StudyResults) -> None:
+    contrastive = next(
+        line for line in lines("fig4_uniformity", broken) if len(line.get_xdata()) == 3
+    )
+    assert [math.isnan(y) for y in contrastive.get_ydata()] == [True, True, False]
+
+
+def test_losses_without_temperature_stand_outside_the_scale(complete: StudyResults) -> None:
+    axes = figures.figure("fig4_uniformity", complete, FAST).axes[0]
+    ticks = [label.get_text() for label in axes.get_xticklabels()]
+    assert ticks == ["0.07", "0.3", "1", "0⁺", "∞"]
+    single_points = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
+    assert max(single_points) > 1.0
+    assert min(single_points) < 0.07
+
+
+@pytest.mark.parametrize("gap", [0.1, 0.2])
+def test_labels_of_temperatures_keep_their_distance(gap: float) -> None:
+    grid = [0.05, 0.07, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    labels = panels.tick_labels(grid, gap)
+    assert {0.05, 1.0, 0.3} <= labels.keys() <= {*grid}
+    assert (np.diff(np.log10(list(labels))) >= gap).all()
+
+
+def test_each_loss_has_its_own_colour_marker_and_line() -> None:
+    for part in range(3):
+        assert len({repr(look[part]) for look in LOSS_STYLES.values()}) == len(LOSS_STYLES)
+    study = [*LOSS_STYLES, "decoupled", "hcl", "cosine_tau"]
+    assert len({loss_style(loss, study).colour for loss in study}) == len(study)
+
+
+def test_a_run_is_found_by_its_canonical_temperature(complete: StudyResults) -> None:
+    folder = complete.run_folder("cifar10", "contrastive", 1, 0)
+    assert folder.parts[-4:] == ("cifar10", "contrastive", "1.0", "seed0")
+    assert folder.is_dir()
+    assert complete.run_folder("cifar10", "simple", None, 1).parts[-2:] == ("none", "seed1")
+
+
+def test_tsne_takes_the_temperatures_closest_to_the_papers_in_ratio(tmp_path: Path) -> None:
+    frame = frames.records(("svhn", "cifar10"), temperatures=(0.05, 0.1, 0.4), seeds=(0,))
+    assert tsne.chosen(StudyResults(tmp_path, frame)) == ("cifar10", [0.05, 0.1])
+    assert results.closest(0.2, [0.1, 0.4]) in (0.1, 0.4)
+    with pytest.raises(ValueError, match="temperatures"):
+        results.closest(0.2, [])
+
+
+def test_tsne_maps_a_seeded_sample_with_its_own_labels(complete: StudyResults) -> None:
+    path = complete.run_folder("cifar10", "contrastive", 0.3, 0) / tsne.FILE
+    points, labels = tsne.embed(path, at_most=40)
+    again, _ = tsne.embed(path, at_most=40)
+    np.testing.assert_array_equal(points, again)
+    assert points.shape == (40, 2)
+    _, whole = results.tensors(path, "test", "test_labels")
+    order = np.random.default_rng(tsne.SEED).permutation(len(whole))[:40]
+    np.testing.assert_array_equal(labels, whole[order])
+
+
+@pytest.mark.parametrize("tau", [0.05, 0.2, 1.0, 30.0])
+def test_the_penaltys_formulas_agree_with_sums_over_many_negatives(tau: float) -> None:
+    s = np.linspace(-1, 1, 400_001)[1::2]
+    r = np.exp((s - 1) / tau)
+    r /= r.sum()
+    np.testing.assert_allclose(penalty.relative_penalty(s, tau), len(s) * r, rtol=1e-6)
+    entropy = -(r * np.log(np.where(r > 0, r, 1.0))).sum()
+    deficit = penalty.entropy_deficit(np.array(tau))
+    assert float(deficit) == pytest.approx(entropy - math.log(len(s)), abs=1e-6)
+    width = float(penalty.interval(np.array(tau)))
+    assert r[s >= 1 - width].sum() == pytest.approx(0.9, abs=1e-3)
+
+
+def test_the_penaltys_entropy_rises_with_temperature_towards_equal_shares() -> None:
+    grid = np.geomspace(0.01, 100, 60)
+    deficit = penalty.entropy_deficit(grid)
+    assert (np.diff(deficit) > 0).all()
+    assert -1e-4 < deficit[-1] < 0
+
+
+def test_the_banks_of_the_runs_are_drawn_beside_the_formula(complete: StudyResults) -> None:
+    drawn = figures.figure("fig3_penalty", complete, FAST)
+    entropy = next(axes for axes in drawn.axes if axes.get_title(loc="left") == "Entropy of r")
+    blocks = complete.blocks("cifar10", "contrastive", 0.3, penalty.FILE)
+    wanted = np.mean([np.array(b["entropy"]) - math.log(b["bank"] - 1) for b in blocks], axis=0)
+    assert any(
+        len(line.get_ydata()) == len(wanted) and np.allclose(line.get_ydata(), wanted)
+        for line in entropy.lines
+    )
+
+
+def test_a_spectrum_is_relative_to_its_largest_value(complete: StudyResults) -> None:
+    from tausweep.figures import spectra
+
+    values = spectra.spectrum(complete, "cifar10", "contrastive", 0.3)
+    assert values is not None
+    assert values[0] == 1.0
+    assert (np.diff(values) <= 0).all()
+    assert spectra.spectrum(complete, "svhn", "contrastive", 0.3) is None
+
+
+def test_the_curve_of_a_diverged_run_ends_where_its_loss_did(broken: StudyResults) -> None:
+    crosses = [line for line in lines("training", broken) if line.get_marker() == "x"]
+    assert crosses
+    assert all(np.isfinite(line.get_ydata()).all() for line in crosses)
+    assert "diverged here" in texts("training", broken)
+
+
+def test_the_dilemma_names_the_best_temperature_of_each_path(complete: StudyResults) -> None:
+    frame = complete.records.copy()
+    chosen = (frame["loss"] == "contrastive") & (frame["temperature"] == 1.0)
+    frame.loc[chosen, "linear_accuracy"] = 99.0
+    of = StudyResults(complete.folder, frame)
+    assert texts("dilemma", of).count("τ = 1\n") >= 2
+
+
+def test_style_takes_known_positive_numbers_only(complete: StudyResults, tmp_path: Path) -> None:
+    figures.draw("fig4_uniformity", complete, [tmp_path / "x.png"], {"width": 4, "dpi": 50})
+    with Image.open(tmp_path / "x.png") as image:
+        assert image.width == 200
+    for bad, words in (
+        ({"widht": 4}, "style.widht"),
+        ({"dpi": 0}, "style.dpi: 0"),
+        ({"font_size": True}, "style.font_size: True"),
+        ({"band_opacity": 2}, "style.band_opacity"),
+    ):
+        with pytest.raises(StudyError, match=words):
+            Style.of(bad)
+
+
+def test_unknown_figures_and_formats_are_refused(complete: StudyResults, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="figure fig1: unknown"):
+        figures.draw("fig1", complete, [tmp_path / "x.png"])
+    with pytest.raises(StudyError, match="fig1"):
+        figures.caption("fig1", complete)
+    with pytest.raises(StudyError, match="unknown format"):
+        figures.draw("fig4_uniformity", complete, [tmp_path / "x.gif"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_svg_text_stays_text(complete: StudyResults, tmp_path: Path) -> None:
+    figures.draw("fig4_uniformity", complete, [tmp_path / "x.svg"])
+    svg = (tmp_path / "x.svg").read_text(encoding="utf-8")
+    assert ">CIFAR100<" in svg
+    assert ">temperature τ<" in svg
+
+
+def test_columns_read_from_csv_as_pandas_has_them_are_enough(
+    complete: StudyResults, tmp_path: Path
+) -> None:
+    path = tmp_path / "records.csv"
+    complete.records.to_csv(path, index=False)
+    from tausweep.records import read_table
+
+    of = StudyResults(complete.folder, read_table(path), complete.published)
+    first, second = tmp_path / "a.svg", tmp_path / "b.svg"
+    figures.draw("fig9_accuracy", complete, [first])
+    figures.draw("fig9_accuracy", of, [second])
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_column_that_the_records_lack_leaves_an_empty_panel(tmp_path: Path) -> None:
+    frame = single(tmp_path).records.drop(columns="uniformity")
+    assert "no complete run" in texts(
+        "fig4_uniformity", StudyResults(tmp_path, pd.DataFrame(frame))
+    )
