@@ -69,9 +69,9 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     _draw_banks(entropy, results, dataset, trained, "entropy", style)
     _draw_banks(width, results, dataset, trained, "interval_width", style)
     name = f"{names.dataset(dataset)} bank" if dataset else "bank"
-    entropy.set_title("Entropy of r")
+    panels.title(entropy, "Entropy of r", style)
     entropy.set_ylabel("H(r) − log(N − 1)  (nats)")
-    width.set_title("Interval that bears 90% of r")
+    panels.title(width, "Interval with 90% of r", style)
     width.set_ylabel("width in similarity")
     handles = [handle(color=INK, linestyle=(0, (4, 2)), label="formula, s even on [−1, 1]")]
     for place, temperature in enumerate(trained):

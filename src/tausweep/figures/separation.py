@@ -49,7 +49,6 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
         above, below = axes[:, column]
         heading = f"{names.dataset(dataset)}, {results.look(loss).label}"
         panels.title(above, heading, style, len(losses))
-        above.set_xlabel("temperature τ")
         _draw_means(above, results, dataset, loss, style)
         _draw_distributions(below, results, dataset, loss, temperatures, style)
         below.set_xlabel("similarity")
@@ -99,10 +98,7 @@ def _draw_means(axes: Axes, results: StudyResults, dataset: str, loss: str, styl
     if not any(cell.summary.n for cell in found):
         panels.say(axes, "No complete run.")
         return
-    axes.text(
-        0.98, 0.04, panels.seeds_text(found), transform=axes.transAxes, ha="right", va="bottom",
-        color=MUTED, fontsize=style.font_size - 1,
-    )  # fmt: skip
+    axes.set_xlabel(f"temperature τ ({panels.seeds_text(found)})")
 
 
 def _draw_line(axes: Axes, found: Sequence[Cell], style: Style, **look: Any) -> None:

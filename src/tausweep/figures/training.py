@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from tausweep import names
 from tausweep.figures import panels
@@ -42,6 +43,8 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
             stopped |= _draw_panel(panel, results, dataset, temperatures, column)
     for panel in axes[-1]:
         panel.set_xlabel("epoch")
+    for panel in axes.flat:
+        panel.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     panels.legend(figure, style, _handles(results, losses, temperatures, stopped))
     return figure
 
@@ -71,15 +74,15 @@ def _histories(
 def _draw_panel(
     axes: Axes, results: StudyResults, dataset: str, temperatures: list[float], column: str
 ) -> bool:
-    drawn = stopped = False
+    drawn = stopped = marked = False
     for loss, line in LINES.items():
         for temperature in temperatures:
             look = {"color": temperature_colour(temperature, temperatures), "linestyle": line}
             curves = list(_histories(results, dataset, loss, temperature, "complete"))
             if curves:
-                if not drawn:
+                if not marked:
                     _mark_falls(axes, curves[0])
-                drawn = True
+                drawn = marked = True
                 mean = pd.concat(curves).groupby("epoch")[column].mean()
                 axes.plot(mean.index, mean, **look)
             for curve in _histories(results, dataset, loss, temperature, "diverged"):
