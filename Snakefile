@@ -11,7 +11,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from tausweep import layout, plan
+from tausweep import figures, layout, plan
 from tausweep import study as studies
 
 min_version("9.19")
@@ -26,8 +26,6 @@ include: "workflow/rules/prepare.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/collect.smk"
-
-
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
@@ -36,5 +34,8 @@ include: "workflow/rules/claims.smk"
 rule all:
     default_target: True
     input:
-        expand("results/{study}/records.csv", study=STUDY.study),
+        expand("results/{study}/study.json", study=STUDY.study),
+        expand("results/{study}/tables/full.html", study=STUDY.study),
+        expand("results/{study}/figures/dilemma.svg", study=STUDY.study),
+        expand("results/{study}/claims.json", study=STUDY.study),
     localrule: True

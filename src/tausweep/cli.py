@@ -95,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
             "--run", dest="run_id", required=True, metavar="ID",
             help="DATASET/LOSS/TAU/seedK, as `tausweep plan STUDY` lists them",
         )  # fmt: skip
+        sub.add_argument(
+            "--settings", metavar="DIGEST",
+            help="refuse to start if the run's settings are not those with this digest",
+        )  # fmt: skip
         sub.add_argument("--threads", type=int, default=1, help="CPU threads (%(default)s)")
         sub.add_argument(
             "--device", default=os.environ.get("TAUSWEEP_DEVICE", "auto"),
@@ -175,7 +179,7 @@ def _pretrain(options: argparse.Namespace) -> int:
     stopped = _stop_on_signal()
     try:
         jobs.pretrain(
-            options.study, options.run_id, Path(options.results),
+            options.study, options.run_id, Path(options.results), planned=options.settings,
             device=options.device, say=_say, stop=lambda: bool(stopped),
             checkpoint_seconds=options.checkpoint_seconds,
         )  # fmt: skip
@@ -206,7 +210,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     from tausweep import jobs
 
     jobs.evaluate(
-        options.study, options.run_id, Path(options.results), device=options.device, say=_say
+        options.study,
+        options.run_id,
+        Path(options.results),
+        planned=options.settings,
+        device=options.device,
+        say=_say,
     )
 
 

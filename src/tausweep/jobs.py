@@ -11,7 +11,7 @@ from tausweep import provenance, records
 from tausweep import study as studies
 from tausweep.atomic import write_json, write_text
 from tausweep.layout import Layout
-from tausweep.plan import find_run
+from tausweep.plan import planned_run
 from tausweep.run_lock import run_lock
 from tausweep.study import DatasetSettings, Run, RunSettings, Study, StudyError
 
@@ -54,6 +54,7 @@ def pretrain(
     run_id: str,
     results: Path,
     *,
+    planned: str | None = None,
     device: str,
     say: Message,
     stop: Callable[[], bool],
@@ -66,7 +67,7 @@ def pretrain(
         RunLockedError: Another process writes this run.
         StoppedError: ``stop`` was true; the state is saved.
     """
-    run = find_run(studies.load(study), run_id)
+    run = planned_run(studies.load(study), run_id, "pretrain", planned)
     data = _data(run.settings, results)
     folder = Layout(results).run(run)
     with run_lock(folder):
@@ -141,7 +142,15 @@ def _pretrain_locked(
     checkpoints.remove()
 
 
-def evaluate(study: str, run_id: str, results: Path, *, device: str, say: Message) -> None:
+def evaluate(
+    study: str,
+    run_id: str,
+    results: Path,
+    *,
+    planned: str | None = None,
+    device: str,
+    say: Message,
+) -> None:
     """Measure a pretrained run and write its record.
 
     Raises:
@@ -153,7 +162,7 @@ def evaluate(study: str, run_id: str, results: Path, *, device: str, say: Messag
     from tausweep.evaluate import evaluate as measure
 
     started = provenance.now()
-    run = find_run(studies.load(study), run_id)
+    run = planned_run(studies.load(study), run_id, "evaluate", planned)
     data = _data(run.settings, results)
     folder = Layout(results).run(run)
     try:

@@ -51,6 +51,29 @@ def find_run(study: Study, run_id: str) -> Run:
     return runs[run_id]
 
 
+def planned_run(study: Study, run_id: str, stage: str, planned: str | None) -> Run:
+    """A study's run by its id, if its settings are still those that were planned.
+
+    Args:
+        study: As its file says now.
+        run_id: The run.
+        stage: ``pretrain`` or ``evaluate``.
+        planned: Digest of the stage's settings when the job was planned; none asks for no check.
+
+    Raises:
+        StudyError: The study has no such run, or its settings changed since.
+    """
+    run = find_run(study, run_id)
+    settings = run.settings
+    now = settings.pretrain_digest if stage == "pretrain" else settings.digest
+    if planned not in (None, now):
+        raise StudyError(
+            f"run {run_id}: its settings changed since it was planned ({planned}, now {now}); "
+            "start snakemake again"
+        )
+    return run
+
+
 def settings_of(study: Study, run_id: str) -> str:
     """One run's resolved settings as JSON, its digests with them."""
     settings = find_run(study, run_id).settings

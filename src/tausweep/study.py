@@ -56,6 +56,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def __hash__(self) -> int:
+        # Options of plug-ins are dicts, which have no hash.
+        return hash(self.model_dump_json())
+
 
 class Source(Settings):
     """Where images come from.

@@ -2,9 +2,7 @@
 
 
 rule claims:
-    localrule: True
     input:
-        study=ancient("results/{study}/study.json"),
         records="results/{study}/records.csv",
     output:
         json="results/{study}/claims.json",
@@ -15,7 +13,10 @@ rule claims:
         ),
     log:
         "results/{study}/logs/claims.log",
+    localrule: True
     conda:
         "../envs/tausweep.yaml"
+    resources:
+        study=STUDY_FILE,
     shell:
-        "tausweep claims {input.study:q} 2> {log:q}"
+        "tausweep claims {resources.study:q} 2> {log:q}"

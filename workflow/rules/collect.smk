@@ -3,7 +3,6 @@
 
 rule collect:
     input:
-        study=ancient("results/{study}/study.json"),
         records=[f"results/{STUDY.study}/runs/{run}/record.json" for run in RUNS],
     output:
         "results/{study}/records.csv",
@@ -12,7 +11,9 @@ rule collect:
     localrule: True
     conda:
         "../envs/tausweep.yaml"
+    resources:
+        study=STUDY_FILE,
     params:
         settings=studies.digest(sorted(run.settings.digest for run in RUNS.values())),
     shell:
-        "tausweep collect {input.study:q} {output:q} 2> {log:q}"
+        "tausweep collect {resources.study:q} {output:q} 2> {log:q}"

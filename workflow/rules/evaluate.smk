@@ -4,7 +4,6 @@
 
 rule evaluate:
     input:
-        study=ancient("results/{study}/study.json"),
         manifest=manifest_of,
         encoder="results/{study}/runs/{dataset}/{loss}/{tau}/seed{seed}/encoder.safetensors",
     output:
@@ -15,11 +14,12 @@ rule evaluate:
         "../envs/tausweep.yaml"
     threads: 1
     resources:
+        study=STUDY_FILE,
         mem_mb=4000,
         runtime=120,
     params:
         settings=settings_digest,
     shell:
-        "tausweep evaluate {input.study:q} --threads {threads} --device cpu"
+        "tausweep evaluate {resources.study:q} --settings {params.settings} --threads {threads} --device cpu"
         " --run {wildcards.dataset}/{wildcards.loss}/{wildcards.tau}/seed{wildcards.seed}"
         " 2> {log:q}"

@@ -2,22 +2,27 @@
 
 
 rule figures:
-    localrule: True
     input:
-        study=ancient("results/{study}/study.json"),
         records="results/{study}/records.csv",
     output:
-        expand("results/{{study}}/figures/{figure}.{kind}", figure=FIGURES, kind=("pdf", "png")),
+        expand(
+            "results/{{study}}/figures/{figure}.{kind}",
+            figure=figures.NAMES,
+            kind=("pdf", "png"),
+        ),
         report(
-            expand("results/{{study}}/figures/{figure}.svg", figure=FIGURES),
+            expand("results/{{study}}/figures/{figure}.svg", figure=figures.NAMES),
             caption="../report/figure.rst",
             category="Figures",
         ),
-    params:
-        style=studies.digest(STUDY.figures.model_dump()),
     log:
         "results/{study}/logs/figures.log",
+    localrule: True
     conda:
         "../envs/tausweep.yaml"
+    resources:
+        study=STUDY_FILE,
+    params:
+        style=studies.digest(STUDY.figures.model_dump()),
     shell:
-        "tausweep figures {input.study:q} 2> {log:q}"
+        "tausweep figures {resources.study:q} 2> {log:q}"

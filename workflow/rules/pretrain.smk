@@ -4,7 +4,6 @@
 
 rule pretrain:
     input:
-        study=ancient("results/{study}/study.json"),
         manifest=manifest_of,
     output:
         encoder="results/{study}/runs/{dataset}/{loss}/{tau}/seed{seed}/encoder.safetensors",
@@ -17,12 +16,13 @@ rule pretrain:
         "../envs/tausweep.yaml"
     threads: 1
     resources:
+        study=STUDY_FILE,
         gpu=1,
         mem_mb=4000,
         runtime=720,
     params:
         settings=pretrain_digest,
     shell:
-        "tausweep pretrain {input.study:q} --threads {threads}"
+        "tausweep pretrain {resources.study:q} --settings {params.settings} --threads {threads}"
         " --run {wildcards.dataset}/{wildcards.loss}/{wildcards.tau}/seed{wildcards.seed}"
         " 2> {log:q}"

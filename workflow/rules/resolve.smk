@@ -1,9 +1,8 @@
-# The study in canonical form, beside its results.
+# The study in canonical form, kept beside its results. No run depends on this file: a changed study
+# would then redo all of it or, with `ancient`, hide from Snakemake which runs' settings changed.
 
 
 rule study:
-    input:
-        ancient(STUDY_FILE),
     output:
         "results/{study}/study.json",
     log:
@@ -11,7 +10,9 @@ rule study:
     localrule: True
     conda:
         "../envs/tausweep.yaml"
+    resources:
+        study=STUDY_FILE,
     params:
         study=studies.digest(STUDY.canonical_json()),
     shell:
-        "tausweep resolve {input:q} {output:q} 2> {log:q}"
+        "tausweep resolve {resources.study:q} {output:q} 2> {log:q}"

@@ -1,6 +1,6 @@
-# The study that is asked for. Every job reads it from beside its results, so what was planned is
-# what runs, also when the study file is edited meanwhile; `ancient`, for a run depends on its own
-# settings (its params) and not on the file.
+# The study that is asked for. A run depends on its own settings (a digest in its params) and not on
+# the file, whose path is therefore a resource: these are no reason to rerun. The digest goes to the
+# command too, which refuses to run what was not planned if the file was edited meanwhile.
 
 STUDY_FILE = (workflow.configfiles or ["benchmarks/demo.yaml"])[0]
 try:

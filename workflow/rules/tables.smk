@@ -4,12 +4,14 @@ TABLES = ("table1", "full")
 
 
 rule tables:
-    localrule: True
     input:
-        study=ancient("results/{study}/study.json"),
         records="results/{study}/records.csv",
     output:
-        expand("results/{{study}}/tables/{table}.{kind}", table=TABLES, kind=("csv", "md", "tex")),
+        expand(
+            "results/{{study}}/tables/{table}.{kind}",
+            table=TABLES,
+            kind=("csv", "md", "tex"),
+        ),
         report(
             expand("results/{{study}}/tables/{table}.html", table=TABLES),
             caption="../report/table.rst",
@@ -17,7 +19,10 @@ rule tables:
         ),
     log:
         "results/{study}/logs/tables.log",
+    localrule: True
     conda:
         "../envs/tausweep.yaml"
+    resources:
+        study=STUDY_FILE,
     shell:
-        "tausweep tables {input.study:q} 2> {log:q}"
+        "tausweep tables {resources.study:q} 2> {log:q}"
