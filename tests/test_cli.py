@@ -172,3 +172,11 @@ def test_reader_that_goes_away_is_no_error(study: Path) -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout.splitlines()[0].startswith("study tiny")
+
+
+def test_page_of_published_verdicts_is_what_the_command_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["published"]) == 0
+    page = Path(__file__).parent.parent / "docs" / "published.md"
+    assert page.read_text(encoding="utf-8") == capsys.readouterr().out

@@ -32,6 +32,7 @@ are its stages, one by one.
   tables    the paper's Table 1 and the full sweep, published beside measured
   figures   the paper's figures and more
   claims    a verdict on each of the paper's claims
+  published the same verdicts on the published numbers
   show      Table 1 and the verdicts on the terminal
 """
 
@@ -135,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     command("tables", _tables, "Write Table 1 and the full table of a study.", study=True)
     command("figures", _figures, "Draw the figures of a study.", study=True)
     command("claims", _claims, "Judge the paper's claims by a study's records.", study=True)
+    command("published", _published, "Judge the claims by the published numbers.", study=False)
     command("show", _show, "Print Table 1 and the verdicts, and say where the rest is.", study=True)
     return parser
 
@@ -241,6 +243,17 @@ def _claims(options: argparse.Namespace) -> None:
     from tausweep import jobs
 
     jobs.claims(options.study, Path(options.results))
+
+
+def _published(options: argparse.Namespace) -> None:
+    from tausweep.claims import published_verdicts
+
+    print("# What the published numbers bear out\n")
+    print(
+        "Made by `tausweep published`: the rules that judge a study, fed with the paper's Table 1"
+    )
+    print("and the author's finer sweep (`benchmarks/published/`). They are single runs.\n")
+    print(published_verdicts(), end="")
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -9,13 +9,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tausweep.datasets.sources import SourceSplit, fingerprint, normalisation, read, train_size
+from tausweep.datasets.sources import (
+    SourceSplit,
+    fingerprint,
+    normalisation,
+    read,
+    root,
+    train_size,
+)
 
 if TYPE_CHECKING:
     from tausweep.datasets.prepared import Prepared
     from tausweep.study import DatasetSettings
 
-__all__ = ["SourceSplit", "fingerprint", "load", "normalisation", "prepare", "read", "train_size"]
+__all__ = [
+    "SourceSplit",
+    "fingerprint",
+    "load",
+    "normalisation",
+    "prepare",
+    "read",
+    "root",
+    "train_size",
+]
 
 
 def prepare(
