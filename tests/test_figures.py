@@ -338,10 +338,10 @@ def test_style_takes_known_positive_numbers_only(complete: StudyResults, tmp_pat
     with Image.open(tmp_path / "x.png") as image:
         assert image.width == 200
     for bad, words in (
-        ({"widht": 4}, "style.widht"),
-        ({"dpi": 0}, "style.dpi: 0"),
-        ({"font_size": True}, "style.font_size: True"),
-        ({"band_opacity": 2}, "style.band_opacity"),
+        ({"widht": 4}, "widht: unknown key; did you mean width"),
+        ({"dpi": 0}, "dpi: 0 is not allowed"),
+        ({"font_size": True}, "font_size: true is not allowed"),
+        ({"band_opacity": 2}, "band_opacity: 2 is not allowed"),
     ):
         with pytest.raises(StudyError, match=words):
             Style.of(bad)

@@ -14,48 +14,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from tausweep import names
-from tausweep.study import StudyError
+from tausweep.study import FigureSettings, parse_settings
 
 
-@dataclasses.dataclass(frozen=True)
-class Style:
-    """What a user may change, under the same names, without touching code.
-
-    Attributes:
-        width: Width of a figure in inches; 5.2 keeps 9-point text readable at 390 px and in print.
-        panel_height: Height of a row of panels in inches.
-        font_size: In points.
-        line_width: In points.
-        marker_size: In points.
-        band_opacity: Of the interval's band, in (0, 1].
-        dpi: Dots per inch of the PNG.
-    """
-
-    width: float = 5.2
-    panel_height: float = 2.1
-    font_size: float = 9.0
-    line_width: float = 1.4
-    marker_size: float = 4.5
-    band_opacity: float = 0.18
-    dpi: float = 200.0
+class Style(FigureSettings):
+    """A study's ``figures`` section, as matplotlib takes it."""
 
     @staticmethod
     def of(changes: Mapping[str, Any] | None) -> Style:
         """The default style with some values changed.
 
         Raises:
-            StudyError: An unknown name, or a value that is no positive number.
+            StudyError: An unknown name, or a value that is not allowed.
         """
-        known = [field.name for field in dataclasses.fields(Style)]
-        for name, value in (changes or {}).items():
-            if name not in known:
-                raise StudyError(f"style.{name}: unknown key; known are {', '.join(known)}")
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or value <= 0:
-                raise StudyError(f"style.{name}: {value!r} is not allowed; a number above 0 is")
-        if (changes or {}).get("band_opacity", 0.5) > 1:
-            raise StudyError("style.band_opacity: at most 1 is allowed")
-        return Style(**{name: float(value) for name, value in (changes or {}).items()})
+        return parse_settings(Style, dict(changes or {}))
 
     @contextmanager
     def applied(self) -> Iterator[None]:
