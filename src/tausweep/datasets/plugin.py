@@ -8,12 +8,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tausweep import plugins
 from tausweep.datasets import trees
 from tausweep.datasets.sources import SourceSplit, Split, root
 from tausweep.study import StudyError
@@ -29,21 +28,8 @@ def read(source: Source, split: Split) -> SourceSplit:
         StudyError: The file is missing, fails while it is imported, has no ``read``, or returns
             something without images, labels and classes. Errors inside its ``read`` pass through.
     """
-    path = _file(source)
-    name = f"tausweep_plugin_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise StudyError(f"source.module: {path} is not allowed; a .py file is needed")
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look up the module that defines them there.
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise StudyError(f"source.module: {path} cannot be imported: {error!r}") from error
-    if not callable(getattr(module, "read", None)):
-        raise StudyError(f"source.module: {path} has no function read(source, split)")
-    given = module.read(source, split)
+    path = str(source.module)
+    given = plugins.function(path, "read", "source.module")(source, split)
     for part in ("images", "labels", "classes"):
         if not hasattr(given, part):
             raise StudyError(
