@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
@@ -269,7 +270,9 @@ def converged(
         # The result says whether it converged; a warning in a log would be overlooked.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(x, codes.numpy())
-    log_p = model.predict_log_proba(x)
+    # Not predict_log_proba, which takes the logarithm of probabilities that underflow to 0.
+    scores = model.decision_function(x)
+    log_p = log_softmax(scores if scores.ndim == 2 else np.stack([0 * scores, scores], 1), axis=1)
     predicted = model.predict((test.numpy().astype(np.float64) - mean) / scale)
     iterations = int(np.max(model.n_iter_))
     return ConvergedResult(
