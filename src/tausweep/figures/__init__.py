@@ -245,7 +245,10 @@ def _intervals(results: StudyResults) -> str:
         return "Single runs (n = 1): no intervals."
     seeds = f"n = {counts[0]}" if counts[0] == counts[-1] else f"n = {counts[0]} to {counts[-1]}"
     single = " (none where n = 1)" if counts[0] == 1 else ""
-    return f"Means over seeds ({seeds}); bands and bars: 95% t-intervals{single}."
+    return (
+        f"Means over seeds ({seeds}); bands and bars: 95% t-intervals{single}, cut where they "
+        "would leave the panel."
+    )
 
 
 def _unfinished(results: StudyResults) -> list[str]:

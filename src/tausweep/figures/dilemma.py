@@ -145,11 +145,12 @@ def _draw_panel(
         if limit:
             join = [found[-1], limit[0]]
             _path(axes, join, color=look.colour, linestyle=look.line, alpha=0.4, zorder=2)
-        axes.errorbar(
-            [p.x for p in found], [p.y for p in found], xerr=[p.half_x for p in found],
-            yerr=[p.half_y for p in found], color=look.colour, linestyle="none", elinewidth=0.8,
-            alpha=0.7, zorder=3,
-        )  # fmt: skip
+        sizes = [np.array([getattr(p, n) for p in found]) for n in ("x", "y", "half_x", "half_y")]
+        with panels.kept_near_points(axes, *sizes):
+            axes.errorbar(
+                sizes[0], sizes[1], xerr=sizes[2], yerr=sizes[3], color=look.colour,
+                linestyle="none", elinewidth=0.8, alpha=0.7, zorder=3,
+            )  # fmt: skip
         dots = _dots(
             axes, found, norm, marker=look.marker, s=7 * style.marker_size, edgecolors=look.colour,
             linewidths=1.2, zorder=4,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,6 +23,8 @@ from matplotlib.ticker import (
 
 from tausweep.figures.style import MUTED, Style
 from tausweep.tables.cells import Cell
+
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 AT_ZERO = frozenset({"nearest_negative"})
 AT_INFINITY = frozenset({"simple", "hard_simple"})
@@ -176,6 +180,33 @@ class TemperatureAxis:
         self._taken[slot] = before + 1
         shift = (0.0, 0.22, -0.22)[before % 3]
         return float(slot * self._step**shift)
+
+
+@contextmanager
+def kept_near_points(
+    axes: Axes, x: Floats, y: Floats, half_x: Floats, half_y: Floats
+) -> Iterator[None]:
+    """Let what is drawn in the block widen the axes by a fifth of the points' own range.
+
+    With two seeds a 95% interval is 12.7 standard errors long: drawn whole, one of them would
+    press all points into a corner. Such an interval is cut by the panel's edge.
+    """
+    before = axes.dataLim.frozen()
+    yield
+    axes.dataLim.set(before)
+    for side in (-1, 1):
+        reached = [_reach(x, half_x, side), _reach(y, half_y, side)]
+        axes.update_datalim(np.column_stack(np.broadcast_arrays(*reached)))
+    axes.autoscale_view()
+
+
+def _reach(at: Floats, half: Floats, side: int) -> Floats:
+    known = at[np.isfinite(at)]
+    if not len(known):
+        return at
+    room = 0.2 * max(float(np.ptp(known)), 0.1 * float(np.abs(known).max()))
+    ends = at + side * np.nan_to_num(half)
+    return np.clip(ends, known.min() - room, known.max() + room)
 
 
 def handle(**options: Any) -> Line2D:

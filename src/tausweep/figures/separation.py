@@ -106,9 +106,10 @@ def _draw_line(axes: Axes, found: Sequence[Cell], style: Style, **look: Any) -> 
     mean = np.array([cell.summary.mean for cell in found])
     half = np.array([panels.half_width(cell) for cell in found])
     axes.plot(x, mean, **look)
-    axes.fill_between(
-        x, mean - half, mean + half, color=look["color"], alpha=style.band_opacity, linewidth=0
-    )
+    with panels.kept_near_points(axes, x, mean, np.zeros_like(x), half):
+        axes.fill_between(
+            x, mean - half, mean + half, color=look["color"], alpha=style.band_opacity, linewidth=0
+        )
 
 
 def _draw_distributions(

@@ -206,16 +206,17 @@ def _draw_loss(
     )  # fmt: skip
     if pale:
         return
-    axes.fill_between(
-        x, mean - half, mean + half, color=look.colour, alpha=style.band_opacity, linewidth=0
-    )
     known = np.isfinite(half)
     beside = np.concatenate([[False], known, [False]])
     alone = known & ~beside[:-2] & ~beside[2:]
-    axes.errorbar(
-        x[alone], mean[alone], yerr=half[alone], color=look.colour, alpha=0.6, linestyle="none",
-        elinewidth=1.0, capsize=2.0,
-    )  # fmt: skip
+    with panels.kept_near_points(axes, x, mean, np.zeros_like(x), half):
+        axes.fill_between(
+            x, mean - half, mean + half, color=look.colour, alpha=style.band_opacity, linewidth=0
+        )
+        axes.errorbar(
+            x[alone], mean[alone], yerr=half[alone], color=look.colour, alpha=0.6,
+            linestyle="none", elinewidth=1.0, capsize=2.0,
+        )  # fmt: skip
     for at, cell in zip(x, found, strict=True):
         if cell.summary.n > 1:
             axes.plot(
