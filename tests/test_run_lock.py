@@ -100,3 +100,38 @@ except RunLockedError:
     ]
     said = sorted(process.communicate(timeout=60)[0].strip() for process in starters)
     assert said == ["refused"] * 5 + ["wrote"]
+
+
+def test_waiting_starter_gets_the_lock_when_the_writer_ends(tmp_path: Path) -> None:
+    process, said = holder(tmp_path), list[str]()
+
+    def wait(line: str) -> None:
+        said.append(line)
+        process.kill()
+        process.wait()
+
+    with run_lock(tmp_path, wait):
+        assert held_by(tmp_path)["pid"] == os.getpid()
+    assert len(said) == 1
+    assert f"process {process.pid} on" in said[0]
+
+
+def test_waiting_ends_when_it_is_stopped(tmp_path: Path) -> None:
+    process, stopped = holder(tmp_path), list[bool]()
+    try:
+        with (
+            pytest.raises(RunLockedError, match=f"process {process.pid} on"),
+            run_lock(tmp_path, lambda line: stopped.append(True), lambda: bool(stopped)),
+        ):
+            pass
+        assert held_by(tmp_path)["pid"] == process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_half_written_files_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
+    (tmp_path / ".encoder.safetensors.123.tmp").write_bytes(b"half")
+    (tmp_path / "encoder.safetensors").write_bytes(b"whole")
+    with run_lock(tmp_path):
+        assert {path.name for path in tmp_path.iterdir()} == {"encoder.safetensors", "lock.json"}

@@ -46,7 +46,11 @@ def prepare(
 def _data(settings: RunSettings, results: Path) -> Prepared:
     from tausweep import datasets
 
-    return datasets.load(Layout(results).prepared(settings.dataset))
+    folder = Layout(results).prepared(settings.dataset)
+    if not (folder / "manifest.json").exists():
+        # Deleted since, to save space: the workflow does not make them again for finished runs.
+        datasets.prepare(settings.dataset, folder, 1)
+    return datasets.load(folder)
 
 
 def pretrain(
@@ -64,13 +68,13 @@ def pretrain(
 
     Raises:
         StudyError: Bad input, before any work starts.
-        RunLockedError: Another process writes this run.
+        RunLockedError: Another process writes this run, and waiting for it was stopped.
         StoppedError: ``stop`` was true; the state is saved.
     """
     run = planned_run(studies.load(study), run_id, "pretrain", planned)
     data = _data(run.settings, results)
     folder = Layout(results).run(run)
-    with run_lock(folder):
+    with run_lock(folder, wait=say, stop=stop):
         if _is_pretrained(folder, run, data):
             say(f"{run.id}: already pretrained, nothing to do")
             return
@@ -80,6 +84,8 @@ def pretrain(
 def _is_pretrained(folder: Path, run: Run, data: Prepared) -> bool:
     from tausweep.checkpoints import load_tensors
 
+    if not all((folder / name).exists() for name in ("settings.json", "history.csv")):
+        return False
     try:
         described = json.loads((folder / "pretrain.json").read_text(encoding="utf-8"))
         _, metadata = load_tensors(folder / "encoder.safetensors")
@@ -139,7 +145,8 @@ def _pretrain_locked(
     write_text(folder / "history.csv", history_csv(history))
     save_tensors(folder / "encoder.safetensors", tensors, made)
     write_json(folder / "pretrain.json", described)
-    checkpoints.remove()
+    # The checkpoints stay until there is a record: a Snakemake that was killed before it took note
+    # of this job's end deletes its outputs at the next start, and then little is to be repeated.
 
 
 def evaluate(
@@ -158,6 +165,7 @@ def evaluate(
         RunLockedError: Another process writes this run.
     """
     from tausweep import devices
+    from tausweep.checkpoints import CheckpointFile
     from tausweep.evaluate import Evaluation
     from tausweep.evaluate import evaluate as measure
 
@@ -169,7 +177,7 @@ def evaluate(
         described = json.loads((folder / "pretrain.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise StudyError(f"{folder}: is not pretrained; `tausweep pretrain` does it") from None
-    with run_lock(folder), devices.device(device, say=say) as where:
+    with run_lock(folder, wait=say), devices.device(device, say=say) as where:
         evaluation = Evaluation(run.settings, folder, data, where, say)
         measured = measure(evaluation)
         code = f"{described['code_version']}-{provenance.code_version('evaluate')}"
@@ -181,7 +189,8 @@ def evaluate(
             evaluate=provenance.describe(started, devices.describe(where)),
             code_version=code,
         )
-    records.write(folder / "record.json", content)
+        records.write(folder / "record.json", content)
+        CheckpointFile(folder, {}).remove()
     shown = {k: content["columns"].get(k) for k in ("linear_accuracy", "uniformity", "tolerance")}
     say(f"{run.id}: {evaluation.outcome} " + " ".join(
         f"{k} {v:.3f}" for k, v in shown.items() if v is not None

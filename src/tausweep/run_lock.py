@@ -2,7 +2,8 @@
 
 A killed Snakemake leaves its training child alive, so a second start must find out that somebody
 still writes. On the same host the process itself is asked; from another host (a cluster's shared
-folder) a heartbeat decides.
+folder) a heartbeat decides. Who finds a live writer is refused, or waits for it: what it leaves is
+the same to the byte, so a job that Snakemake starts again has then little or nothing to do.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 HEARTBEAT_SECONDS = 10.0
+POLL_SECONDS = 0.5
 STALE_SECONDS = 120.0
 """A foreign lock without a heartbeat for so long is taken over; far above the clock skew and the
 attribute caching of network file systems."""
@@ -86,24 +88,40 @@ def _bury(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
+def run_lock(
+    folder: Path,
+    wait: Callable[[str], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[None]:
     """Hold the lock of a run's folder while the block runs.
 
+    Files that a killed writer left half written are removed.
+
+    Args:
+        folder: The run's folder.
+        wait: Told once whom this waits for; none is refused at once.
+        stop: Asked while waiting; when true, waiting ends.
+
     Raises:
-        RunLockedError: A live process holds it.
+        RunLockedError: A live process holds it, and nobody waits or waiting was stopped.
     """
     path = folder / "lock.json"
     while not _take(path):
         if holder := _holder(path):
-            raise RunLockedError(
-                f"{folder}: process {holder['pid']} on {holder['host']} still writes this run; "
-                "wait for it to end, or stop it"
-            )
-        _bury(path)
-    stop = threading.Event()
+            held = f"{folder}: process {holder['pid']} on {holder['host']} still writes this run"
+            if wait is None or stop():
+                raise RunLockedError(f"{held}; wait for it to end, or stop it")
+            wait(f"{held}; waiting for its end")
+            while _holder(path) == holder and not stop():
+                time.sleep(POLL_SECONDS)
+        else:
+            _bury(path)
+    for left in folder.glob(".*.tmp"):
+        left.unlink(missing_ok=True)
+    done = threading.Event()
 
     def beat() -> None:
-        while not stop.wait(HEARTBEAT_SECONDS):
+        while not done.wait(HEARTBEAT_SECONDS):
             with contextlib.suppress(OSError):
                 os.utime(path)
 
@@ -112,7 +130,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        stop.set()
+        done.set()
         thread.join()
         path.unlink(missing_ok=True)
 

@@ -1,11 +1,14 @@
 # All measures of a run in one job, for every start of a process costs seconds: what is already
-# there and made of the same is kept, so a changed setting recomputes its own measure only.
+# there and made of the same is kept, so a changed setting recomputes its own measure only. A new
+# encoder shows in `pretrain.json`, which is small and compared by content.
 
 
 rule evaluate:
     input:
-        manifest=manifest_of,
-        encoder="results/{study}/runs/{dataset}/{loss}/{tau}/seed{seed}/encoder.safetensors",
+        pretrain="results/{study}/runs/{dataset}/{loss}/{tau}/seed{seed}/pretrain.json",
+        encoder=ancient(
+            "results/{study}/runs/{dataset}/{loss}/{tau}/seed{seed}/encoder.safetensors"
+        ),
     output:
         "results/{study}/runs/{dataset}/{loss}/{tau}/seed{seed}/record.json",
     log:
@@ -20,6 +23,6 @@ rule evaluate:
     params:
         settings=settings_digest,
     shell:
-        "tausweep evaluate {resources.study:q} --settings {params.settings} --threads {threads} --device cpu"
+        "exec tausweep evaluate {resources.study:q} --settings {params.settings} --threads {threads} --device cpu"
         " --run {wildcards.dataset}/{wildcards.loss}/{wildcards.tau}/seed{wildcards.seed}"
         " 2> {log:q}"

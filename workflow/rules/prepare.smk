@@ -1,6 +1,7 @@
 # Images of a source in one prepared format, made once for all studies. The manifest is small and
 # compared by content; what lies at the source enters as its fingerprint, which a touched or copied
-# file does not change.
+# file does not change. Two studies may find one source at different places: the settings are a
+# function of the output, which Snakemake does not compare, and the folder's name has their digest.
 
 
 rule prepare:

@@ -23,6 +23,6 @@ rule pretrain:
     params:
         settings=pretrain_digest,
     shell:
-        "tausweep pretrain {resources.study:q} --settings {params.settings} --threads {threads}"
+        "exec tausweep pretrain {resources.study:q} --settings {params.settings} --threads {threads}"
         " --run {wildcards.dataset}/{wildcards.loss}/{wildcards.tau}/seed{wildcards.seed}"
         " 2> {log:q}"

@@ -28,7 +28,7 @@ def run_of(wildcards):
     return RUNS["{w.dataset}/{w.loss}/{w.tau}/seed{w.seed}".format(w=wildcards)]
 
 
-def dataset_json(wildcards):
+def dataset_json(wildcards, output):
     return DATASETS[wildcards.prepared].model_dump_json(exclude_none=True)
 
 
@@ -37,8 +37,15 @@ def source_fingerprint(wildcards):
 
 
 def manifest_of(wildcards):
-    name = layout.prepared_name(run_of(wildcards).settings.dataset)
-    return f"results/data/{name}/manifest.json"
+    """Manifest of a run's data; nothing for a finished run whose data were deleted.
+
+    Such data are made again when a new run needs them, and that must not retrain the finished one.
+    Should it have to be redone itself, its command makes them.
+    """
+    run = run_of(wildcards)
+    manifest = layout.Layout().prepared(run.settings.dataset) / "manifest.json"
+    finished = layout.Layout().run(run) / "pretrain.json"
+    return [] if finished.exists() and not manifest.exists() else str(manifest)
 
 
 def pretrain_digest(wildcards):
