@@ -1,0 +1,136 @@
+"""The report of a study: one self-contained page, from what lies in the study's folder.
+
+``build`` reads the tables and figures that were made, the records in the runs' folders and the
+collected table that it is given, judges the claims on that table, and writes ``report.html``. The
+page needs no network and no scripts. The same inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from tausweep import __version__, claims, names, published
+from tausweep.atomic import write_text
+from tausweep.figures import StudyResults
+from tausweep.layout import Layout
+from tausweep.report import cautions, exhibits, protocol, runs, verdict_table
+from tausweep.study import Study
+from tausweep.verdicts import CLEARLY, OVERALL, Verdict
+
+__all__ = ["build", "page"]
+
+
+def build(
+    study: Study,
+    study_file: str,
+    layout: Layout,
+    records: pd.DataFrame,
+    out: Path,
+    partial: bool = False,
+) -> str:
+    """Write the report of a study.
+
+    Args:
+        study: What is asked for.
+        study_file: Its file, as a reader would give it to ``snakemake --configfile``.
+        layout: Where results lie; ``tables/*.html`` and ``figures/*.svg`` are read from the study's
+            folder, and the page says which of them are not there.
+        records: The collected table, or a partial one whose statuses may be missing, failed or
+            stale (columns of ``records.csv``).
+        out: Where to write.
+        partial: The study is not finished: the page says so at its top.
+
+    Returns:
+        The headline: one sentence.
+
+    Raises:
+        ValueError: The table cannot be judged; see ``claims.judge``.
+    """
+    content, headline = page(study, study_file, layout, records, partial)
+    write_text(out, content)
+    return headline
+
+
+def page(
+    study: Study,
+    study_file: str,
+    layout: Layout,
+    records: pd.DataFrame,
+    partial: bool = False,
+) -> tuple[str, str]:
+    """The report as HTML, and its headline.
+
+    Args and errors as for ``build``.
+    """
+    verdicts = verdict_table.arrange(claims.judge(records), _published_verdicts())
+    commands = runs.Commands(study_file, layout, study.study)
+    found = runs.gather(study, records, layout)
+    departures = protocol.compare(study)
+    folder = layout.study(study.study)
+    results = StudyResults(
+        folder,
+        records,
+        published.records(),
+        exhibits.SCALED_DOWN if departures.scaled_down else None,
+    )
+    table1, full = exhibits.read_table(folder, "table1"), exhibits.read_table(folder, "full")
+    context: dict[str, Any] = {
+        "version": __version__,
+        "study": study,
+        "partial": partial,
+        "datasets": [names.dataset(name) for name in names.datasets_in_order(study.datasets)],
+        "losses": [names.loss(name) for name in names.losses_in_order(study.losses)],
+        "runs": found,
+        "groups": runs.groups(found.rows),
+        "unfinished": found.having("missing", "failed", "stale"),
+        "cells": runs.cells,
+        "key_columns": runs.KEY_COLUMNS,
+        "further_columns": runs.FURTHER_COLUMNS,
+        "commands": commands,
+        "protocol": departures,
+        "verdicts": verdicts,
+        "certainty": verdict_table.certainty(found),
+        "clearly": verdict_table.printed(CLEARLY.strip("()")),
+        "overall": OVERALL,
+        "cautions": cautions.all_cautions(
+            found, commands, departures.scaled_down, runs.strangers(study, records)
+        ),
+        "versions": sorted({v for row in found.rows if (v := row.text("code_version"))}),
+        "table1": table1,
+        "full": full,
+        "figures": exhibits.read_figures(results),
+        "label": lambda column: names.measure(column).label,
+        "number": _number,
+    }
+    return _templates().get_template("report.html.j2").render(context), verdicts.headline
+
+
+@cache
+def _published_verdicts() -> list[Verdict]:
+    return claims.judge(published.records())
+
+
+def _number(column: str, value: float | None) -> str:
+    """A number in print, with the decimals that its measure has in the tables."""
+    if value is None:
+        return "—"
+    digits = names.measure(column).digits
+    text = f"{value:.4g}" if digits is None else f"{value:.{digits}f}"
+    return text.replace("-", "−")
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )

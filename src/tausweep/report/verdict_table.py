@@ -1,0 +1,232 @@
+"""The headline and the table of verdicts: what was reproduced, what was not, and how sure that is.
+
+A claim that the study does not measure is undecided; here it is told apart from one that was
+measured and that the numbers do not settle.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scipy import stats
+
+from tausweep import names
+from tausweep.report.runs import Runs
+from tausweep.statistics import ACCURACY_MARGIN, CONFIDENCE
+from tausweep.verdicts import CLEARLY, Verdict
+
+KINDS = ("supported", "contradicted", "undecided", "not measured")
+MEANING = {
+    "supported": "the records clearly show what is claimed",
+    "contradicted": "they clearly show the opposite",
+    "undecided": "measured, but the records do not settle it",
+    "not measured": "the study lacks what the claim is about",
+}
+SPLIT = "measured, but not settled, or datasets differ"
+"""What undecided means over several datasets."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One verdict in the table.
+
+    Attributes:
+        place: Dataset in print; ``overall`` for all of them.
+        kind: One of ``KINDS``.
+        headline: The deciding numbers in a few characters.
+        reason: In one sentence.
+        numbers: What decided, flat: where it stands and its value.
+    """
+
+    place: str
+    kind: str
+    headline: str
+    reason: str
+    numbers: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """One claim with its verdicts.
+
+    Attributes:
+        id: C1, C2, ...
+        text: What is claimed.
+        rule: How it is judged, in words.
+        marks: By dataset.
+        overall: Over all of them.
+        published: What the published numbers bear out under the same rule; empty if nothing.
+    """
+
+    id: str
+    text: str
+    rule: str
+    marks: list[Mark]
+    overall: Mark
+    published: str
+
+
+@dataclass(frozen=True)
+class VerdictTable:
+    """All claims, in the order of the paper's list.
+
+    Attributes:
+        datasets: Names in print, the order of every row's marks.
+        rows: One a claim.
+        counts: How many claims have each overall verdict, by kind; zeros included.
+    """
+
+    datasets: list[str]
+    rows: list[ClaimRow]
+    counts: dict[str, int]
+
+    @property
+    def headline(self) -> str:
+        """One sentence."""
+        words = {kind: kind for kind in KINDS} | {"not measured": "not measured here"}
+        parts = [
+            f"{count} {'is' if count == 1 else 'are'} {words[kind]}"
+            for kind, count in self.counts.items()
+            if count
+        ]
+        listed = " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+        return f"Of the paper's {len(self.rows)} claims, {listed or 'none was judged'}."
+
+    @property
+    def by_dataset(self) -> str:
+        """The same counted by dataset, in one sentence; empty for a single dataset."""
+        if len(self.datasets) < 2:
+            return ""
+        marks = [mark.kind for row in self.rows for mark in row.marks]
+        parts = [f"{marks.count(kind)} {kind}" for kind in KINDS if kind in marks]
+        return f"By dataset, of {len(marks)} verdicts: {', '.join(parts)}."
+
+    @property
+    def meaning(self) -> dict[str, str]:
+        """What each kind means."""
+        return MEANING | ({"undecided": SPLIT} if len(self.datasets) > 1 else {})
+
+    def of_kind(self, kind: str) -> list[str]:
+        """Ids of the claims with this overall verdict."""
+        return [row.id for row in self.rows if row.overall.kind == kind]
+
+
+def arrange(verdicts: list[Verdict], published: list[Verdict]) -> VerdictTable:
+    """Arrange the engine's verdicts by claim.
+
+    Args:
+        verdicts: On the study's records.
+        published: On the published numbers.
+    """
+    found = {v.dataset for v in verdicts if v.dataset is not None}
+    datasets = names.datasets_in_order(sorted(found))
+    by_claim: dict[str, dict[str | None, Verdict]] = {}
+    for verdict in verdicts:
+        by_claim.setdefault(verdict.claim, {})[verdict.dataset] = verdict
+    rows = [
+        _row(claim, each, datasets, [v for v in published if v.claim == claim])
+        for claim, each in by_claim.items()
+    ]
+    counts = {kind: sum(row.overall.kind == kind for row in rows) for kind in KINDS}
+    return VerdictTable([names.dataset(name) for name in datasets], rows, counts)
+
+
+def _row(
+    claim: str,
+    each: Mapping[str | None, Verdict],
+    datasets: list[str],
+    published: list[Verdict],
+) -> ClaimRow:
+    overall = each[None]
+    rule = next((v.rule for v in each.values() if v.dataset is not None), overall.rule)
+    return ClaimRow(
+        id=claim,
+        text=printed(overall.text),
+        rule=printed(rule.removesuffix(CLEARLY).strip()),
+        marks=[_mark(each[name], names.dataset(name)) for name in datasets if name in each],
+        overall=_mark(overall, "overall"),
+        published=_published(published),
+    )
+
+
+def _published(verdicts: list[Verdict]) -> str:
+    by_kind: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        if verdict.dataset is not None and verdict.asked:
+            by_kind.setdefault(verdict.verdict, []).append(verdict.dataset)
+    parts = [
+        f"{kind} on {', '.join(map(names.dataset, names.datasets_in_order(by_kind[kind])))}"
+        for kind in KINDS
+        if kind in by_kind
+    ]
+    return "; ".join(parts)
+
+
+def printed(text: str) -> str:
+    """A sentence of the engine with the symbols of print."""
+    text = re.sub(r"\btau -> inf\b", "τ → ∞", text).replace("tau -> 0+", "τ → 0⁺")
+    text = re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+    return re.sub(r"\btau\b", "τ", text)
+
+
+def _mark(verdict: Verdict, place: str) -> Mark:
+    kind = verdict.verdict if verdict.asked else "not measured"
+    numbers = list(_flat(verdict.numbers)) if verdict.dataset is not None else []
+    return Mark(place, kind, printed(verdict.headline), printed(verdict.reason), numbers)
+
+
+def _flat(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """Nested numbers as lines: what they are, and their value."""
+    if isinstance(value, Mapping):
+        if value and not any(isinstance(v, Mapping | list) for v in value.values()) and path:
+            line = ", ".join(f"{_word(k)}: {_number(v)}" for k, v in value.items())
+            return [(", ".join(path), line)]
+        return [line for k, v in value.items() for line in _flat(v, (*path, _word(k)))]
+    shown = ", ".join(map(_number, value)) if isinstance(value, list) else _number(value)
+    return [(", ".join(path), shown or "none")]
+
+
+def _word(key: Any) -> str:
+    return str(key).replace("_", " ")
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:.4g}".replace("-", "−")
+
+
+def certainty(runs: Runs) -> list[str]:
+    """How sure the verdicts are, in sentences: seeds, intervals, gaps."""
+    seeds: dict[tuple[str, str, float | None], int] = {}
+    for row in runs.rows:
+        cell = (row.run.dataset, row.run.loss, row.run.temperature)
+        seeds[cell] = seeds.get(cell, 0) + (row.status == "complete")
+    counts = sorted({count for count in seeds.values() if count})
+    complete = len(runs.having("complete"))
+    sentences = [f"{complete} of {len(runs.rows)} runs are complete."]
+    if not counts:
+        return [*sentences, "Nothing can be judged yet."]
+    if counts[-1] == 1:
+        sentences.append(
+            f"Every cell is a single run. No interval can be given; a difference of accuracy "
+            f"counts only from {ACCURACY_MARGIN:g} points on, which is what two single runs "
+            "differ by for no reason."
+        )
+        return sentences
+    span = f"{counts[0]} to {counts[-1]}" if counts[0] < counts[-1] else f"{counts[0]}"
+    factor = stats.t.ppf((1 + CONFIDENCE) / 2, counts[-1] - 1) / counts[-1] ** 0.5
+    sentences.append(
+        f"Cells have {span} seeds. A difference counts if its 95% t-interval, paired by seed, "
+        f"excludes the claim's threshold; with {counts[-1]} seeds that interval reaches "
+        f"{factor:.1f} standard deviations to either side"
+        + (
+            ", so that only large effects can be settled." if factor > 4 else "."
+        )
+    )  # fmt: skip
+    return sentences
