@@ -20,6 +20,9 @@ min_version("9.19")
 shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/study.smk"
 include: "workflow/rules/resolve.smk"
 include: "workflow/rules/prepare.smk"
@@ -29,13 +32,13 @@ include: "workflow/rules/collect.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:
     default_target: True
     input:
         expand("results/{study}/study.json", study=STUDY.study),
-        expand("results/{study}/tables/full.html", study=STUDY.study),
-        expand("results/{study}/figures/dilemma.svg", study=STUDY.study),
-        expand("results/{study}/claims.json", study=STUDY.study),
+        expand("results/{study}/tables/{table}.csv", study=STUDY.study, table=TABLES),
+        expand("results/{study}/report.html", study=STUDY.study),
     localrule: True

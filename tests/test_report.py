@@ -21,9 +21,8 @@ import pytest
 from docutils.core import publish_parts
 
 import frames
-from tausweep import claims, figures, provenance, published, report, tables
+from tausweep import claims, figures, protocol, provenance, published, report, tables
 from tausweep.layout import Layout
-from tausweep.report import protocol
 from tausweep.study import Study, canonical, parse
 
 TAUS = (0.07, 0.3, 0.7, 1.0)

@@ -32,6 +32,8 @@ are its stages, one by one.
   tables    the paper's Table 1 and the full sweep, published beside measured
   figures   the paper's figures and more
   claims    a verdict on each of the paper's claims
+  report    all of a study on one page
+  compare   two tables of records side by side
   published the same verdicts on the published numbers
   show      Table 1 and the verdicts on the terminal
 """
@@ -136,6 +138,16 @@ def _parser() -> argparse.ArgumentParser:
     command("tables", _tables, "Write Table 1 and the full table of a study.", study=True)
     command("figures", _figures, "Draw the figures of a study.", study=True)
     command("claims", _claims, "Judge the paper's claims by a study's records.", study=True)
+    command("report", _report, "Write the report of a study: all of it on one page.", study=True)
+
+    sub = command("compare", _compare, "Set two tables of records side by side.", study=False)
+    sub.add_argument("a", metavar="RECORDS_A", help="a records.csv, or the word `published`")
+    sub.add_argument("b", metavar="RECORDS_B", help="another")
+    sub.add_argument(
+        "--measure", action="append", metavar="COLUMN",
+        help="a column to compare; may be repeated (default: linear and kNN accuracy, uniformity, tolerance)",
+    )  # fmt: skip
+    sub.add_argument("--csv", metavar="FILE", help="write the numbers as CSV too")
     command("published", _published, "Judge the claims by the published numbers.", study=False)
     command("show", _show, "Print Table 1 and the verdicts, and say where the rest is.", study=True)
     return parser
@@ -243,6 +255,18 @@ def _claims(options: argparse.Namespace) -> None:
     from tausweep import jobs
 
     jobs.claims(options.study, Path(options.results))
+
+
+def _report(options: argparse.Namespace) -> None:
+    from tausweep import jobs
+
+    _say(jobs.report(options.study, Path(options.results)))
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from tausweep import compare
+
+    print(compare.compare_files(options.a, options.b, options.measure, options.csv))
 
 
 def _published(options: argparse.Namespace) -> None:

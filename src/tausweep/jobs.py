@@ -280,3 +280,17 @@ def claims(study: str, results: Path) -> None:
     folder = Layout(results).study(asked.study)
     write_text(folder / "claims.json", rooms.to_json(verdicts))
     write_text(folder / "claims.md", rooms.to_markdown(verdicts))
+
+
+def report(study: str, results: Path) -> str:
+    """Write the report of a complete study; returns its headline.
+
+    Raises:
+        StudyError: The records are not collected.
+    """
+    from tausweep import report as rooms
+
+    asked, layout = studies.load(study), Layout(results)
+    folder = layout.study(asked.study)
+    collected = records.read_table(folder / "records.csv")
+    return rooms.build(asked, study, layout, collected, folder / "report.html")

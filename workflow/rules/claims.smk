@@ -10,6 +10,7 @@ rule claims:
             "results/{study}/claims.md",
             caption="../report/claims.rst",
             category="Verdicts",
+            labels={"page": "claims"},
         ),
     log:
         "results/{study}/logs/claims.log",

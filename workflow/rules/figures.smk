@@ -10,11 +10,15 @@ rule figures:
             figure=figures.NAMES,
             kind=("pdf", "png"),
         ),
-        report(
-            expand("results/{{study}}/figures/{figure}.svg", figure=figures.NAMES),
-            caption="../report/figure.rst",
-            category="Figures",
-        ),
+        [
+            report(
+                f"results/{{study}}/figures/{figure}.svg",
+                caption=f"../report/{figure}.rst",
+                category="Figures",
+                labels={"figure": figures.FIGURES[figure].title},
+            )
+            for figure in figures.NAMES
+        ],
     log:
         "results/{study}/logs/figures.log",
     localrule: True

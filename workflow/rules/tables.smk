@@ -12,11 +12,15 @@ rule tables:
             table=TABLES,
             kind=("csv", "md", "tex"),
         ),
-        report(
-            expand("results/{{study}}/tables/{table}.html", table=TABLES),
-            caption="../report/table.rst",
-            category="Tables",
-        ),
+        [
+            report(
+                f"results/{{study}}/tables/{table}.html",
+                caption=f"../report/{table}.rst",
+                category="Tables",
+                labels={"table": table},
+            )
+            for table in TABLES
+        ],
     log:
         "results/{study}/logs/tables.log",
     localrule: True

@@ -14,11 +14,11 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from tausweep import __version__, claims, names, published
+from tausweep import __version__, claims, names, protocol, published
 from tausweep.atomic import write_text
 from tausweep.figures import StudyResults
 from tausweep.layout import Layout
-from tausweep.report import cautions, exhibits, protocol, runs, verdict_table
+from tausweep.report import cautions, exhibits, runs, verdict_table
 from tausweep.study import Study
 from tausweep.verdicts import CLEARLY, OVERALL, Verdict
 
