@@ -1,4 +1,4 @@
-"""A loss, a dataset and a measure are one file each: the files of CONTRIBUTING.md, as they stand."""
+"""A loss, a dataset, a measure are one file each: those of CONTRIBUTING.md, as they stand."""
 
 import re
 from pathlib import Path

@@ -145,7 +145,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("b", metavar="RECORDS_B", help="another")
     sub.add_argument(
         "--measure", action="append", metavar="COLUMN",
-        help="a column to compare; may be repeated (default: linear and kNN accuracy, uniformity, tolerance)",
+        help="a column to compare, may be repeated "
+        "(default: linear and kNN accuracy, uniformity, tolerance)",
     )  # fmt: skip
     sub.add_argument("--csv", metavar="FILE", help="write the numbers as CSV too")
     command("published", _published, "Judge the claims by the published numbers.", study=False)
