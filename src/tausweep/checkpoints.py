@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,13 +46,23 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     """Write tensors and JSON-ready metadata as one safetensors file, atomically.
 
     The same tensors and metadata give the same bytes.
+
+    Raises:
+        OSError: The file cannot be written: a full disk, above all.
     """
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     content = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
     described = {"content": content, "digest": _digest(plain, content)}
     with replacing(path) as temporary:
         # One metadata entry only: safetensors writes several in no fixed order.
-        save_file(plain, temporary, {"tausweep": json.dumps(described, sort_keys=True)})
+        try:
+            save_file(plain, temporary, {"tausweep": json.dumps(described, sort_keys=True)})
+        except SafetensorError as error:
+            # It has the system's error only in its text: "No space left on device (os error 28)".
+            if (found := re.search(r"\(os error (\d+)\)", str(error))) is None:
+                raise
+            number = int(found[1])
+            raise OSError(number, os.strerror(number), str(path)) from None
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -14,9 +14,9 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tausweep.study import StudyError
 
@@ -46,66 +46,125 @@ def set_threads(threads: int) -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
-def _slot_folder() -> Path:
-    name = os.environ.get("TAUSWEEP_SLOTS") or f"tausweep-slots-{os.getuid()}"
-    folder = Path(tempfile.gettempdir()) / name
+def visible(count: int, environment: Mapping[str, str]) -> list[str]:
+    """Names of the GPUs that CUDA shows this process, by their number in it.
+
+    Two processes that were given different GPUs both call theirs number 0; a slot belongs to the
+    GPU, so its name is the one that the box has for it.
+
+    Args:
+        count: How many CUDA shows.
+        environment: Its ``CUDA_VISIBLE_DEVICES`` renumbers GPUs, in numbers or unique ids; CUDA
+            shows those before the first that does not exist.
+    """
+    given = environment.get("CUDA_VISIBLE_DEVICES")
+    if given is None:
+        return [str(number) for number in range(count)]
+    return [name.strip() for name in given.split(",")][:count]
+
+
+def slot_folder() -> Path:
+    """Where the locks of this box's GPUs lie: ``TAUSWEEP_SLOTS``, else one folder a user."""
+    named = os.environ.get("TAUSWEEP_SLOTS")
+    folder = Path(named or Path(tempfile.gettempdir()) / f"tausweep-slots-{os.getuid()}")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 
-def _try_lease(path: Path) -> IO[str] | None:
-    file = path.open("a+")
+def runs_per_gpu() -> int:
+    """How many small runs share a GPU: ``TAUSWEEP_RUNS_PER_GPU``, 1 if not set.
+
+    Raises:
+        StudyError: It is no whole number of 1 or more.
+    """
+    given = os.environ.get("TAUSWEEP_RUNS_PER_GPU", "1")
+    if not given.isdecimal() or int(given) < 1:
+        raise StudyError(f"TAUSWEEP_RUNS_PER_GPU: {given!r} is not allowed; it should be 1 or more")
+    return int(given)
+
+
+def _locked(held: contextlib.ExitStack, path: Path, kind: int) -> bool:
+    """Take a file's lock without waiting and put it on the stack; false if it is not free."""
+    file = held.enter_context(path.open("a"))
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.close()
-        return None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+        return False
+    return True
+
+
+def _taken(folder: Path, gpu: str, share: int | None) -> contextlib.ExitStack | None:
+    """The locks of one GPU, or of one of its shares; none if it is not free."""
+    with contextlib.ExitStack() as held:
+        # Who shares a GPU holds its lock together with the others, who takes it whole holds it
+        # alone: so jobs that divide a GPU differently do not collide either.
+        kind = fcntl.LOCK_EX if share is None else fcntl.LOCK_SH
+        if not _locked(held, folder / f"gpu-{gpu}", kind):
+            return None
+        for slot in range(share or 0):
+            with contextlib.ExitStack() as one:
+                if _locked(one, folder / f"gpu-{gpu}-{slot}", fcntl.LOCK_EX):
+                    held.push(one.pop_all())
+                    return held.pop_all()
+        return held.pop_all() if share is None else None
 
 
 @contextlib.contextmanager
 def lease(
-    gpus: int, runs_per_gpu: int, share: bool, say: Callable[[str], None] | None = None
+    gpus: Sequence[str],
+    share: int | None,
+    say: Callable[[str], None] | None = None,
+    folder: Path | None = None,
 ) -> Iterator[int]:
-    """Hold a slot on one of ``gpus`` devices while the block runs; yields the device's number.
+    """Hold one of the GPUs, or a share of one, while the block runs; yields its place in ``gpus``.
+
+    Locks are the kernel's, on files: a job that dies frees its own, however it dies. Jobs are
+    served in turn, so small ones cannot keep a whole GPU from one that waits for it. The emptiest
+    GPU is taken first.
 
     Args:
-        gpus: Number of devices, at least 1.
-        runs_per_gpu: Slots a device.
-        share: Whether this job takes one slot; otherwise it takes a whole device.
-        say: Told once when no slot is free.
+        gpus: Names of GPUs, see ``visible``.
+        share: How many jobs like this one share a GPU; none takes it whole.
+        say: Told once that it waits.
+        folder: Where the locks lie; ``slot_folder()`` if not given.
     """
-    folder = _slot_folder()
-    told = False
-    while True:
-        for device in range(gpus):
-            wanted = range(runs_per_gpu) if not share else None
-            held: list[IO[str]] = []
-            for slot in range(runs_per_gpu):
-                file = _try_lease(folder / f"gpu{device}-slot{slot}")
-                if file is not None:
-                    held.append(file)
-                if file is None and wanted is not None:
-                    break
-                if file is not None and share:
-                    break
-            enough = len(held) == (1 if share else runs_per_gpu)
-            if enough:
-                try:
-                    yield device
-                finally:
-                    for file in held:
-                        file.close()
-                return
-            for file in held:
-                file.close()
-        if say is not None and not told:
-            say(f"waiting for a free slot on one of {gpus} GPU(s)")
-            told = True
+    folder = folder or slot_folder()
+    waits = 0
+
+    def wait() -> None:
+        nonlocal waits
+        waits += 1
+        # The first time it may be for one who only looks for a slot, which takes an instant.
+        if waits == 2 and say is not None:
+            say(f"waiting for a free slot on GPU {', '.join(gpus)}")
         time.sleep(POLL_SECONDS)
+
+    with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as turn:
+            while not _locked(turn, folder / "turn", fcntl.LOCK_EX):
+                turn.close()
+                wait()
+            while (found := _first_free(folder, gpus, share)) is None:
+                wait()
+            number, held = found
+            stack.push(held)
+        yield number
+
+
+def _first_free(
+    folder: Path, gpus: Sequence[str], share: int | None
+) -> tuple[int, contextlib.ExitStack] | None:
+    def used(number: int) -> int:
+        free = 0
+        for slot in range(share or 0):
+            with contextlib.ExitStack() as held:
+                free += _locked(held, folder / f"gpu-{gpus[number]}-{slot}", fcntl.LOCK_EX)
+        return -free
+
+    for number in sorted(range(len(gpus)), key=used):
+        if (held := _taken(folder, gpus[number], share)) is not None:
+            return number, held
+    return None
 
 
 @contextlib.contextmanager
@@ -141,8 +200,8 @@ def device(
     elif count == 1 and any(name in os.environ for name in SCHEDULERS):
         yield torch.device("cuda:0")
     else:
-        runs_per_gpu = int(os.environ.get("TAUSWEEP_RUNS_PER_GPU", "1"))
-        with lease(count, runs_per_gpu, share, say) as number:
+        gpus = visible(count, os.environ)
+        with lease(gpus, runs_per_gpu() if share else None, say) as number:
             yield torch.device(f"cuda:{number}")
 
 
