@@ -1,0 +1,233 @@
+"""State of every run, read from files alone; the partial table says the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tausweep import partial, provenance, records, status
+from tausweep.atomic import write_json
+from tausweep.layout import Layout
+from tausweep.run_lock import run_lock
+from tausweep.study import Run, Study, parse
+
+STUDY = {
+    "study": "tiny",
+    "seeds": [0, 1],
+    "datasets": {"digits": {"train_limit": 130, "test_limit": 100}},
+    "losses": {"contrastive": {"temperature": [0.1, 1.0]}, "simple": None},
+    "knn": {"k": 10},
+}
+DATA = "d" * 64
+
+
+def today() -> str:
+    return f"{provenance.code_version('pretrain')}-{provenance.code_version('evaluate')}"
+
+
+def write_record(run: Run, layout: Layout, **columns: Any) -> Path:
+    """A record of today's settings, data and code, but for the given columns."""
+    content = records.record(
+        run,
+        status="diverged",
+        measured={},
+        pretrain={
+            "hardware": {"device": "cpu", "threads": 1},
+            "train_loss": None,
+            "images_per_second": 10.0,
+            "seconds": 1.0,
+            "data_digest": DATA,
+        },
+        evaluate={},
+        code_version=today(),
+    )
+    content["columns"] |= {"status": "complete", **columns}
+    path = layout.run(run) / "record.json"
+    write_json(path, content)
+    return path
+
+
+def write_log(run: Run, layout: Layout, text: str) -> Path:
+    path = status.logs_of(run, layout) / "pretrain.log"
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def study() -> Study:
+    return parse(STUDY)
+
+
+@pytest.fixture
+def layout(tmp_path: Path, study: Study) -> Layout:
+    layout = Layout(tmp_path / "results")
+    manifest = layout.prepared(study.runs()[0].settings.dataset) / "manifest.json"
+    write_json(manifest, {"digest": DATA})
+    return layout
+
+
+def states(study: Study, layout: Layout) -> dict[str, status.RunState]:
+    return {state.run.id: state for state in status.states(study, layout)}
+
+
+def test_new_study_is_missing_all(study: Study, layout: Layout) -> None:
+    assert {s.state for s in status.states(study, layout)} == {"missing"}
+    assert "study tiny: 6 runs: 6 missing" in status.describe(study, layout)
+
+
+def test_results_of_today_are_done_and_divergence_is_a_result(study: Study, layout: Layout) -> None:
+    first, second = study.runs()[:2]
+    write_record(first, layout)
+    write_record(second, layout, status="diverged")
+    found = states(study, layout)
+    assert (found[first.id].state, found[second.id].state) == ("complete", "diverged")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("settings_digest", "0" * 16, "other settings"),
+        ("data_digest", "e" * 64, "other data"),
+        ("code_version", "000000000000-" + provenance.code_version("evaluate"),
+         "other code of pretrain (000000000000, now"),
+        ("code_version", provenance.code_version("pretrain") + "-000000000000",
+         "other code of evaluate (000000000000, now"),
+    ],
+)  # fmt: skip
+def test_record_of_other_settings_data_or_code_is_stale(
+    column: str, value: str, reason: str, study: Study, layout: Layout
+) -> None:
+    run = study.runs()[0]
+    write_record(run, layout, **{column: value})
+    state = states(study, layout)[run.id]
+    assert state.state == "stale"
+    assert reason in state.detail
+    described = status.describe(study, layout)
+    assert reason in described
+    assert f"--forcerun {layout.run(run) / 'pretrain.json'}" in described
+
+
+def test_deleted_prepared_data_make_no_record_stale(study: Study, layout: Layout) -> None:
+    run = study.runs()[0]
+    write_record(run, layout)
+    (layout.prepared(run.settings.dataset) / "manifest.json").unlink()
+    assert states(study, layout)[run.id].state == "complete"
+
+
+def test_running_run_shows_its_last_progress_and_process(study: Study, layout: Layout) -> None:
+    run = study.runs()[0]
+    write_log(
+        run, layout, "epoch 1/9  loss 2  9 images/s  0:30 left\nepoch 2/9  loss 1  0:20 left\n"
+    )
+    with run_lock(layout.run(run)):
+        state = states(study, layout)[run.id]
+    assert state.state == "running"
+    assert state.detail.startswith("epoch 2/9  loss 1  0:20 left")
+    assert f"process {os.getpid()} on" in state.detail
+
+
+def test_failed_run_shows_its_log_and_last_lines(study: Study, layout: Layout) -> None:
+    run = study.runs()[0]
+    log = write_log(run, layout, "one\ntwo\nthree\n\ntausweep: error: knn.k: 9 is too many\n")
+    described = status.describe(study, layout)
+    assert "1 failed" in described
+    assert str(log) in described
+    assert "      tausweep: error: knn.k: 9 is too many" in described
+    assert "      one" not in described
+
+
+def test_crash_without_a_sentence_is_a_failure_too(study: Study, layout: Layout) -> None:
+    run = study.runs()[0]
+    write_log(run, layout, "Traceback (most recent call last):\nMemoryError\n")
+    assert states(study, layout)[run.id].state == "failed"
+
+
+def test_interrupted_run_is_missing_and_goes_on_at_its_checkpoint(
+    study: Study, layout: Layout
+) -> None:
+    run = study.runs()[0]
+    write_log(
+        run,
+        layout,
+        "epoch 3/9  loss 2.0\ntausweep: error: stopped and saved at epoch 4, step 1; start again\n",
+    )
+    layout.run(run).mkdir(parents=True)
+    (layout.run(run) / "checkpoint.safetensors").touch()
+    state = states(study, layout)[run.id]
+    assert state.state == "missing"
+    assert state.detail == "interrupted after epoch 3/9, goes on there"
+
+
+def test_truncated_record_is_a_failure_with_a_remedy(study: Study, layout: Layout) -> None:
+    path = write_record(study.runs()[0], layout)
+    path.write_text(path.read_text()[:50])
+    state = states(study, layout)[study.runs()[0].id]
+    assert state.state == "failed"
+    assert "delete it" in state.lines[0]
+
+
+def test_disk_use_is_counted_by_kind(study: Study, layout: Layout) -> None:
+    folder = layout.run(study.runs()[0])
+    folder.mkdir(parents=True)
+    (folder / "encoder.safetensors").write_bytes(b"x" * 5000)
+    (folder / "checkpoint.previous.safetensors").write_bytes(b"x" * 300)
+    (folder / "history.csv").write_bytes(b"x" * 20)
+    used = status.disk(study, layout)
+    assert (used["encoders"], used["checkpoints"], used["other"]) == (5000, 300, 20)
+    assert "encoders 5 kB" in status.describe(study, layout)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (2.5e9, "2.5 GB"), (3e15, "3e+03 TB")],
+)
+def test_sizes_are_decimal(count: float, text: str) -> None:
+    assert status.size(count) == text
+
+
+def test_many_runs_of_a_state_are_counted_not_listed(layout: Layout) -> None:
+    study = parse(STUDY | {"seeds": list(range(50))})
+    described = status.describe(study, layout)
+    assert "and 130 more" in described
+    assert len(described.splitlines()) < 40
+
+
+def test_partial_table_has_every_run_and_says_what_it_covers(study: Study, layout: Layout) -> None:
+    complete, diverged, stale, failed, running, _ = study.runs()
+    write_record(complete, layout, knn_accuracy=50.0)
+    write_record(diverged, layout, status="diverged")
+    write_record(stale, layout, settings_digest="0" * 16, knn_accuracy=40.0)
+    write_log(failed, layout, "tausweep: error: no\n")
+    with run_lock(layout.run(running)):
+        said = partial.collect(study, layout, layout.root / "partial.csv")
+    assert said == "partial: 2 of 6 runs; 1 diverged, 1 failed, 2 missing, 1 stale"
+    table = records.read_table(layout.root / "partial.csv")
+    assert list(table["status"]) == [
+        "complete", "diverged", "stale", "failed", "missing", "missing",
+    ]  # fmt: skip
+    assert list(table["knn_accuracy"].dropna()) == [50.0, 40.0]
+    assert list(table["seed"]) == [0, 1, 0, 1, 0, 1]
+
+
+def test_partial_table_of_a_finished_study_is_the_whole_one(study: Study, layout: Layout) -> None:
+    for run in study.runs():
+        write_record(run, layout)
+    rows = partial.rows(study, layout)
+    assert partial.coverage(rows) == "whole: 6 of 6 runs"
+    whole = [
+        json.loads((layout.run(r) / "record.json").read_text())["columns"] for r in study.runs()
+    ]
+    assert records.table(rows) == records.table(whole)
+
+
+def test_status_needs_no_torch() -> None:
+    code = "import tausweep.status, tausweep.partial, tausweep.clean, tausweep.archive, sys\n"
+    code += "assert 'torch' not in sys.modules and 'pandas' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
