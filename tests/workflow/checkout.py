@@ -7,6 +7,7 @@ commands are the ones that a user types.
 from __future__ import annotations
 
 import contextlib
+import copy
 import csv
 import io
 import json
@@ -45,6 +46,9 @@ TINY: dict[str, Any] = {
 """Two runs on forty generated pictures: a second of training each."""
 
 RUNS = ("pictures/contrastive/0.1/seed0", "pictures/simple/none/seed0")
+
+LONE = "pictures/simple/none/seed0"
+"""The run of ``lone_run``."""
 
 STAGES = ("study", "prepare", "pretrain", "evaluate", "collect")
 
@@ -171,6 +175,20 @@ class Checkout:
         for path in root.glob("records.csv"):
             found["records.csv"] = _without(path.read_text("utf-8"), TIMED)
         return found
+
+
+def lone_run(folder: Path) -> Checkout:
+    """One run that saves after every step, so that what ends it finds all its states."""
+    study = copy.deepcopy(TINY)
+    study["losses"] = {"simple": None}
+    study["pretrain"]["epochs"] = 40
+    checkout = Checkout.new(folder, study)
+    checkout.edit(
+        "workflow/rules/pretrain.smk",
+        '"exec tausweep pretrain ',
+        '"exec tausweep pretrain --checkpoint-seconds 0 ',
+    )
+    return checkout
 
 
 def _without(table: str, columns: tuple[str, ...]) -> bytes:

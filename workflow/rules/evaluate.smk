@@ -18,7 +18,7 @@ rule evaluate:
     threads: 1
     resources:
         study=STUDY_FILE,
-        mem_mb=4000,
+        mem_mb=memory_mb,
         runtime=120,
     params:
         settings=settings_digest,

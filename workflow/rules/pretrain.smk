@@ -18,8 +18,8 @@ rule pretrain:
     resources:
         study=STUDY_FILE,
         gpu=1,
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=memory_mb,
+        runtime=pretrain_minutes,
     params:
         settings=pretrain_digest,
     shell:

@@ -2,6 +2,8 @@
 # the file, whose path is therefore a resource: these are no reason to rerun. The digest goes to the
 # command too, which refuses to run what was not planned if the file was edited meanwhile.
 
+from functools import cache
+
 STUDY_FILE = (workflow.configfiles or ["benchmarks/demo.yaml"])[0]
 try:
     STUDY = studies.load(STUDY_FILE)
@@ -46,6 +48,30 @@ def manifest_of(wildcards):
     manifest = layout.Layout().prepared(run.settings.dataset) / "manifest.json"
     finished = layout.Layout().run(run) / "pretrain.json"
     return [] if finished.exists() and not manifest.exists() else str(manifest)
+
+
+# What a cluster is asked for. A run that hits its time limit saves its state, is submitted again and
+# goes on; it then gets more time. Sustained throughput of a data-centre GPU of some years ago:
+GPU_FLOPS = 20e12
+
+
+@cache
+def image_count(dataset):
+    # ImageNet100's, the largest, where the size is not known before the data are prepared.
+    return plan.train_count(dataset, layout.Layout()) or 130_000
+
+
+def pretrain_minutes(wildcards, attempt):
+    settings = run_of(wildcards).settings
+    forward = plan.forward_flops(settings.encoder, settings.dataset.image_size)
+    steps = plan.BACKWARD * settings.pretrain.epochs * image_count(settings.dataset)
+    return attempt * (30 + round(3 * forward * steps / GPU_FLOPS / 60))
+
+
+def memory_mb(wildcards):
+    # The images whole, and once more while they are copied to the device.
+    dataset = run_of(wildcards).settings.dataset
+    return 4000 + round(2 * image_count(dataset) * 3 * dataset.image_size**2 / 1e6)
 
 
 def pretrain_digest(wildcards):
