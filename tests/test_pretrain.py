@@ -251,7 +251,7 @@ def test_bf16_trunk_changes_a_short_run_only_slightly(digits: Prepared, tmp_path
     mixed = run_settings(pretrain={"precision": "bf16"})
     two = train(mixed, digits, tmp_path / "b").history[-1]["loss"]
     assert one != two
-    assert math.isclose(one, two, rel_tol=0.02)
+    assert math.isclose(one, two, rel_tol=0.05)
 
 
 def test_a_users_own_loss_is_one_file(digits: Prepared, tmp_path: Path) -> None:

@@ -1,18 +1,20 @@
 """Encoders: a residual trunk with a CIFAR or ImageNet stem, and a head onto the unit sphere.
 
-Blocks are torchvision's; only what differs from its classifiers is ours: the stem, the width, the
-head, ghost batch norm. Source: PAPER.md sec. 4 (paper sec. 5.1; He et al. 2016).
+Source: PAPER.md sec. 4 (paper sec. 5.1; He et al. 2016). The blocks are those of torchvision, and a
+test holds them to it; they are written out here because importing torchvision takes two seconds
+of every job.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from tausweep.study import TRUNKS, EncoderSettings
 
@@ -41,20 +43,60 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         return torch.cat(normalised)
 
 
+Norm = Callable[[int], nn.Module]
+
+
+def _conv(channels: int, out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(channels, out, kernel, stride, padding=kernel // 2, bias=False)
+
+
+class Block(nn.Module):
+    """A residual block: ``basic`` (two 3x3) or ``bottleneck`` (1x1, 3x3 with the stride, 1x1)."""
+
+    EXPANSION: ClassVar[dict[str, int]] = {"basic": 1, "bottleneck": 4}
+
+    def __init__(self, kind: str, channels: int, planes: int, stride: int, norm: Norm) -> None:
+        super().__init__()
+        out = planes * self.EXPANSION[kind]
+        self.relu = nn.ReLU(inplace=True)
+        if kind == "basic":
+            convolutions = [_conv(channels, planes, 3, stride), _conv(planes, out, 3)]
+        else:
+            convolutions = [
+                _conv(channels, planes, 1),
+                _conv(planes, planes, 3, stride),
+                _conv(planes, out, 1),
+            ]
+        layers: list[nn.Module] = []
+        for convolution in convolutions:
+            layers += [convolution, norm(convolution.out_channels), self.relu]
+        # The last ReLU follows the sum.
+        self.residual = nn.Sequential(*layers[:-1])
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels != out:
+            self.shortcut = nn.Sequential(_conv(channels, out, 1, stride), norm(out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B x channels x H x W -> B x out x H/stride x W/stride."""
+        out: Tensor = self.relu(self.residual(x) + self.shortcut(x))
+        return out
+
+
 class Trunk(nn.Module):
     """Stem and four residual stages; forward gives pooled features, B x ``features``."""
 
     def __init__(self, settings: EncoderSettings, bn_group: int | None = None) -> None:
         super().__init__()
         kind, blocks = TRUNKS[settings.trunk]
-        block = BasicBlock if kind == "basic" else Bottleneck
-        norm = nn.BatchNorm2d if bn_group is None else partial(GhostBatchNorm2d, group=bn_group)
+        norm: Norm = nn.BatchNorm2d
+        if bn_group is not None:
+            norm = partial(GhostBatchNorm2d, group=bn_group)
         width = settings.width
         stem: list[tuple[str, nn.Module]]
         if settings.stem == "cifar":
-            stem = [("conv", nn.Conv2d(3, width, 3, stride=1, padding=1, bias=False))]
+            stem = [("conv", _conv(3, width, 3))]
         else:
-            stem = [("conv", nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False))]
+            stem = [("conv", _conv(3, width, 7, stride=2))]
         stem += [("norm", norm(width)), ("relu", nn.ReLU(inplace=True))]
         if settings.stem == "imagenet":
             stem.append(("pool", nn.MaxPool2d(3, stride=2, padding=1)))
@@ -66,14 +108,8 @@ class Trunk(nn.Module):
             layers = []
             for i in range(count):
                 stride = 2 if stage > 0 and i == 0 else 1
-                shortcut = None
-                if stride != 1 or channels != planes * block.expansion:
-                    shortcut = nn.Sequential(
-                        nn.Conv2d(channels, planes * block.expansion, 1, stride, bias=False),
-                        norm(planes * block.expansion),
-                    )
-                layers.append(block(channels, planes, stride, shortcut, norm_layer=norm))
-                channels = planes * block.expansion
+                layers.append(Block(kind, channels, planes, stride, norm))
+                channels = planes * Block.EXPANSION[kind]
             stages.append(nn.Sequential(*layers))
         self.stages = nn.Sequential(*stages)
         self.features = channels

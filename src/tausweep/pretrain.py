@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.sgd import sgd
 
 from tausweep import losses, plugins, views
 from tausweep.bank import MemoryBank
@@ -146,13 +147,8 @@ class _Trainer:
             settings.seed,
             device,
         )
-        self.optimizer = torch.optim.SGD(
-            self.encoder.parameters(),
-            lr=settings.pretrain.lr,
-            momentum=settings.pretrain.momentum,
-            weight_decay=settings.pretrain.weight_decay,
-            fused=True,
-        )
+        self.parameters: list[Tensor] = list(self.encoder.parameters())
+        self.momentum: list[Tensor | None] = [None] * len(self.parameters)
         torch.backends.cuda.matmul.allow_tf32 = settings.pretrain.precision == "tf32"
         torch.backends.cudnn.allow_tf32 = settings.pretrain.precision == "tf32"
 
@@ -169,15 +165,13 @@ class _Trainer:
         """Take the remaining steps of the present epoch; control returns after each."""
         at = self.position
         lr = self.settings.pretrain.lr_at(at.epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
         # On a GPU the sums stay there until the epoch ends: asking for a value waits for it.
         sums = torch.tensor(
             [at.loss, at.positive_similarity], dtype=torch.float64, device=self.device
         )
         began = time.perf_counter()
         for index, batch in self._batches(at.epoch, at.step):
-            sums += self._step(index, batch)
+            sums += self._step(index, batch, lr)
             if self.device.type == "cpu" or at.step == self.steps - 1:
                 at.loss, at.positive_similarity = sums.tolist()
                 if not math.isfinite(at.loss):
@@ -228,19 +222,34 @@ class _Trainer:
                 if step >= first_step:
                     yield pair
 
-    def _step(self, index: Tensor, batch: Tensor) -> Tensor:
+    def _step(self, index: Tensor, batch: Tensor, lr: float) -> Tensor:
         """One step; sums of loss and positive similarity over its anchors, float64."""
         mixed = self.settings.pretrain.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
             anchors = self.encoder(batch)
         loss = self.loss(anchors, self.bank.entries, index)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        gradients = torch.autograd.grad(loss, self.parameters)
+        self._descend(gradients, lr)
         detached = anchors.detach()
         similarity = (detached * self.bank.entries[index]).sum()
         self.bank.update(index, detached)
         return torch.stack([loss.detach() * len(index), similarity]).double()
+
+    @torch.no_grad()
+    def _descend(self, gradients: tuple[Tensor, ...], lr: float) -> None:
+        """A step of torch's SGD, by its function: its class imports two seconds of compiler."""
+        sgd(
+            self.parameters,
+            list(gradients),
+            self.momentum,
+            fused=True,
+            lr=lr,
+            momentum=self.settings.pretrain.momentum,
+            weight_decay=self.settings.pretrain.weight_decay,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
 
     def progress(self) -> str:
         """One line: epoch, loss, throughput, time left."""
@@ -253,14 +262,10 @@ class _Trainer:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next step depends on: tensors, and the position in the run."""
-        names = [name for name, _ in self.encoder.named_parameters()]
-        momentum = self.optimizer.state_dict()["state"]
         tensors = {f"encoder.{name}": t for name, t in self.encoder.state_dict().items()}
-        tensors |= {
-            f"momentum.{names[i]}": state["momentum_buffer"]
-            for i, state in momentum.items()
-            if state.get("momentum_buffer") is not None
-        }
+        for (name, _), buffer in zip(self.encoder.named_parameters(), self.momentum, strict=True):
+            if buffer is not None:
+                tensors[f"momentum.{name}"] = buffer
         tensors["bank"] = self.bank.entries
         return tensors, vars(self.position)
 
@@ -268,10 +273,9 @@ class _Trainer:
         """Become the run that ``state`` described."""
         encoder = {n.removeprefix("encoder."): t for n, t in tensors.items() if n[:8] == "encoder."}
         self.encoder.load_state_dict(encoder)
-        for name, parameter in self.encoder.named_parameters():
+        for i, (name, parameter) in enumerate(self.encoder.named_parameters()):
             if (buffer := tensors.get(f"momentum.{name}")) is not None:
-                buffer = torch.empty_like(parameter).copy_(buffer)
-                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+                self.momentum[i] = torch.empty_like(parameter).copy_(buffer)
         self.bank.entries.copy_(tensors["bank"])
         self.position = _Position(**position)
 
