@@ -132,6 +132,7 @@ def test_waiting_ends_when_it_is_stopped(tmp_path: Path) -> None:
 
 def test_half_written_files_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
     (tmp_path / ".encoder.safetensors.123.tmp").write_bytes(b"half")
+    (tmp_path / ".tmpdbH2E6").write_bytes(b"half")
     (tmp_path / "encoder.safetensors").write_bytes(b"whole")
     with run_lock(tmp_path):
         assert {path.name for path in tmp_path.iterdir()} == {"encoder.safetensors", "lock.json"}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tausweep import study as studies
 from tausweep.layout import Layout, prepared_name
-from tausweep.run_lock import held_by
+from tausweep.run_lock import half_written, held_by
 from tausweep.status import files, logs_of, size
 from tausweep.study import Study, StudyError
 
@@ -82,7 +82,7 @@ def _remains(study: Study, layout: Layout) -> Iterable[Leftover]:
         folder = layout.run(run)
         if held_by(folder) is not None:
             continue
-        for path in sorted(folder.glob(".*.tmp")):
+        for path in half_written(folder):
             yield _leftover(path, "half written by a process that was killed")
         if (folder / "record.json").exists():
             for path in sorted(folder.glob("checkpoint.*safetensors")):

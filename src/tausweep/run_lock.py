@@ -87,6 +87,14 @@ def _bury(path: Path) -> None:
         grave.unlink()
 
 
+def half_written(folder: Path) -> list[Path]:
+    """Files of a run that were being written when their writer was killed.
+
+    Ours are named ``.NAME.PID.tmp``; safetensors writes to ``.tmpXXXXXX`` first.
+    """
+    return sorted([*folder.glob(".*.tmp"), *folder.glob(".tmp*")])
+
+
 @contextlib.contextmanager
 def run_lock(
     folder: Path,
@@ -116,7 +124,7 @@ def run_lock(
                 time.sleep(POLL_SECONDS)
         else:
             _bury(path)
-    for left in folder.glob(".*.tmp"):
+    for left in half_written(folder):
         left.unlink(missing_ok=True)
     done = threading.Event()
 

@@ -38,7 +38,7 @@ TINY: dict[str, Any] = {
     },
     "losses": {"contrastive": {"temperature": 0.1}, "simple": {}},
     "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
-    "pretrain": {"epochs": 2, "batch_size": 32},
+    "pretrain": {"epochs": 20, "batch_size": 32},
     "linear": {"epochs": 3, "lr": 1.0},
     "knn": {"k": 5},
     "separation": {"anchors": 32},
@@ -178,17 +178,22 @@ class Checkout:
 
 
 def lone_run(folder: Path) -> Checkout:
-    """One run that saves after every step, so that what ends it finds all its states."""
+    """One run that saves after every step."""
     study = copy.deepcopy(TINY)
     study["losses"] = {"simple": None}
     study["pretrain"]["epochs"] = 40
     checkout = Checkout.new(folder, study)
+    save_always(checkout)
+    return checkout
+
+
+def save_always(checkout: Checkout) -> None:
+    """Save after every step, not every minute, so that what ends a run finds all its states."""
     checkout.edit(
         "workflow/rules/pretrain.smk",
         '"exec tausweep pretrain ',
         '"exec tausweep pretrain --checkpoint-seconds 0 ',
     )
-    return checkout
 
 
 def _without(table: str, columns: tuple[str, ...]) -> bytes:

@@ -278,6 +278,32 @@ def test_two_studies_of_one_source_share_its_data_and_do_not_undo_each_other(
     assert prepared not in planned
 
 
+@pytest.mark.parametrize(
+    ("pattern", "losses"),
+    [
+        ("*/0.5/*", ("contrastive/0.5",)),
+        ("pictures/contrastive/*", ("contrastive/0.5",)),
+        ("*/simple/*,*/0.5/*", ("contrastive/0.5",)),
+        ("*/simple/*", ()),
+        ("*", ("contrastive/0.5", "nearest_negative/none")),
+    ],
+)
+def test_a_selected_part_runs_alone(
+    pattern: str, losses: tuple[str, ...], checkout: Checkout, dry: DryRuns
+) -> None:
+    study = copy.deepcopy(TINY)
+    study["losses"] |= {"contrastive": {"temperature": [0.1, 0.5]}, "nearest_negative": None}
+    checkout.write_study(study)
+    runs = tuple(f"pictures/{loss}/seed0" for loss in losses)
+    planned = dry.jobs(checkout, "selected", "--config", f"select={pattern}")
+    assert planned == of("pretrain", "evaluate", runs=runs)
+
+
+def test_selection_that_matches_nothing_is_told(checkout: Checkout, dry: DryRuns) -> None:
+    said = dry(checkout, "selected", "--config", "select=*/simpel/*", code=1)
+    assert "no run of the study matches '*/simpel/*'" in said
+
+
 def test_other_code_is_redone_by_one_documented_command(checkout: Checkout, dry: DryRuns) -> None:
     run = "pictures/simple/none/seed0"
     target = f"results/tiny/runs/{run}/pretrain.json"
