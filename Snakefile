@@ -6,6 +6,7 @@
 The study file is read by `tausweep.study`, here and in every command.
 """
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from tausweep import study as studies
 min_version("9.19")
 
 # The commands of the rules are those of the Python that runs Snakemake, activated or not.
-shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
+BIN = shlex.quote(str(Path(sys.executable).parent)).replace("{", "{{").replace("}", "}}")
+shell.prefix(f"export PATH={BIN}:$PATH; ")
 
 
 report: "workflow/report/workflow.rst"

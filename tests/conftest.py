@@ -30,7 +30,7 @@ def run_settings(
         "losses": {loss: grid},
         "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
         "pretrain": {"epochs": 3, "batch_size": 32} | sections.pop("pretrain", {}),
-        "linear": {"epochs": 5, "lr": 0.003} | sections.pop("linear", {}),
+        "linear": {"epochs": 20, "lr": 0.05} | sections.pop("linear", {}),
         "knn": {"k": 10},
         "separation": {"anchors": 64},
         **sections,

@@ -68,6 +68,33 @@ def test_stages_one_by_one_end_with_tables_and_verdicts(
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
 
+def test_unfinished_study_is_reported_as_partial_and_nothing_is_trained(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = "digits/contrastive/0.2/seed0"
+    assert main(["prepare", str(study)]) == 0
+    assert main(["pretrain", str(study), "--run", run]) == 0
+    assert main(["evaluate", str(study), "--run", run]) == 0
+    folder = Path("results/tiny")
+    before = {p for p in folder.rglob("*") if p.is_file()}
+    capsys.readouterr()
+    assert main(["partial", str(study)]) == 0
+    assert "partial: 1 of 2 runs; 1 missing" in capsys.readouterr().out
+    made = {p for p in folder.rglob("*") if p.is_file()} - before
+    assert all(p.is_relative_to(folder / "partial") for p in made)
+    lines = (folder / "partial/records.csv").read_text().splitlines()
+    assert [line.split(",")[5] for line in lines[1:]] == ["complete", "missing"]
+    page = (folder / "partial/report.html").read_text()
+    assert "snakemake" in page
+    assert "missing" in page
+    assert main(["status", str(study)]) == 0
+    assert "1 complete, 1 missing" in capsys.readouterr().out
+    assert main(["export", str(study), "tiny.tar.gz"]) == 2
+    assert "the study is not complete" in capsys.readouterr().err
+    assert main(["clean", str(study)]) == 0
+    assert (folder / "runs" / run / "record.json").exists()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [

@@ -170,6 +170,17 @@ def test_diverged_run_has_no_measures(folder: Path, digits: Prepared, tmp_path: 
     assert evaluate(evaluation(tmp_path, digits)) == {}
 
 
+def test_encoder_whose_features_overflow_is_diverged_not_a_crash(
+    folder: Path, digits: Prepared, tmp_path: Path
+) -> None:
+    tensors, metadata = load_tensors(folder / "encoder.safetensors")
+    huge = {k: t * 1e30 if "weight" in k else t for k, t in tensors.items()}
+    save_tensors(tmp_path / "encoder.safetensors", huge, metadata)
+    said: list[str] = []
+    assert evaluate(evaluation(tmp_path, digits, said)) == {}
+    assert said[-1] == "diverged: features are not finite"
+
+
 def test_probe_that_diverges_has_no_accuracy_and_the_rest_stands(
     folder: Path, digits: Prepared
 ) -> None:

@@ -175,15 +175,16 @@ def test_weights_follow_a_plain_transcription_of_the_protocol(
     from tausweep.bank import MemoryBank
     from tausweep.encoders import Encoder
 
-    settings = run_settings(pretrain={"epochs": 1})
+    # Batches of 26: a last one of two images would be normalised to signs, and amplify float noise.
+    settings = run_settings(pretrain={"epochs": 1, "batch_size": 26})
     trained = train(settings, digits, tmp_path)
     encoder = Encoder(settings.encoder, 0).train()
-    bank = MemoryBank(130, 16, 0.5, 0)
+    bank = MemoryBank(130, 16, 0.5, module.bank_seed(0))
     loss_of = losses.make("contrastive", 0.3)
     drawn = views.draw(settings.views, 8, 8, 130, 0, 0)
     velocity = [torch.zeros_like(p) for p in encoder.parameters()]
     images = torch.from_numpy(np.array(digits.train_images))
-    for step, index in enumerate(views.order(130, 0, 0).split(32)):
+    for step, index in enumerate(views.order(130, 0, 0).split(26)):
         batch = views.render(images[index], drawn.take(index), 8, digits.mean, digits.std)
         anchors = encoder(batch)
         gradients = torch.autograd.grad(
@@ -214,11 +215,53 @@ def test_a_loss_that_is_not_finite_is_an_outcome_not_a_crash(
     assert "not finite" in said[-1]
 
 
+def test_weights_that_the_last_step_made_infinite_are_divergence_too(
+    digits: Prepared, tmp_path: Path
+) -> None:
+    settings = run_settings(pretrain={"lr": 1e45, "epochs": 1, "batch_size": 130})
+    assert train(settings, digits, tmp_path).outcome == "diverged"
+
+
+def test_resumed_epoch_has_its_whole_loss_also_where_sums_stay_on_the_device(
+    digits: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The branch that a GPU takes: sums are read at the epoch's end and for a checkpoint."""
+    settings = run_settings()
+    whole = train(settings, digits, tmp_path / "whole")
+    made = module._Trainer.__init__
+
+    def far(self: Any, *arguments: Any) -> None:
+        made(self, *arguments)
+        self.waiting_costs = True
+
+    monkeypatch.setattr(module._Trainer, "__init__", far)
+    with pytest.raises(StoppedError):
+        train(settings, digits, tmp_path / "stopped", stop=after(7))
+    assert_same(whole, train(settings, digits, tmp_path / "stopped"))
+
+
+def test_stop_is_heard_where_an_epoch_is_one_step(digits: Prepared, tmp_path: Path) -> None:
+    settings = run_settings(pretrain={"batch_size": 130})
+    with pytest.raises(StoppedError, match="after epoch 1"):
+        train(settings, digits, tmp_path, stop=lambda: True)
+
+
+def test_weights_and_bank_are_drawn_from_streams_of_their_own(
+    digits: Prepared, tmp_path: Path
+) -> None:
+    trainer = module._Trainer(run_settings(), digits, CPU)
+    weights = trainer.encoder.trunk.stem.conv.weight.detach().flatten()
+    entries = trainer.bank.entries.flatten()[: len(weights)]
+    assert abs(float(torch.corrcoef(torch.stack([weights, entries]))[0, 1])) < 0.3
+
+
 def test_last_batch_of_one_image_is_refused_before_training(
     digits: Prepared, tmp_path: Path
 ) -> None:
     settings = run_settings(pretrain={"batch_size": 43})
-    with pytest.raises(StudyError, match="43 leaves one image of 130 to the last batch"):
+    with pytest.raises(
+        StudyError, match="batch_size: 43 leaves one of 130 images to a batch by itself"
+    ):
         train(settings, digits, tmp_path)
 
 

@@ -130,6 +130,35 @@ def test_later_layers_win() -> None:
     assert run(study, "digits/simple/none/seed0").dataset.image_size == 8
 
 
+def test_a_hard_set_overridden_for_a_dataset_leaves_the_other_losses_alone() -> None:
+    study = parse(changed("overrides", [{"dataset": "digits", "negatives": 30}]))
+    assert run(study, "digits/hard_simple/none/seed0").loss.negatives == 30
+    assert run(study, "digits/contrastive/0.1/seed0").loss.negatives is None
+
+
+def test_null_says_something_where_the_default_is_not_null() -> None:
+    whole = run(parse(changed("views", {"crop_scale": None})), "digits/simple/none/seed0")
+    assert whole.views.crop_scale is None
+    assert whole.pretrain_json()["views"]["crop_scale"] is None
+    assert (
+        RunSettings.model_validate(whole.pretrain_json() | whole.evaluate_json()).digest
+        == whole.digest
+    )
+
+
+def test_code_of_a_users_loss_counts_and_its_comments_do_not(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+
+    def digest_now(code: str) -> str:
+        file.write_text(code)
+        study = parse(changed("losses", {"mine": {"module": str(file)}}) | {"overrides": []})
+        return study.runs()[0].settings.digest
+
+    first = digest_now("def make(temperature, negatives): return None")
+    assert digest_now("def make(temperature, negatives): return None  # no change") == first
+    assert digest_now("def make(temperature, negatives): return 1") != first
+
+
 def test_override_changes_only_what_it_names() -> None:
     before = {r.id: r.settings.digest for r in parse(SMALL).runs()}
     study = changed("overrides", [*SMALL["overrides"], {"temperature": 0.1, "knn": {"k": 7}}])
@@ -173,6 +202,10 @@ def test_override_changes_only_what_it_names() -> None:
         ("overrides/0/dataset", "digit", "overrides[0]: no run has"),
         ("encoder/width", True, "encoder.width: true is not allowed"),
         ("encoder", 3, "encoder: 3 is not allowed"),
+        ("measures", {"record": "m.py"}, "measures.record: the name is taken by a file"),
+        ("measures", {"mine": "none.py"}, "measures.mine: there is no file none.py"),
+        ("losses/mine", {"module": "none.py"}, "losses.mine.module: there is no file none.py"),
+        ("study", "data", "study: data is not allowed: a folder of that name is in use"),
         ("datasets/photos/views/crop_scale", [1.0, 0.2], "the lower end comes first"),
     ],
 )
@@ -192,6 +225,7 @@ def test_bad_input_is_one_sentence_naming_field_and_value(
         ("study: a\nstudy: b", "the key 'study' stands in it twice"),
         ("- 1", "a mapping of settings is needed"),
         ("", "a mapping of settings is needed"),
+        ("study: {[a]: b}", "a key must be a word or a number"),
         ("study: \x00", "special characters are not allowed"),
     ],
 )

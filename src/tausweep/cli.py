@@ -33,7 +33,11 @@ are its stages, one by one.
   figures   the paper's figures and more
   claims    a verdict on each of the paper's claims
   report    all of a study on one page
+  partial   the same of what a study has so far
   compare   two tables of records side by side
+  status    what is done, running, failed, stale or missing
+  clean     what the study file no longer names
+  export    a study's results as one archive
   published the same verdicts on the published numbers
   show      Table 1 and the verdicts on the terminal
 """
@@ -135,10 +139,21 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("collect", _collect, "Collect the records of a study.", study=True)
     sub.add_argument("output", metavar="OUTPUT", help="records.csv")
 
-    command("tables", _tables, "Write Table 1 and the full table of a study.", study=True)
-    command("figures", _figures, "Draw the figures of a study.", study=True)
-    command("claims", _claims, "Judge the paper's claims by a study's records.", study=True)
-    command("report", _report, "Write the report of a study: all of it on one page.", study=True)
+    for stage, summary in (
+        ("tables", "Write Table 1 and the full table of a study."),
+        ("figures", "Draw the figures of a study."),
+        ("claims", "Judge the paper's claims by a study's records."),
+        ("report", "Write the report of a study: all of it on one page."),
+    ):
+        command(stage, _made_of_records(stage), summary, study=True)
+
+    command("partial", _partial, "Report what a study has so far; trains nothing.", study=True)
+    command("status", _status, "Say what is done, running, failed, stale or missing.", study=True)
+    sub = command("clean", _clean, "List what the study file no longer names.", study=True)
+    sub.add_argument("--yes", action="store_true", help="delete what is listed")
+    sub = command("export", _export, "Pack a study's results into one archive.", study=True)
+    sub.add_argument("output", metavar="ARCHIVE", help="a .tar.gz or .zip")
+    sub.add_argument("--weights", action="store_true", help="encoders, banks, embeddings too")
 
     sub = command("compare", _compare, "Set two tables of records side by side.", study=False)
     sub.add_argument("a", metavar="RECORDS_A", help="a records.csv, or the word `published`")
@@ -240,28 +255,48 @@ def _collect(options: argparse.Namespace) -> None:
     jobs.collect(options.study, Path(options.results), Path(options.output))
 
 
-def _tables(options: argparse.Namespace) -> None:
+def _made_of_records(stage: str) -> Callable[[argparse.Namespace], None]:
+    """The command of a stage that is made from collected records."""
+
+    def run(options: argparse.Namespace) -> None:
+        from tausweep.jobs import Collected
+
+        said = getattr(Collected.of(options.study, Path(options.results)), stage)()
+        if said is not None:
+            _say(said)
+
+    return run
+
+
+def _partial(options: argparse.Namespace) -> None:
     from tausweep import jobs
 
-    jobs.tables(options.study, Path(options.results))
+    print(jobs.partial(options.study, Path(options.results)))
 
 
-def _figures(options: argparse.Namespace) -> None:
-    from tausweep import jobs
+def _status(options: argparse.Namespace) -> None:
+    from tausweep import status, study
 
-    jobs.figures(options.study, Path(options.results))
-
-
-def _claims(options: argparse.Namespace) -> None:
-    from tausweep import jobs
-
-    jobs.claims(options.study, Path(options.results))
+    print(status.describe(study.load(options.study), Layout(Path(options.results))))
 
 
-def _report(options: argparse.Namespace) -> None:
-    from tausweep import jobs
+def _clean(options: argparse.Namespace) -> None:
+    from tausweep import clean, study
 
-    _say(jobs.report(options.study, Path(options.results)))
+    layout = Layout(Path(options.results))
+    found = clean.leftovers(study.load(options.study), layout)
+    print(clean.listed(found))
+    if found and options.yes:
+        clean.delete(found, layout)
+    elif found:
+        print("nothing was deleted; --yes deletes what is listed")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from tausweep import archive, study
+
+    asked, layout = study.load(options.study), Layout(Path(options.results))
+    print(archive.export(asked, layout, Path(options.output), weights=options.weights))
 
 
 def _compare(options: argparse.Namespace) -> None:

@@ -40,6 +40,8 @@ def set_threads(threads: int) -> None:
         import torch
 
         torch.set_num_threads(threads)
+    # Without it, cuBLAS refuses to run deterministically; read when CUDA starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
     if threads > 1:

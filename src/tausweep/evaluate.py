@@ -98,16 +98,22 @@ class Evaluation:
     def _made_of(self) -> str:
         """Digest of all that embeddings depend on."""
         tensors, metadata = self._trained
-        return digest(
-            [metadata["settings_digest"], metadata["data_digest"], tensors_digest(tensors)]
-        )
+        made = [metadata["settings_digest"], metadata["data_digest"], tensors_digest(tensors)]
+        return digest([*made, code_version("embed")])
 
     @cached_property
     def features(self) -> tuple[Tensor, Tensor]:
-        """Pooled features of the un-augmented images: training N x D, test M x D."""
+        """Pooled features of the un-augmented images: training N x D, test M x D.
+
+        Raises:
+            FloatingPointError: One is not finite: the run has diverged in its last steps.
+        """
         self.say("features")
         embedder, data = self.embedder, self.data
-        return embedder.features(data.train_images), embedder.features(data.test_images)
+        found = embedder.features(data.train_images), embedder.features(data.test_images)
+        if not all(torch.isfinite(part).all() for part in found):
+            raise FloatingPointError("features are not finite")
+        return found
 
     @cached_property
     def embeddings(self) -> dict[str, Tensor]:
@@ -248,10 +254,11 @@ class Evaluation:
     def _measure_digest(self, name: str) -> str:
         section = "separation" if name == "penalty" else name
         own = (self.settings.measures or {}).get(name)
-        asked: Any = Path(own).read_text("utf-8") if own and Path(own).is_file() else own
-        if asked is None:
-            asked = getattr(self.settings, section).model_dump(mode="json")
-        return digest([self._made_of, asked, code_version(name) if not own else None])
+        if own:
+            return digest([self._made_of, (self.settings.measure_digests or {})[name]])
+        asked = getattr(self.settings, section).model_dump(mode="json")
+        code = [code_version("evaluate", follow=False), code_version(name)]
+        return digest([self._made_of, asked, *code])
 
 
 MEASURED = ("linear", "knn", "geometry", "separation", "penalty")
@@ -262,7 +269,11 @@ def evaluate(evaluation: Evaluation) -> dict[str, Values]:
     if evaluation.outcome != "complete":
         return {}
     names = [*MEASURED, *(evaluation.settings.measures or {})]
-    return {name: evaluation.measured(name) for name in names}
+    try:
+        return {name: evaluation.measured(name) for name in names}
+    except FloatingPointError as error:
+        evaluation.say(f"diverged: {error}")
+        return {}
 
 
 def _finite(value: Any) -> Any:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +38,11 @@ def prepare(
     if study is not None:
         wanted = {run.settings.dataset for run in studies.load(study).runs()}
     else:
-        wanted = {studies.parse_settings(DatasetSettings, json.loads(settings or "{}"))}
+        try:
+            content = json.loads(settings or "{}")
+        except ValueError as error:
+            raise StudyError(f"--settings: it is not JSON: {error}") from None
+        wanted = {studies.parse_settings(DatasetSettings, content)}
     for dataset in sorted(wanted, key=lambda d: str(Layout(results).prepared(d))):
         folder = Layout(results).prepared(dataset)
         manifest = datasets.prepare(dataset, folder, threads)
@@ -50,7 +57,17 @@ def _data(settings: RunSettings, results: Path) -> Prepared:
     if not (folder / "manifest.json").exists():
         # Deleted since, to save space: the workflow does not make them again for finished runs.
         datasets.prepare(settings.dataset, folder, 1)
-    return datasets.load(folder)
+    data = datasets.load(folder)
+    # What the measures need, said before hours of training: classes to tell apart, and a pair.
+    kind = settings.dataset.source.kind
+    if len(set(data.train_labels.tolist())) < 2:
+        raise StudyError(f"dataset {kind}: it has one class; two or more are needed")
+    if max(Counter(data.test_labels.tolist()).values()) < 2:
+        raise StudyError(
+            f"dataset {kind}: no class has two test images, which tolerance needs; a larger "
+            "test_limit is allowed"
+        )
+    return data
 
 
 def pretrain(
@@ -180,10 +197,11 @@ def evaluate(
     with run_lock(folder, wait=say), devices.device(device, say=say) as where:
         evaluation = Evaluation(run.settings, folder, data, where, say)
         measured = measure(evaluation)
+        status = "complete" if measured else "diverged"
         code = f"{described['code_version']}-{provenance.code_version('evaluate')}"
         content = records.record(
             run,
-            status=evaluation.outcome,
+            status=status,
             measured=measured,
             pretrain=described,
             evaluate=provenance.describe(started, devices.describe(where)),
@@ -192,7 +210,7 @@ def evaluate(
         records.write(folder / "record.json", content)
         CheckpointFile(folder, {}).remove()
     shown = {k: content["columns"].get(k) for k in ("linear_accuracy", "uniformity", "tolerance")}
-    say(f"{run.id}: {evaluation.outcome} " + " ".join(
+    say(f"{run.id}: {status} " + " ".join(
         f"{k} {v:.3f}" for k, v in shown.items() if v is not None
     ))  # fmt: skip
 
@@ -213,84 +231,117 @@ def collect(study: str, results: Path, output: Path) -> None:
         if columns["settings_digest"] != run.settings.digest:
             raise StudyError(
                 f"{path}: was made with other settings than the study's; "
-                f"`snakemake --forcerun pretrain {path}` makes it again"
+                f"`snakemake --configfile {study} --forcerun {path}` measures it again"
             )
         rows.append(columns)
     write_text(output, records.table(rows))
 
 
-def _results(study: Study, results: Path) -> StudyResults:
-    """What the tables, figures and verdicts of a study are made from."""
-    from tausweep import published
-    from tausweep.figures import StudyResults
-    from tausweep.protocol import scaled_down
+@dataclass(frozen=True)
+class Collected:
+    """A study's collected records and where what is made of them goes.
 
-    folder = Layout(results).study(study.study)
-    return StudyResults(
-        folder,
-        records.read_table(folder / "records.csv"),
-        published.records(),
-        scaled_down(study),
-    )
+    ``results/<study>/``, or for the partial table of an unfinished study
+    ``results/<study>/partial/``, so that the two are never mistaken for each other.
+
+    Attributes:
+        study: What is asked for.
+        study_file: Its file.
+        layout: Where results lie.
+        partial: Whether the study is not finished.
+    """
+
+    study: Study
+    study_file: str
+    layout: Layout
+    partial: bool = False
+
+    @staticmethod
+    def of(study_file: str, results: Path, *, partial: bool = False) -> Collected:
+        """The collected records of a study file.
+
+        Raises:
+            StudyError: The study is not valid.
+        """
+        return Collected(studies.load(study_file), study_file, Layout(results), partial)
+
+    @property
+    def folder(self) -> Path:
+        """Where tables, figures, verdicts and the report go."""
+        folder = self.layout.study(self.study.study)
+        return folder / "partial" if self.partial else folder
+
+    @cached_property
+    def results(self) -> StudyResults:
+        """What the tables, figures and verdicts are made from.
+
+        Raises:
+            StudyError: The records are not collected.
+        """
+        from tausweep import protocol, published
+        from tausweep.figures import StudyResults
+
+        return StudyResults(
+            self.layout.study(self.study.study),
+            records.read_table(self.folder / "records.csv"),
+            published.records(),
+            protocol.scaled_down(self.study),
+        )
+
+    def tables(self) -> None:
+        """Write Table 1 and the full table in every format."""
+        from tausweep import tables as rooms
+
+        flip = {run.dataset: run.settings.views.flip for run in self.study.runs()}
+        found = self.results
+        for make in (rooms.table1, rooms.full):
+            table = make(found.records, found.published, scaled_down=found.scaled_down, flip=flip)
+            for kind in rooms.FORMATS:
+                path = self.folder / "tables" / f"{table.name}.{kind}"
+                write_text(path, table.text(kind))
+
+    def figures(self) -> None:
+        """Draw every figure in every format."""
+        from tausweep import figures as rooms
+
+        for name in rooms.NAMES:
+            paths = [self.folder / "figures" / f"{name}.{kind}" for kind in rooms.FORMATS]
+            rooms.draw(name, self.results, paths, self.study.figures.model_dump())
+
+    def claims(self) -> None:
+        """Judge every claim of the paper."""
+        from tausweep import claims as rooms
+
+        verdicts = rooms.judge(self.results.records)
+        write_text(self.folder / "claims.json", rooms.to_json(verdicts))
+        write_text(self.folder / "claims.md", rooms.to_markdown(verdicts))
+
+    def report(self) -> str:
+        """Write the report of what the other three made; returns its headline."""
+        from tausweep import report as rooms
+
+        out = self.folder / "report.html"
+        return rooms.build(
+            self.study, self.study_file, self.layout, self.results.records, out, self.partial
+        )
 
 
-def tables(study: str, results: Path) -> None:
-    """Write Table 1 and the full table of a study in every format.
+def partial(study_file: str, results: Path) -> str:
+    """Tabulate, draw, judge and report what a study has so far; nothing is trained for it.
+
+    Returns:
+        What the partial table covers, in words, and where the report is.
 
     Raises:
-        StudyError: The records are not collected.
+        StudyError: The study is not valid.
     """
-    from tausweep import tables as rooms
+    from tausweep import partial as rooms
 
-    asked = studies.load(study)
-    found = _results(asked, results)
-    flip = {run.dataset: run.settings.views.flip for run in asked.runs()}
-    for make in (rooms.table1, rooms.full):
-        table = make(found.records, found.published, scaled_down=found.scaled_down, flip=flip)
-        for kind in rooms.FORMATS:
-            path = found.folder / "tables" / f"{table.name}.{kind}"
-            write_text(path, table.text(kind))
-
-
-def figures(study: str, results: Path) -> None:
-    """Draw every figure of a study in every format.
-
-    Raises:
-        StudyError: The records are not collected.
-    """
-    from tausweep import figures as rooms
-
-    asked = studies.load(study)
-    found = _results(asked, results)
-    for name in rooms.NAMES:
-        paths = [found.folder / "figures" / f"{name}.{kind}" for kind in rooms.FORMATS]
-        rooms.draw(name, found, paths, asked.figures.model_dump())
-
-
-def claims(study: str, results: Path) -> None:
-    """Judge every claim of the paper by a study's records.
-
-    Raises:
-        StudyError: The records are not collected.
-    """
-    from tausweep import claims as rooms
-
-    asked = studies.load(study)
-    verdicts = rooms.judge(_results(asked, results).records)
-    folder = Layout(results).study(asked.study)
-    write_text(folder / "claims.json", rooms.to_json(verdicts))
-    write_text(folder / "claims.md", rooms.to_markdown(verdicts))
-
-
-def report(study: str, results: Path) -> str:
-    """Write the report of a complete study; returns its headline.
-
-    Raises:
-        StudyError: The records are not collected.
-    """
-    from tausweep import report as rooms
-
-    asked, layout = studies.load(study), Layout(results)
-    folder = layout.study(asked.study)
-    collected = records.read_table(folder / "records.csv")
-    return rooms.build(asked, study, layout, collected, folder / "report.html")
+    collected = Collected.of(study_file, results, partial=True)
+    table = collected.folder / "records.csv"
+    coverage = rooms.collect(collected.study, collected.layout, table)
+    collected.tables()
+    collected.figures()
+    collected.claims()
+    collected.report()
+    return f"{coverage}\nreport: {collected.folder / 'report.html'}"

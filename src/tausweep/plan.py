@@ -133,6 +133,7 @@ def check(study: Study, layout: Layout) -> None:
         if count is None:
             continue
         settings.loss.hard_set_size(count)
+        settings.check_batches(count)
         if settings.knn.k > count:
             raise StudyError(
                 f"knn.k: {settings.knn.k} is more than the {count} training images; "
@@ -266,6 +267,11 @@ def _cost_lines(study: Study, layout: Layout) -> list[str]:
             f"time from stated throughput, {name}: {_hours(price.training / flops)}"
             for name, flops in FLOPS.items()
         ]
+    for settings in {run.settings.dataset for run in study.runs()}:
+        if source_fingerprint(settings, layout) == "absent":
+            lines.append(
+                f"not there yet: {settings.source.kind} ({datasets.root(settings.source)})"
+            )
     lines.append(f"disk: about {price.disk / 1e9:,.3g} GB")
     if price.unknown:
         lines.append(f"not counted, for their size is not known yet: {', '.join(price.unknown)}")

@@ -9,6 +9,7 @@ that was killed and resumed ends with the same bytes as one that was not.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 import time
@@ -27,7 +28,7 @@ from tausweep.bank import MemoryBank
 from tausweep.checkpoints import CheckpointFile
 from tausweep.datasets.prepared import Prepared
 from tausweep.encoders import Encoder
-from tausweep.study import RunSettings, StudyError
+from tausweep.study import RunSettings
 
 HISTORY = ("epoch", "lr", "loss", "positive_similarity", "seconds", "images_per_second")
 VIEWS_AT_ONCE = 2048
@@ -93,7 +94,7 @@ def pretrain(
 
     Raises:
         StoppedError: ``stop`` was true.
-        StudyError: K is larger than the bank, or the last batch cannot be normalised.
+        StudyError: K is larger than the bank, or a batch cannot be normalised.
     """
     trainer = _Trainer(settings, data, device)
     if (found := checkpoints.load(say)) is not None:
@@ -117,7 +118,11 @@ def pretrain(
                     raise StoppedError(f"stopped and saved at epoch {at.epoch + 1}, step {at.step}")
                 save_if_due()
             say(trainer.progress())
+            if stop() and trainer.position.epoch < settings.pretrain.epochs:
+                save_if_due(now=True)
+                raise StoppedError(f"stopped and saved after epoch {trainer.position.epoch}")
             save_if_due()
+        trainer.check_finite()
     except FloatingPointError as error:
         say(f"diverged: {error}")
         return trainer.result("diverged")
@@ -133,7 +138,7 @@ class _Trainer:
         self.count = len(data.train_images)
         self.batch = settings.pretrain.batch_size
         self.steps = math.ceil(self.count / self.batch)
-        self._check_last_batch()
+        settings.check_batches(self.count)
         # Whole, as uint8, on the device: 150 MB for CIFAR, so no loader and no host in the way.
         self.images = torch.from_numpy(np.array(data.train_images)).to(device)
         self.loss = make_loss(settings, self.count)
@@ -144,47 +149,61 @@ class _Trainer:
             self.count,
             settings.encoder.dim,
             settings.pretrain.bank_momentum,
-            settings.seed,
+            bank_seed(settings.seed),
             device,
         )
         self.parameters: list[Tensor] = list(self.encoder.parameters())
         self.momentum: list[Tensor | None] = [None] * len(self.parameters)
+        # On a GPU a step's numbers are only asked for when an epoch ends or a checkpoint is due.
+        self.waiting_costs = device.type != "cpu"
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = False
         torch.backends.cuda.matmul.allow_tf32 = settings.pretrain.precision == "tf32"
         torch.backends.cudnn.allow_tf32 = settings.pretrain.precision == "tf32"
-
-    def _check_last_batch(self) -> None:
-        stride = 8 if self.settings.encoder.stem == "cifar" else 32
-        map_size = math.ceil(self.settings.dataset.image_size / stride)
-        if map_size == 1 and self.count % self.batch == 1:
-            raise StudyError(
-                f"pretrain.batch_size: {self.batch} leaves one image of {self.count} to the last "
-                "batch, which batch norm cannot normalise; any size that leaves two is allowed"
-            )
 
     def epoch(self) -> Iterator[None]:
         """Take the remaining steps of the present epoch; control returns after each."""
         at = self.position
         lr = self.settings.pretrain.lr_at(at.epoch)
-        # On a GPU the sums stay there until the epoch ends: asking for a value waits for it.
-        sums = torch.tensor(
+        sums = self.sums = torch.tensor(
             [at.loss, at.positive_similarity], dtype=torch.float64, device=self.device
         )
         began = time.perf_counter()
         for index, batch in self._batches(at.epoch, at.step):
             sums += self._step(index, batch, lr)
-            if self.device.type == "cpu" or at.step == self.steps - 1:
-                at.loss, at.positive_similarity = sums.tolist()
-                if not math.isfinite(at.loss):
-                    raise FloatingPointError(
-                        f"the loss of epoch {at.epoch + 1}, step {at.step + 1} is not finite"
-                    )
             at.step += 1
+            if not self.waiting_costs or at.step == self.steps:
+                self.read_sums()
             at.steps += 1
             at.seconds += time.perf_counter() - began
             if at.step < self.steps:
                 yield
                 began = time.perf_counter()
         self._close_epoch(lr)
+
+    def read_sums(self) -> None:
+        """Bring the epoch's sums to the host; on a GPU this waits for all steps so far.
+
+        Raises:
+            FloatingPointError: The loss of a step was not finite.
+        """
+        at = self.position
+        at.loss, at.positive_similarity = self.sums.tolist()
+        if not math.isfinite(at.loss):
+            raise FloatingPointError(
+                f"the loss of epoch {at.epoch + 1} is not finite after step {at.step}"
+            )
+
+    def check_finite(self) -> None:
+        """Refuse an encoder or bank that the last step's update made infinite.
+
+        Raises:
+            FloatingPointError: A weight, statistic or bank entry is not finite.
+        """
+        for name, tensor in self.state()[0].items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise FloatingPointError(f"{name} is not finite after the last step")
 
     def _close_epoch(self, lr: float) -> None:
         at = self.position
@@ -261,7 +280,13 @@ class _Trainer:
         )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that the next step depends on: tensors, and the position in the run."""
+        """Everything that the next step depends on: tensors, and the position in the run.
+
+        Raises:
+            FloatingPointError: The run has diverged; there is nothing to go on from.
+        """
+        if self.position.step > 0:
+            self.read_sums()
         tensors = {f"encoder.{name}": t for name, t in self.encoder.state_dict().items()}
         for (name, _), buffer in zip(self.encoder.named_parameters(), self.momentum, strict=True):
             if buffer is not None:
@@ -281,6 +306,11 @@ class _Trainer:
 
     def result(self, outcome: str) -> Pretrained:
         return Pretrained(outcome, self.encoder.eval(), self.bank, self.position.history)
+
+
+def bank_seed(seed: int) -> int:
+    """Seed of the bank's entries: a stream apart from that of the weights."""
+    return int.from_bytes(hashlib.sha256(f"bank {seed}".encode()).digest()[:7], "big")
 
 
 def make_loss(settings: RunSettings, bank_size: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:

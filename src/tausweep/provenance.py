@@ -14,9 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import tausweep
+from tausweep.syntax import syntax_digest
 
 WITHOUT_NUMBERS = frozenset(
-    {"atomic", "study", "datasets", "plugins", "checkpoints", "run_lock", "provenance", "devices"}
+    {
+        "atomic",
+        "study",
+        "datasets",
+        "plugins",
+        "checkpoints",
+        "run_lock",
+        "provenance",
+        "devices",
+        "syntax",
+    }
 )
 """Rooms that no number depends on but through the settings and the data digest of a record."""
 
@@ -25,13 +36,14 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", 
 
 
 @lru_cache
-def code_version(stage: str) -> str:
+def code_version(stage: str, follow: bool = True) -> str:
     """Digest of the code that makes the numbers of a stage: its module and all that it imports.
 
     Syntax trees are digested: comments, docstrings and formatting do not count.
 
     Args:
-        stage: Name of the stage's module, ``pretrain`` or ``evaluate``.
+        stage: Name of a module, ``pretrain`` or ``evaluate`` for a stage.
+        follow: Whether the rooms that it imports count too.
 
     Returns:
         Twelve hexadecimal digits.
@@ -45,7 +57,7 @@ def code_version(stage: str) -> str:
             continue
         source = (folder / f"{name}.py").read_text(encoding="utf-8")
         digests[name] = syntax_digest(source)
-        waiting += _imported(source)
+        waiting += _imported(source) if follow else []
     return hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest()[:12]
 
 
@@ -58,25 +70,6 @@ def _imported(source: str) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tausweep."):
             found.append(str(node.module).split(".")[1])
     return found
-
-
-def syntax_digest(source: str) -> str:
-    """SHA-256 of a module's syntax tree without docstrings, comments and positions."""
-    tree = ast.parse(source)
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    for node in ast.walk(tree):
-        if isinstance(node, documented):
-            # A string alone as a statement is a docstring, of a function or of a constant.
-            node.body = [s for s in node.body if not _is_text(s)] or [ast.Pass()]
-    return hashlib.sha256(ast.dump(tree, annotate_fields=False).encode()).hexdigest()
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
 
 
 def now() -> str:

@@ -30,8 +30,9 @@ def describe(study: Study, layout: Layout) -> str:
         cell = frame[(frame["dataset"] == run.dataset) & (frame["loss"] == run.loss)]
         cell = cell[cell["temperature"].map(_tau) == canonical(run.temperature)]
         complete = cell[cell["status"] == "complete"]
+        lacking = "diverged" if (cell["status"] == "diverged").any() else "missing"
         values = [
-            format_cell(summary(complete[name].dropna())) if len(complete) else "diverged"
+            format_cell(summary(complete[name].dropna())) if len(complete) else lacking
             for name in SHOWN
         ]
         rows.append((run.dataset, names.loss(run.loss), _shown(run.temperature), *values))

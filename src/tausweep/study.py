@@ -13,7 +13,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -27,9 +27,12 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
+
+from tausweep.syntax import syntax_digest
 
 
 class StudyError(ValueError):
@@ -214,7 +217,7 @@ class PretrainSettings(Settings):
         bn_group: Ghost batch norm: statistics over groups of this many anchors; none takes the
             whole batch. The author's four GPUs had 32 each.
         precision: ``float32``, ``tf32`` or ``bf16`` (the trunk only; similarities, softmax,
-            selection and bank are float32 always). bf16 needs a GPU.
+            selection and bank are float32 always). bf16 is slow on a CPU.
     """
 
     epochs: Count = 200
@@ -326,6 +329,7 @@ class LossSettings(Settings):
         alpha: The hard set as a share of the negatives instead of K (Eq. 9).
         literal_topk: The author's variant: the positive is counted in the hard set.
         module: A Python file with ``make(temperature, negatives, **options)``.
+        module_digest: Of that file's code: a changed loss is another loss.
         options: Passed to that ``make``.
     """
 
@@ -335,6 +339,7 @@ class LossSettings(Settings):
     alpha: Annotated[Number, Field(gt=0, le=1)] | None = None
     literal_topk: Literal[True] | None = None
     module: str | None = None
+    module_digest: str | None = None
     options: dict[str, Any] | None = None
 
     def hard_set_size(self, bank_size: int) -> int | None:
@@ -378,6 +383,10 @@ class LossGrid(Settings):
         return value and tuple(sorted(value))
 
 
+EVALUATED = {*MEASURES, "measures", "measure_digests"}
+"""Sections of a run's settings that decide its measures and not its encoder."""
+
+
 class RunSettings(Settings):
     """Everything that decides a run's numbers, resolved: no default is left to be filled in."""
 
@@ -392,6 +401,7 @@ class RunSettings(Settings):
     geometry: GeometrySettings
     separation: SeparationSettings
     measures: dict[str, str] | None = None
+    measure_digests: dict[str, str] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> RunSettings:
@@ -404,17 +414,40 @@ class RunSettings(Settings):
             )
         return self
 
+    def check_batches(self, count: int) -> None:
+        """Refuse batches that batch norm cannot normalise: one image, whose last map is one pixel.
+
+        Args:
+            count: Number of training images.
+
+        Raises:
+            StudyError: A batch, or a group of ghost batch norm, has a single image.
+        """
+        if self.dataset.image_size > SMALLEST_IMAGE[self.encoder.stem]:
+            return
+        batch, group = self.pretrain.batch_size, self.pretrain.bn_group
+        for size in {min(batch, count), count % batch}:
+            if size == 1 or (group is not None and size % group == 1):
+                what = f"bn_group: {group}" if group is not None else f"batch_size: {batch}"
+                raise StudyError(
+                    f"pretrain.{what} leaves one of {count} images to a batch by itself, which "
+                    "batch norm cannot normalise at this image size; any size that leaves two or "
+                    "more is allowed"
+                )
+
     def pretrain_json(self) -> dict[str, Any]:
         """What decides the encoder, JSON-ready; unset options are left out.
 
         So an option that is new and unset leaves the digests of finished runs as they are.
         """
-        content = self.model_dump(mode="json", exclude_none=True, exclude={*MEASURES, "measures"})
+        content = self.model_dump(mode="json", exclude_none=True, exclude=EVALUATED)
+        # Nulls that say something: `crop_scale: null` is another view than the default.
+        content["views"] = self.views.model_dump(mode="json")
         return content | {"dataset": self.dataset.identity_json()}
 
     def evaluate_json(self) -> dict[str, Any]:
         """What decides the measures beside the encoder, JSON-ready."""
-        return self.model_dump(mode="json", exclude_none=True, include={*MEASURES, "measures"})
+        return self.model_dump(mode="json", exclude_none=True, include=EVALUATED)
 
     @cached_property
     def pretrain_digest(self) -> str:
@@ -518,6 +551,14 @@ class Override(Settings):
         )
 
 
+RESERVED_FILES = frozenset(
+    {"linear", "knn", "geometry", "separation", "penalty", "settings", "pretrain", "record", "lock"}
+)
+"""Names of the JSON files of a run's folder."""
+
+RESERVED_STUDIES = frozenset({"data", "logs"})
+"""Folders beside the studies."""
+
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 
@@ -542,10 +583,10 @@ class Study(Settings):
 
     @field_validator("datasets", "losses", "overrides", "views", *SECTIONS[1:], mode="before")
     @classmethod
-    def _empty_is_none(cls, value: Any) -> Any:
+    def _empty_is_none(cls, value: Any, info: ValidationInfo) -> Any:
         # `simple:` with nothing behind it is YAML's null; the user meant "all defaults".
-        if isinstance(value, Mapping):
-            return {k: {} if v is None and cls is Study else v for k, v in value.items()}
+        if isinstance(value, Mapping) and info.field_name in ("datasets", "losses"):
+            return {k: {} if v is None else v for k, v in value.items()}
         return {} if value is None else value
 
     @field_validator("seeds")
@@ -568,6 +609,11 @@ class Study(Settings):
     def _consistent(self) -> Study:
         for name, grid in self.losses.items():
             _check_loss(name, grid)
+        for measure in self.measures:
+            if measure in RESERVED_FILES:
+                raise ValueError(f"measures.{measure}: the name is taken by a file of each run")
+        if self.study in RESERVED_STUDIES:
+            raise ValueError(f"study: {self.study} is not allowed: a folder of that name is in use")
         for i, override in enumerate(self.overrides):
             cells = [c for c in self._cells() if override.matches(*c)]
             if not cells:
@@ -614,6 +660,10 @@ class Study(Settings):
         merged["loss"] = self._loss(loss, grid, dataset, temperature)
         merged["seed"] = seed
         merged["measures"] = dict(sorted(self.measures.items())) or None
+        merged["measure_digests"] = {
+            name: _module_digest(module, f"measures.{name}")
+            for name, module in self.measures.items()
+        } or None
         try:
             return RunSettings.model_validate(merged)
         except ValidationError as error:
@@ -629,13 +679,16 @@ class Study(Settings):
             option: getattr(grid, option) or None for option in (*LOSS_OPTIONS, "module", "options")
         }
         for override in self.overrides:
-            if override.matches(dataset, name, temperature):
+            takes = name in HARD or grid.module is not None
+            if takes and override.matches(dataset, name, temperature):
                 given = override.model_dump(include=set(LOSS_OPTIONS), exclude_none=True)
                 if given.keys() & {"negatives", "alpha"}:
                     loss |= {"negatives": None, "alpha": None}
                 loss |= given
         if name in HARD and loss["negatives"] is None and loss["alpha"] is None:
             loss["negatives"] = HARD_NEGATIVES
+        if grid.module is not None:
+            loss["module_digest"] = _module_digest(grid.module, f"losses.{name}.module")
         return loss | {
             "name": name,
             "temperature": temperature,
@@ -655,8 +708,11 @@ class Study(Settings):
         ]
 
     def canonical_json(self) -> str:
-        """The study as one line of JSON, independent of the order and spelling of its file."""
-        given = self.model_dump(mode="json", exclude_defaults=True)
+        """The study as one line of JSON, independent of the order and spelling of its file.
+
+        How figures look is left out: it decides nothing that is measured.
+        """
+        given = self.model_dump(mode="json", exclude_defaults=True, exclude={"figures"})
         given = json.loads(json.dumps(given, sort_keys=True))
         for section, known in (("datasets", [*PROTOCOL]), ("losses", [*LOSSES])):
             place = {name: i for i, name in enumerate(known)}
@@ -742,6 +798,9 @@ class _UniqueKeys(yaml.SafeLoader):
         seen: set[Any] = set()
         for key, _ in node.value:
             name = self.construct_object(key, deep=True)
+            if not isinstance(name, Hashable):
+                problem = "a key must be a word or a number"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             if name in seen:
                 problem = f"the key {name!r} stands in it twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
@@ -777,6 +836,16 @@ def _check_loss(name: str, grid: LossGrid) -> None:
             raise ValueError(f"losses.{name}.options: only a loss with a module takes options")
     if grid.negatives is not None and grid.alpha is not None:
         raise ValueError(f"losses.{name}.alpha: either negatives or alpha can be set, not both")
+
+
+def _module_digest(module: str, field: str) -> str:
+    """Digest of a user's own file by its code."""
+    try:
+        return syntax_digest(Path(module).expanduser().read_text(encoding="utf-8"))[:16]
+    except (OSError, UnicodeDecodeError):
+        raise StudyError(f"{field}: there is no file {module}; a Python file is needed") from None
+    except SyntaxError as error:
+        raise StudyError(f"{field}: {module}, line {error.lineno}: {error.msg}") from None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -19,10 +19,10 @@ rule evaluate:
     resources:
         study=STUDY_FILE,
         mem_mb=memory_mb,
-        runtime=120,
+        runtime=720,
     params:
         settings=settings_digest,
     shell:
-        "exec tausweep evaluate {resources.study:q} --settings {params.settings} --threads {threads} --device cpu"
+        "exec tausweep evaluate {resources.study:q} --settings {params.settings} --threads {threads}"
         " --run {wildcards.dataset}/{wildcards.loss}/{wildcards.tau}/seed{wildcards.seed}"
         " 2> {log:q}"

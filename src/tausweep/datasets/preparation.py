@@ -65,7 +65,7 @@ def prepare(
             return kept
         (folder / MANIFEST).unlink(missing_ok=True)
         try:
-            return _make(settings, folder, threads or min(8, len(os.sched_getaffinity(0))))
+            return _make(settings, folder, threads or min(8, os.cpu_count() or 1))
         finally:
             for name in (*FILES, MANIFEST):
                 (folder / (name + _PARTIAL)).unlink(missing_ok=True)

@@ -38,11 +38,11 @@ def build(
     Args:
         study: What is asked for.
         study_file: Its file, as a reader would give it to ``snakemake --configfile``.
-        layout: Where results lie; ``tables/*.html`` and ``figures/*.svg`` are read from the study's
-            folder, and the page says which of them are not there.
+        layout: Where results lie.
         records: The collected table, or a partial one whose statuses may be missing, failed or
             stale (columns of ``records.csv``).
-        out: Where to write.
+        out: Where to write; ``tables/*.html`` and ``figures/*.svg`` are read from beside it, and
+            the page says which of them are not there.
         partial: The study is not finished: the page says so at its top.
 
     Returns:
@@ -51,7 +51,7 @@ def build(
     Raises:
         ValueError: The table cannot be judged; see ``claims.judge``.
     """
-    content, headline = page(study, study_file, layout, records, partial)
+    content, headline = page(study, study_file, layout, records, out.parent, partial)
     write_text(out, content)
     return headline
 
@@ -61,24 +61,26 @@ def page(
     study_file: str,
     layout: Layout,
     records: pd.DataFrame,
+    shown: Path,
     partial: bool = False,
 ) -> tuple[str, str]:
     """The report as HTML, and its headline.
 
-    Args and errors as for ``build``.
+    Args and errors as for ``build``; ``shown`` is the folder of ``tables`` and ``figures``.
     """
-    verdicts = verdict_table.arrange(claims.judge(records), _published_verdicts())
     commands = runs.Commands(study_file, layout, study.study)
     found = runs.gather(study, records, layout)
+    judged = runs.judged(found, records)
+    verdicts = verdict_table.arrange(claims.judge(judged), _published_verdicts())
     departures = protocol.compare(study)
     folder = layout.study(study.study)
     results = StudyResults(
         folder,
-        records,
+        judged,
         published.records(),
         exhibits.SCALED_DOWN if departures.scaled_down else None,
     )
-    table1, full = exhibits.read_table(folder, "table1"), exhibits.read_table(folder, "full")
+    table1, full = exhibits.read_table(shown, "table1"), exhibits.read_table(shown, "full")
     context: dict[str, Any] = {
         "version": __version__,
         "study": study,
@@ -103,7 +105,7 @@ def page(
         "versions": sorted({v for row in found.rows if (v := row.text("code_version"))}),
         "table1": table1,
         "full": full,
-        "figures": exhibits.read_figures(results),
+        "figures": exhibits.read_figures(results, shown),
         "label": lambda column: names.measure(column).label,
         "number": _number,
     }

@@ -49,15 +49,15 @@ class FigureExhibit:
     source: str | None
 
 
-def read_figures(results: StudyResults) -> list[FigureExhibit]:
+def read_figures(results: StudyResults, folder: Path) -> list[FigureExhibit]:
     """All figures in the report's order; one whose file is not there says so by its source."""
-    return [_figure(name, results) for name in figures.NAMES]
+    return [_figure(name, results, folder) for name in figures.NAMES]
 
 
-def _figure(name: str, results: StudyResults) -> FigureExhibit:
+def _figure(name: str, results: StudyResults, folder: Path) -> FigureExhibit:
     title = figures.FIGURES[name].title
     caption = figures.caption(name, results).removeprefix(f"{title}. ")
-    path = results.folder / "figures" / f"{name}.svg"
+    path = folder / "figures" / f"{name}.svg"
     source = None
     if path.is_file():
         encoded = base64.b64encode(path.read_bytes()).decode("ascii")

@@ -191,6 +191,20 @@ def gather(study: Study, table: pd.DataFrame, layout: Layout) -> Runs:
     return Runs(rows, environments.named())
 
 
+def judged(found: Runs, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the table that speak of this study, with the status that they have for it.
+
+    A row made with other settings is ``stale`` and decides nothing, whatever the table calls it.
+    """
+    status = {
+        (r.run.dataset, r.run.loss, canonical(r.run.temperature), r.run.seed): r.status
+        for r in found.rows
+    }
+    keys = [_key(row) for row in table.to_dict("records")]
+    asked = table[[key in status for key in keys]]
+    return asked.assign(status=[status[key] for key in keys if key in status])
+
+
 def strangers(study: Study, table: pd.DataFrame) -> list[str]:
     """Rows of the table that are no run of the study, by their id."""
     asked = {(r.dataset, r.loss, canonical(r.temperature), r.seed) for r in study.runs()}
