@@ -19,9 +19,12 @@ from tausweep.statistics import (
     best_temperature,
     bootstrap_interval,
     format_cell,
+    noise_margin,
     paired,
     rank_correlation,
+    split_margin,
     summary,
+    widened,
 )
 
 numbers = st.floats(-100, 100, allow_nan=False).map(lambda x: round(x, 4))
@@ -87,6 +90,51 @@ def test_pairing_removes_what_seeds_have_in_common() -> None:
     assert found.half_width is not None
     assert found.half_width < 0.2 < (unpaired.high - unpaired.low) / 2
     assert found.mean == pytest.approx(1.0125)
+
+
+@given(st.lists(numbers, min_size=1, max_size=6), st.floats(0, 3))
+def test_no_interval_is_narrower_than_the_known_noise(values: list[float], margin: float) -> None:
+    gap = paired(pd.Series(values), pd.Series(0.0, index=range(len(values))))
+    found = widened(gap, margin)
+    if gap.half_width is None:
+        assert found == gap
+    else:
+        assert found.half_width == max(gap.half_width, margin / math.sqrt(len(values)))
+    assert widened(found, margin) == found
+
+
+def test_the_least_interval_is_that_of_the_authors_scatter() -> None:
+    # Differences of two runs have the sd sqrt 2 x 0.30, their mean over n that over sqrt n.
+    z = stats.norm.interval(0.95, scale=math.sqrt(2) * 0.30 / math.sqrt(4))[1]
+    found = widened(paired(pd.Series([1.0] * 4), pd.Series([0.5] * 4)), ACCURACY_MARGIN)
+    assert found.half_width == pytest.approx(z, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("column", "margin"),
+    [
+        ("linear_accuracy", 0.85),
+        ("knn_accuracy", 0.85),
+        ("uniformity", 0.04),
+        ("train_tolerance", 0.01),
+        ("positive_similarity", 0.01),
+        ("negative_similarity_3", 0.01),
+        ("rankme", 0.0),
+        ("my_accuracy", 0.0),
+    ],
+)
+def test_columns_share_the_margins_of_their_kind(column: str, margin: float) -> None:
+    assert noise_margin(column) == margin
+
+
+def test_margin_of_a_small_split_is_that_of_two_binomial_shares() -> None:
+    share = stats.binom(360, 0.9)
+    assert split_margin(90, 360) == pytest.approx(
+        100 * 1.96 * math.sqrt(2) * share.std() / 360, rel=1e-12
+    )
+    assert split_margin(100, 10) == 0
+    with pytest.raises(ValueError, match="images 0"):
+        split_margin(90, 0)
 
 
 def test_no_common_seed_gives_n_zero() -> None:
@@ -198,6 +246,9 @@ def test_global_random_state_is_neither_used_nor_touched() -> None:
         ([0.0267], 3, "0.027 (1)"),
         ([3.6], 2, "3.60 (1)"),
         ([], None, "–"),
+        ([-0.0], None, "0 (1)"),
+        ([-0.001], 2, "0.00 (1)"),
+        ([-0.2, 0.1], 0, "0 ± 2 (2)"),
     ],
 )
 def test_cell_shows_mean_half_width_and_n(
@@ -209,6 +260,8 @@ def test_cell_shows_mean_half_width_and_n(
 def test_differences_can_show_their_sign() -> None:
     assert format_cell(summary([0.85]), signed=True) == "+0.85 (1)"
     assert format_cell(summary([-1.0, -2.0, -3.0]), 2, signed=True) == "-2.00 ± 2.48 (3)"
+    assert format_cell(summary([-0.001]), 2, signed=True) == "0.00 (1)"
+    assert format_cell(summary([0.0]), signed=True) == "0 (1)"
 
 
 def test_accuracy_margin_is_two_runs_of_the_authors_repeats() -> None:

@@ -9,13 +9,14 @@ judged by the same code.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
 from tausweep import published
 from tausweep.comparisons import (
     Finding,
+    bounded,
     difference,
     graded,
     identity,
@@ -25,7 +26,7 @@ from tausweep.comparisons import (
     trend,
 )
 from tausweep.evidence import Cell, Evidence, check, nearest
-from tausweep.statistics import ACCURACY_MARGIN, MARGINS, best_temperature
+from tausweep.statistics import ACCURACY_MARGIN, MARGINS, best_temperature, split_margin
 from tausweep.verdicts import CLEARLY, Claim, Verdict, judge_each, to_json, to_markdown
 
 __all__ = [
@@ -56,6 +57,18 @@ LIMIT = 0.01
 SHARE = 0.99
 """Share of a run's anchors for which a statement about each anchor has to hold."""
 
+NEAR_ONE = 0.9
+"""Positive similarity from which on it counts as close to 1."""
+
+STABLE = 0.1
+"""Spread of uniformity over tau up to which it counts as stable: the paper's hard contrastive rows
+spread by 0.03 at most, its contrastive ones by 0.83 or more."""
+
+RUNS = (
+    "A complete run without the number, or fewer than half of the runs complete, leaves it "
+    "undecided; of fewer runs than all the reason says how many were judged."
+)
+
 SMALLEST = 0.05
 """Temperatures up to this are "extremely small" (the author's smallest)."""
 
@@ -63,10 +76,10 @@ NEAREST_NEGATIVES = [f"negative_similarity_{k}" for k in range(1, 11)]
 
 TREND = (
     "Supported: (a) {what} is clearly {higher} at the highest temperature than at the lowest, (b) "
-    "no step between neighbouring temperatures clearly goes the other way by more than the noise "
-    "margin, and (c) Spearman's rank correlation with tau has the claimed sign, with two seeds or "
-    "more over its whole 95% bootstrap interval; three temperatures are needed. Contradicted: (a) "
-    "is clearly the other way round."
+    "no step of the mean between neighbouring temperatures goes the other way by the noise margin "
+    "or more, whether or not the seeds agree on it, and (c) Spearman's rank correlation with tau "
+    "has the claimed sign, with two seeds or more over its whole 95% bootstrap interval; three "
+    "temperatures are needed. Contradicted: (a) is clearly the other way round."
 )
 
 MOSTLY = (
@@ -122,15 +135,19 @@ def tolerance_rises(e: Evidence) -> Finding:
 @claim(
     "C3",
     "contrastive: accuracy against tau is a reverse U, best at 0.2 or 0.3, worse at 0.07 and 1.0",
-    "Supported: the seeds' mean accuracy is highest at a temperature from 0.2 to 0.3 (or, if the "
-    "grid has none, at those nearest to 0.2 and 0.3), and the better of these is clearly above "
-    "both 0.07 and 1.0. Contradicted: another temperature is clearly better than each of them, by "
-    "more than the noise margin, or 0.07 or 1.0 is clearly better than the better of them.",
+    "Both parts are needed. Location: the seeds' mean accuracy is highest at a temperature from "
+    "0.2 to 0.3 (or, if the grid has none, at those nearest to 0.2 and 0.3), so that no other is "
+    "clearly better; others may be within noise of the best, and the reason names them and, with "
+    "two seeds or more, the bootstrap interval of the best one. Ends: the better of these is "
+    "clearly above both 0.07 and 1.0, which no plateau over the grid meets. Contradicted: "
+    "another temperature is clearly better than each of them, by more than the noise margin, or "
+    "0.07 or 1.0 is clearly better than the better of them.",
 )
 def reverse_u(e: Evidence) -> Finding:
     """Fig. 9; not strict unimodality, for the author's own row wavers by 0.5 points."""
-    margin = e.margins["linear_accuracy"]
-    curve = e.curve("contrastive", "linear_accuracy")
+    loss, column = "contrastive", "linear_accuracy"
+    margin = e.margins[column]
+    curve = e.curve(loss, column)
     low, high = nearest(curve.grid, 0.07), nearest(curve.grid, 1.0)
     middle = [t for t in curve.grid if 0.2 - 1e-9 <= t <= 0.3 + 1e-9]
     stand_ins = {nearest(curve.grid, 0.2), nearest(curve.grid, 0.3)}
@@ -144,12 +161,12 @@ def reverse_u(e: Evidence) -> Finding:
         )
         return Finding("undecided", reason, asked=False)
     top = best_temperature(curve.table[middle]).value
-    best = curve.at(top)
+    best = e.cell(loss, column, top)
     return together(
         {
             "location": peak(curve, middle, margin),
-            "above_low": difference(best, curve.at(low, stands_for=0.07), margin),
-            "above_high": difference(best, curve.at(high, stands_for=1.0), margin),
+            "above_low": difference(best, e.cell(loss, column, low, 0.07), margin),
+            "above_high": difference(best, e.cell(loss, column, high, 1.0), margin),
         }
     )
 
@@ -254,26 +271,31 @@ def gap_widens(e: Evidence) -> Finding:
 @claim(
     "C10",
     "the positive similarity tends to 1 as tau rises",
-    "Contrastive. Both parts are needed. Rises: "
+    "Contrastive. All parts are needed. Rises: "
     + TREND.format(what="the similarity", higher="higher")
     + " To 1: its distance from 1 at the highest temperature is clearly below half of that at the "
-    "lowest; contradicted if it is clearly above that at the lowest.",
+    "lowest; contradicted if it is clearly above that at the lowest. Close: the mean at the "
+    f"highest temperature is {NEAR_ONE:g} or more; below that it rises and is undecided.",
 )
 def positive_tends_to_one(e: Evidence) -> Finding:
     """Fig. 8."""
-    curve = e.curve("contrastive", "positive_similarity")
+    loss, column = "contrastive", "positive_similarity"
+    curve = e.curve(loss, column)
     if curve.problem:
         return Finding("undecided", curve.problem, asked=curve.asked)
     margin = e.margins["similarity"]
+    ends = [e.cell(loss, column, t) for t in (curve.grid[0], curve.grid[-1])]
     first, last = (
-        _renamed(curve.at(t).scaled(-1, 1), f"1 minus the positive similarity at {t:g}")
-        for t in (curve.grid[0], curve.grid[-1])
+        _renamed(cell.scaled(-1, 1), f"1 minus the positive similarity of {cell.name}")
+        for cell in ends
     )
+    highest = _renamed(ends[1], f"the positive similarity of {ends[1].name}")
     half = _renamed(first.scaled(0.5), f"half of {first.name}")
     return together(
         {
             "rises": trend(curve, margin, rising=True),
             "to_one": graded(difference(half, last, margin), difference(first, last, margin)),
+            "close": bounded(highest, NEAR_ONE, at_most=False),
         }
     )
 
@@ -284,7 +306,8 @@ def positive_tends_to_one(e: Evidence) -> Finding:
     "with tau",
     "Supported: in every contrastive run, on its own embeddings and bank, the absolute negative "
     f"gradients sum to the positive one within a relative {IDENTITY:g}, and the entropy rises over "
-    f"the temperatures for {SHARE:.0%} of the anchors or more. Contradicted: one run breaks it.",
+    f"the temperatures for {SHARE:.0%} of the anchors or more. Contradicted: one run breaks it. "
+    f"{RUNS}",
 )
 def gradients_balance(e: Evidence) -> Finding:
     """Eq. 2, 4 and 5."""
@@ -300,27 +323,30 @@ def gradients_balance(e: Evidence) -> Finding:
     "C12",
     "tau -> 0+ is nearest_negative, which learns nothing useful; tau -> inf is simple",
     "All parts are needed. Limits: in every contrastive run both limits of the loss are reached "
-    f"within a relative error of {LIMIT:g} (contradicted: one run misses one). Nothing useful: "
-    f"contrastive's best temperature is clearly more than {FAR:g} points of accuracy above "
-    "nearest_negative (contradicted: clearly not above it by more than the noise margin), and, if "
-    f"the study has a loss named untrained, nearest_negative is clearly less than {FAR:g} points "
-    "above that (contradicted: clearly more).",
+    f"within a relative error of {LIMIT:g} (contradicted: one run misses one). {RUNS} Nothing "
+    f"useful: contrastive's best temperature is clearly more than {FAR:g} points of accuracy above "
+    "nearest_negative (contradicted: clearly not above it by more than the noise margin), and "
+    f"nearest_negative is clearly less than {FAR:g} points above the records' loss named untrained "
+    "(contradicted: clearly more); without untrained this is undecided as not measured, since to "
+    "be far below contrastive is not to have learnt nothing.",
 )
 def limits_in_tau(e: Evidence) -> Finding:
     """Eq. 6 and 7."""
-    worst = e.cell("nearest_negative", "linear_accuracy")
-    curve = e.curve("contrastive", "linear_accuracy", minimum=1)
-    best = best_temperature(curve.table).value if not curve.problem else math.nan
-    parts = {
-        "low": identity(e.runs("contrastive", "limit_low_error"), 0, LIMIT),
-        "high": identity(e.runs("contrastive", "limit_high_error"), 0, LIMIT),
-        "useless": _far_below(e, worst, curve.at(best)),
-    }
-    untrained = e.cell("untrained", "linear_accuracy")
-    if untrained.asked:
-        margin = e.margins["linear_accuracy"]
-        parts["untrained"] = difference(untrained, worst, margin, threshold=-FAR)
-    return together(parts)
+    column = "linear_accuracy"
+    worst, untrained = e.cell("nearest_negative", column), e.cell("untrained", column)
+    curve = e.curve("contrastive", column, minimum=1)
+    if curve.problem:
+        best = Cell(curve.name, pd.Series(dtype=float), curve.problem, curve.asked)
+    else:
+        best = e.cell("contrastive", column, best_temperature(curve.table).value)
+    return together(
+        {
+            "low": identity(e.runs("contrastive", "limit_low_error"), 0, LIMIT),
+            "high": identity(e.runs("contrastive", "limit_high_error"), 0, LIMIT),
+            "useless": _far_below(e, worst, best),
+            "untrained": difference(untrained, worst, e.margins[column], threshold=-FAR),
+        }
+    )
 
 
 @claim(
@@ -328,7 +354,7 @@ def limits_in_tau(e: Evidence) -> Finding:
     "exchanging instances leaves the loss unchanged (Fig. 1)",
     "Supported: in every contrastive run, on its own embeddings and bank, exchanging instances "
     f"together with their augmentations changes the mean loss by {IDENTITY:g} at most. "
-    "Contradicted: one run breaks it.",
+    f"Contradicted: one run breaks it. {RUNS}",
 )
 def exchange_changes_nothing(e: Evidence) -> Finding:
     """Fig. 1."""
@@ -344,7 +370,8 @@ def exchange_changes_nothing(e: Evidence) -> Finding:
 )
 def small_tau_degrades(e: Evidence) -> Finding:
     """The author's sweep: 76.10 at 0.05 against 83.78 at 0.2 on CIFAR10."""
-    curve = e.curve("contrastive", "linear_accuracy", minimum=2)
+    loss, column = "contrastive", "linear_accuracy"
+    curve = e.curve(loss, column, minimum=2)
     if curve.problem:
         return Finding("undecided", curve.problem, asked=curve.asked)
     smallest, others = curve.grid[0], curve.grid[1:]
@@ -352,7 +379,7 @@ def small_tau_degrades(e: Evidence) -> Finding:
         reason = f"the smallest temperature is {smallest:g}, {SMALLEST:g} or less is needed"
         return Finding("undecided", reason, asked=False)
     best = best_temperature(curve.table[others]).value
-    return _far_below(e, curve.at(smallest), curve.at(best))
+    return _far_below(e, e.cell(loss, column, smallest), e.cell(loss, column, best))
 
 
 @claim(
@@ -369,10 +396,11 @@ def hard_lowers_interclass(e: Evidence) -> Finding:
 @claim(
     "C16",
     "hard contrastive: a larger tau is more tolerant at stable uniformity",
-    "Both parts are needed. Tolerant: "
+    "All parts are needed. Tolerant: "
     + TREND.format(what="hard contrastive's tolerance", higher="higher")
     + " Stable: the spread of its uniformity over the temperatures that both losses have is "
-    "clearly below half of contrastive's; contradicted if it is clearly above contrastive's.",
+    f"clearly below half of contrastive's and its mean {STABLE:g} or less; contradicted if it is "
+    "clearly above contrastive's.",
 )
 def tolerant_at_stable_uniformity(e: Evidence) -> Finding:
     """Fig. 6 and 7."""
@@ -381,6 +409,7 @@ def tolerant_at_stable_uniformity(e: Evidence) -> Finding:
         {
             "tolerance_rises": trend(curve, e.margins["tolerance"], rising=True),
             "stable": _stable_uniformity(e),
+            "spread": bounded(_spread(e, "hard_contrastive"), STABLE, at_most=True),
         }
     )
 
@@ -390,7 +419,7 @@ def tolerant_at_stable_uniformity(e: Evidence) -> Finding:
     "the interval of similarities that gets penalised effectively narrows as tau falls",
     "Supported: in every contrastive run, on its own embeddings and bank, the interval that bears "
     f"90% of the penalty narrows as tau falls for {SHARE:.0%} of the anchors or more. "
-    "Contradicted: one run breaks it.",
+    f"Contradicted: one run breaks it. {RUNS}",
 )
 def interval_narrows(e: Evidence) -> Finding:
     """Fig. 3."""
@@ -404,12 +433,19 @@ def gap_to_nearest_negatives(records: pd.DataFrame) -> pd.Series[float]:
     return known["positive_similarity"] - known[NEAREST_NEGATIVES].mean(axis=1, skipna=False)
 
 
-def judge(records: pd.DataFrame, margin: float = ACCURACY_MARGIN) -> list[Verdict]:
+def judge(
+    records: pd.DataFrame,
+    margin: float = ACCURACY_MARGIN,
+    test_images: Mapping[str, int] | None = None,
+) -> list[Verdict]:
     """Verdicts of all claims, in their order: each dataset's (by name), then the overall one.
 
     Args:
         records: One study's records (columns of ``records.csv``; what is missing counts as empty).
         margin: Noise margin of a one-seed difference of accuracy, in points, 0 or more.
+        test_images: Images of the test split, by dataset. On a small split accuracies are coarser
+            than the margin knows; a dataset that is named here gets ``split_margin`` at its mean
+            accuracy where that is wider. By default the margin is that of every dataset.
 
     Raises:
         ValueError: The margin is not allowed, or the records cannot be judged: a required column is
@@ -418,9 +454,12 @@ def judge(records: pd.DataFrame, margin: float = ACCURACY_MARGIN) -> list[Verdic
     if not (math.isfinite(margin) and margin >= 0):
         raise ValueError(f"margin: {margin} is not allowed; points of accuracy, 0 or more, are")
     check(records)
-    margins = MARGINS | {"linear_accuracy": margin}
-    groups = records.groupby("dataset", sort=True)
-    datasets = {str(name): Evidence(rows, margins) for name, rows in groups}
+    datasets = {}
+    for name, rows in records.groupby("dataset", sort=True):
+        least, images = margin, (test_images or {}).get(str(name))
+        if images is not None and not math.isnan(mean := _mean_accuracy(rows)):
+            least = max(margin, split_margin(mean, images))
+        datasets[str(name)] = Evidence(rows, MARGINS | {"linear_accuracy": least})
     return judge_each(CLAIMS.values(), datasets)
 
 
@@ -452,19 +491,23 @@ def _hard_minus_contrastive_near(e: Evidence, temperature: float) -> Finding:
 
 
 def _stable_uniformity(e: Evidence) -> Finding:
-    grid = _common(e, "uniformity")
-    hard, plain = (
-        e.curve(loss, "uniformity", grid, minimum=2).spread()
-        for loss in ("hard_contrastive", "contrastive")
-    )
+    hard, plain = (_spread(e, loss) for loss in ("hard_contrastive", "contrastive"))
     half = _renamed(plain.scaled(0.5), f"half of the {plain.name}")
     margin = e.margins["uniformity"]
     return graded(difference(half, hard, margin), difference(plain, hard, margin))
 
 
+def _spread(e: Evidence, loss: str) -> Cell:
+    return e.curve(loss, "uniformity", _common(e, "uniformity"), minimum=2).spread()
+
+
 def _far_below(e: Evidence, low: Cell, high: Cell) -> Finding:
     margin = e.margins["linear_accuracy"]
     return graded(difference(high, low, margin, FAR), difference(high, low, margin, margin))
+
+
+def _mean_accuracy(records: pd.DataFrame) -> float:
+    return float(records.reindex(columns=["linear_accuracy"])["linear_accuracy"].mean())
 
 
 def _common(e: Evidence, column: str) -> list[float]:

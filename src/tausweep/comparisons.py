@@ -2,8 +2,9 @@
 
 Every comparison is written so that a positive difference is what the claim says. A difference is
 *clearly* beyond a threshold when the end of its interval nearer to the threshold is: with two seeds
-or more the 95% t-interval of the difference paired by seed, with one seed the difference plus or
-minus the noise margin (reaching the margin exactly is enough).
+or more the 95% t-interval of the difference paired by seed, whose half-width counts as the noise
+margin / sqrt n at least (``statistics.widened``), with one seed the difference plus or minus the
+noise margin (reaching the margin exactly is enough).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from tausweep.statistics import (
     format_cell,
     paired,
     rank_correlation,
+    summary,
+    widened,
 )
 
 Outcome = Literal["supported", "contradicted", "undecided"]
@@ -60,7 +63,8 @@ def clearly(difference: PairedSummary, margin: float, threshold: float = 0.0) ->
     """
     if difference.n == 0:
         return "undecided"
-    half_width = margin if difference.half_width is None else difference.half_width
+    interval = widened(difference, margin).half_width
+    half_width = margin if interval is None else interval
     excess = difference.mean - threshold
     if abs(excess) <= ROUNDING or abs(excess) < half_width - ROUNDING:
         return "undecided"
@@ -71,7 +75,7 @@ def difference(a: Cell, b: Cell, margin: float, threshold: float = 0.0) -> Findi
     """The claim that a - b is above a threshold, paired by seed."""
     if (lacking := _lacking(a, b)) is not None:
         return lacking
-    gap = paired(a.values, b.values)
+    gap = widened(paired(a.values, b.values), margin)
     if gap.n == 0:
         return Finding("undecided", f"{a.name} and {b.name} have no seed in common")
     seeds = a.values.index.intersection(b.values.index)
@@ -83,12 +87,30 @@ def difference(a: Cell, b: Cell, margin: float, threshold: float = 0.0) -> Findi
         "a": _round(a.values[seeds].mean()),
         "b": _round(b.values[seeds].mean()),
         "threshold": threshold,
+        "margin": margin,
     }
-    if gap.half_width is None:
-        numbers["margin"] = margin
     shown = format_cell(gap, signed=True)
     reason = f"{a.name} minus {b.name} is {shown}, {beyond} {threshold:g}"
     return Finding(outcome, reason, shown, numbers)
+
+
+def bounded(cell: Cell, bound: float, at_most: bool) -> Finding:
+    """The claim that a cell's mean is at most (or at least) a bound, this project's reading of one.
+
+    Missing the bound decides nothing: it is undecided, never contradicted.
+    """
+    if (lacking := _lacking(cell)) is not None:
+        return lacking
+    found = summary(cell.values.to_numpy())
+    excess = bound - found.mean if at_most else found.mean - bound
+    kept = excess >= -ROUNDING
+    shown = format_cell(found)
+    reason = (
+        f"{cell.name} is {shown}, {'' if kept else 'not '}{bound:g} or "
+        f"{'less' if at_most else 'more'}"
+    )
+    numbers = {key: _round(value) for key, value in asdict(found).items()} | {"bound": bound}
+    return Finding("supported" if kept else "undecided", reason, "" if kept else shown, numbers)
 
 
 def together(parts: Mapping[str, Finding]) -> Finding:
@@ -160,10 +182,10 @@ def trend(curve: Curve, margin: float, rising: bool) -> Finding:
     """The claim that a curve rises (or falls) over the temperatures.
 
     Supported if (a) the change from the lowest to the highest temperature clearly has the claimed
-    sign, (b) no step between neighbouring temperatures clearly goes the other way by more than the
-    margin, and (c) the rank correlation of the seeds' mean curve with temperature has the claimed
-    sign, with two seeds or more its 95% bootstrap interval too. Contradicted if (a) clearly has the
-    other sign.
+    sign, (b) the mean of no step between neighbouring temperatures goes the other way by the margin
+    or more, whether or not the seeds agree on it, and (c) the rank correlation of the seeds' mean
+    curve with temperature has the claimed sign, with two seeds or more its 95% bootstrap interval
+    too. Contradicted if (a) clearly has the other sign.
     """
     if curve.problem:
         return Finding("undecided", curve.problem, asked=curve.asked)
@@ -173,8 +195,8 @@ def trend(curve: Curve, margin: float, rising: bool) -> Finding:
     against = [
         name
         for name, (t, u) in steps.items()
-        if (step := paired(table[u], table[t])).mean < -margin + ROUNDING
-        and clearly(step, margin) == "contradicted"
+        # A margin of 0 leaves no step of 0 against the trend.
+        if paired(table[u], table[t]).mean < min(-margin + ROUNDING, 0)
     ]
     low, high = curve.grid[0], curve.grid[-1]
     change = paired(table[high], table[low])
@@ -183,13 +205,14 @@ def trend(curve: Curve, margin: float, rising: bool) -> Finding:
     outcome = clearly(change, margin)
     if outcome == "supported" and (against or not ordered):
         outcome = "undecided"
-    natural = paired(curve.table[high], curve.table[low])
+    natural = widened(paired(curve.table[high], curve.table[low]), margin)
     shown = format_cell(natural, signed=True)
     reason = (
         f"{curve.name} changes by {shown} from {low:g} to {high:g}, rank correlation with tau "
         f"{rho.value:.2f}"
-        + (f"; clearly against the trend from {', '.join(against)}" if against else "")
     )
+    if against:
+        reason += f"; against the trend by the margin or more from {', '.join(against)}"
     numbers = {
         "mean": {f"{t:g}": _round(curve.table[t].mean()) for t in curve.grid},
         "change": _numbers(natural),
@@ -204,28 +227,44 @@ def peak(curve: Curve, among: list[float], margin: float) -> Finding:
     """The claim that a curve is highest at one of some temperatures of its grid.
 
     Supported if the seeds' mean curve is highest at one of them; contradicted if another
-    temperature is clearly higher than each of them, by more than the margin.
+    temperature is clearly higher than each of them, by more than the margin. The temperatures that
+    are within noise of the best (not clearly lower) are named: the claim is about the mean curve,
+    not about a place that the seeds pin down.
     """
     if curve.problem:
         return Finding("undecided", curve.problem, asked=curve.asked)
     best = best_temperature(curve.table)
-    gaps = [paired(curve.table[best.value], curve.table[t]) for t in among]
+    below = {
+        t: widened(paired(curve.table[best.value], curve.table[t]), margin)
+        for t in curve.grid
+        if t != best.value
+    }
+    level = [t for t, gap in below.items() if clearly(gap, margin) != "supported"]
     outcome: Outcome = "supported" if best.value in among else "undecided"
-    if all(clearly(gap, margin) == "supported" and gap.mean > margin - ROUNDING for gap in gaps):
+    if best.value not in among and all(
+        t not in level and below[t].mean > margin - ROUNDING for t in among
+    ):
         outcome = "contradicted"
     interval = f" [{best.low:g}, {best.high:g}]" if best.low is not None else ""
-    reason = f"{curve.name} is best at {best.value:g}{interval}"
+    reason = f"{curve.name} is best at {best.value:g}"
+    if interval:
+        reason += f" (bootstrap interval{interval})"
     if outcome != "supported":
-        rivals = ", ".join(
-            f"{format_cell(g, signed=True)} over {t:g}" for g, t in zip(gaps, among, strict=True)
+        reason += ", by " + ", ".join(
+            f"{format_cell(below[t], signed=True)} over {t:g}" for t in among
         )
-        reason += f", by {rivals}"
+    if level:
+        reason += ", within noise of it: " + ", ".join(
+            f"{t:g} ({format_cell(below[t], signed=True)})" for t in level
+        )
+    tied = f" (within noise: {', '.join(f'{t:g}' for t in level)})" if level else ""
     numbers = {
         "mean": {f"{t:g}": _round(curve.table[t].mean()) for t in curve.grid},
         "best_temperature": _estimate(best),
+        "within_noise": level,
         "margin": margin,
     }
-    return Finding(outcome, reason, f"best at {best.value:g}{interval}", numbers)
+    return Finding(outcome, reason, f"best at {best.value:g}{interval}{tied}", numbers)
 
 
 def identity(runs: Cell, value: float, tolerance: float) -> Finding:
@@ -242,7 +281,7 @@ def identity(runs: Cell, value: float, tolerance: float) -> Finding:
     outcome: Outcome = "supported" if error.max() <= tolerance else "contradicted"
     reason = (
         f"{runs.name} is {worst:.3g} at worst (tau {temperature:g}, seed {seed}), "
-        f"{value:g} within {tolerance:g} is allowed, in {len(error)} run(s)"
+        f"{value:g} within {tolerance:g} is allowed, in {runs.note or f'{len(error)} run(s)'}"
     )
     numbers = {
         "worst": _round(worst),

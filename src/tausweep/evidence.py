@@ -34,12 +34,14 @@ class Cell:
         values: Indexed by seed, without NaN; empty where ``problem`` says why.
         problem: Why there is no evidence; empty where there is.
         asked: Whether the study asks for this cell and column; false only with a ``problem``.
+        note: What the values leave out, in words; empty if nothing.
     """
 
     name: str
     values: pd.Series[float]
     problem: str = ""
     asked: bool = True
+    note: str = ""
 
     def scaled(self, factor: float, offset: float = 0.0) -> Cell:
         """The cell of ``factor * value + offset``, under the same name."""
@@ -73,12 +75,6 @@ class Curve:
     def grid(self) -> list[float]:
         """The temperatures, ascending."""
         return [float(t) for t in self.table.columns]
-
-    def at(self, temperature: float, stands_for: float | None = None) -> Cell:
-        """The curve at one of its temperatures; empty where the curve is."""
-        name = cell_name(self.loss, temperature, stands_for)
-        values = self.table[temperature] if not self.problem else pd.Series(dtype=float)
-        return Cell(name, values, self.problem, self.asked)
 
     def spread(self) -> Cell:
         """Largest minus smallest value over the temperatures, a seed."""
@@ -175,15 +171,33 @@ class Evidence:
         return Curve(loss, name, table)
 
     def runs(self, loss: str, column: str) -> Cell:
-        """A column of all complete runs of a loss, indexed by temperature and seed."""
+        """A column of all complete runs of a loss, indexed by temperature and seed.
+
+        No evidence if a complete run lacks the number (what could not be computed may be what
+        breaks the claim), or if fewer than half of the runs are complete; fewer runs than all are
+        said in the ``note``.
+        """
         temperature, seeds, status = self._runs(loss)
         values = self._values(loss, column)
-        known = (status == "complete") & ~np.isnan(values)
+        complete = status == "complete"
+        known = complete & ~np.isnan(values)
         index = pd.MultiIndex.from_arrays([temperature[known], seeds[known]])
         name = f"{column} of {loss}"
-        problem = "" if known.any() else f"{name} is not known"
-        asked = not problem or bool((status != "complete").any())
-        return Cell(name, pd.Series(values[known], index), problem, asked)
+        others = ", ".join(
+            f"{int((status == kind).sum())} {kind}" for kind in sorted(set(status[~complete]))
+        )
+        judged = f"{int(complete.sum())} of {len(status)} run(s)" + f" ({others})" * bool(others)
+        problem, asked = "", True
+        if not known.any():
+            problem, asked = f"{name} is not known", not complete.all()
+        elif (complete & ~known).any():
+            lacking = int((complete & ~known).sum())
+            problem = f"{name} is not known in {lacking} of {int(complete.sum())} complete run(s)"
+        elif 2 * complete.sum() < len(status):
+            problem = f"{name} is known in {judged}, fewer than half"
+        values = values[known] if not problem else values[:0]
+        index = index if not problem else index[:0]
+        return Cell(name, pd.Series(values, index), problem, asked, judged if others else "")
 
     def _runs(self, loss: str) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]:
         rows = self._rows.get(loss, self._none)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,58 @@ and SVHN, where neither shows a trend (0.013 and 0.0025: 0.036 and 0.007, rounde
 there is counted as noise, so they are wide rather than narrow). 0.01 is also what rounding does to
 the tolerances that are printed to two decimals."""
 
+MARGINS_SOURCE = (
+    f"Noise margins: {MARGINS['linear_accuracy']:g} points of accuracy (unless another is asked "
+    f"for), {MARGINS['uniformity']:g} of uniformity, {MARGINS['tolerance']:g} of tolerance and of "
+    "similarities. That of accuracy is 1.96 x sqrt 2 times the standard deviation of the author's "
+    "seven repeats of one CIFAR100 setting, 0.30 points, and is used on every dataset. Nobody "
+    "published repeats of the others. Theirs are estimated from the scatter over tau of Table 1's "
+    "hard contrastive rows on CIFAR10 and SVHN, which show no trend; these are the very rows in "
+    "which C16 is undecided, so that what tau may do there counts as noise. That of similarities "
+    "is taken from tolerance."
+)
+"""Where the margins come from, for print."""
+
+ACCURACIES = (
+    *("linear_accuracy", "linear_accuracy_best", "linear_accuracy_converged"),
+    *("knn_accuracy", "knn_accuracy_bank"),
+)
+SIMILARITIES = ("tolerance_literal", "positive_similarity")
+"""Columns with the margin of accuracy and that of similarities."""
+
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def noise_margin(column: str) -> float:
+    """Noise margin of a column's one-seed difference; 0 if none is known."""
+    name = column.removeprefix("train_")
+    if name in ACCURACIES:
+        return ACCURACY_MARGIN
+    if name in SIMILARITIES or name.startswith("negative_similarity_"):
+        return MARGINS["similarity"]
+    return MARGINS.get(name, 0.0)
+
+
+def split_margin(accuracy: float, images: int) -> float:
+    """Points that the accuracies of two independent classifiers differ by on a small test split.
+
+    1.96 x sqrt(2 p (1 - p) / n), the sampling noise of two shares; wide rather than narrow for
+    runs that share the split, since their errors fall on the same images.
+
+    Args:
+        accuracy: Percent.
+        images: Of the test split, 1 or more.
+
+    Raises:
+        ValueError: A number outside its range.
+    """
+    if not (0 <= accuracy <= 100 and images >= 1):
+        raise ValueError(
+            f"accuracy {accuracy}, images {images}: percent from 0 to 100 and 1 image or more "
+            "are needed"
+        )
+    p = accuracy / 100
+    return 196 * math.sqrt(2 * p * (1 - p) / images)
 
 
 @dataclass(frozen=True)
@@ -137,6 +188,22 @@ def paired(a: pd.Series[float], b: pd.Series[float]) -> PairedSummary:
     )
 
 
+def widened(gap: PairedSummary, margin: float) -> PairedSummary:
+    """A difference whose interval is not narrower than the known noise allows.
+
+    The half-width is margin / sqrt n at least, the interval of n seeds if the noise is what the
+    margin of one says: seeds that tie, or nearly, by chance (accuracies on a small split are
+    coarse) are no certainty. n < 2 stays without an interval.
+
+    Args:
+        gap: Over seeds.
+        margin: Noise margin of one seed's difference, 0 or more.
+    """
+    if gap.half_width is None:
+        return gap
+    return replace(gap, half_width=max(gap.half_width, margin / math.sqrt(gap.n)))
+
+
 def bootstrap_interval(curves: ArrayLike, statistic: Statistic) -> tuple[float, float] | None:
     """95% percentile bootstrap interval of a statistic of the seeds' mean curve.
 
@@ -217,18 +284,24 @@ def format_cell(cell: Summary, digits: int | None = None, signed: bool = False) 
         cell: What to show.
         digits: Decimals. By default the half-width gets two significant digits and the mean as
             many decimals (4 at most); a single number gets four significant digits.
-        signed: Show a plus too, for differences.
+        signed: Show a plus too, for differences; what rounds to 0 has no sign.
     """
-    sign = "+" if signed else ""
     if cell.n == 0:
         return "–"
     if cell.half_width is None:
-        number = f"{cell.mean:{sign}.4g}" if digits is None else f"{cell.mean:{sign}.{digits}f}"
+        number = _number(cell.mean, ".4g" if digits is None else f".{digits}f", signed)
         return f"{number} ({cell.n})"
     if digits is None:
         first = math.floor(math.log10(cell.half_width)) if cell.half_width > 0 else -1
         digits = min(max(1 - first, 0), 4)
-    return f"{cell.mean:{sign}.{digits}f} ± {cell.half_width:.{digits}f} ({cell.n})"
+    number = _number(cell.mean, f".{digits}f", signed)
+    return f"{number} ± {cell.half_width:.{digits}f} ({cell.n})"
+
+
+def _number(value: float, form: str, signed: bool) -> str:
+    text = f"{value:{'+' if signed else ''}{form}}"
+    # What rounds to 0 has no sign: neither -0 nor +0 says anything.
+    return text if float(text) else text.lstrip("+-")
 
 
 def _estimate(curves: NDArray[np.float64], statistic: Statistic) -> Estimate:

@@ -9,11 +9,16 @@ from typing import Any
 
 from tausweep.comparisons import Finding, Outcome
 from tausweep.evidence import STAND_IN, Evidence
+from tausweep.statistics import MARGINS, MARGINS_SOURCE
 
 CLEARLY = (
     "(Clearly: with two seeds or more, the 95% t-interval of the difference paired by seed lies "
-    "beyond the threshold, 0 if none is named; with one seed, the difference is beyond it by the "
-    "noise margin or more. A temperature that the grid lacks is replaced by its nearest one within "
+    "beyond the threshold, 0 if none is named, where a half-width below the noise margin divided "
+    "by the square root of the number of seeds counts as that, since seeds that agree by chance "
+    "are no certainty; with one seed, the difference is beyond it by the noise margin or more. The "
+    f"noise margin is {MARGINS['linear_accuracy']:g} points of accuracy (unless another is asked "
+    f"for), {MARGINS['uniformity']:g} of uniformity, {MARGINS['tolerance']:g} of tolerance and of "
+    "similarities. A temperature that the grid lacks is replaced by its nearest one within "
     f"a factor of {STAND_IN:g}. A cell with a diverged run leaves undecided whatever reads it.)"
 )
 """What every rule means by "clearly"; it stands at the end of each rule that uses the word."""
@@ -136,6 +141,8 @@ def to_markdown(verdicts: list[Verdict]) -> str:
         "they are differences of.",
         "",
         CLEARLY.strip("()"),
+        "",
+        MARGINS_SOURCE,
         "",
         f"Overall: {OVERALL}",
     ]
