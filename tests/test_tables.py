@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -192,6 +193,27 @@ def test_bold_needs_an_interval_above_zero_against_every_other_cell() -> None:
     assert best([cell([]), second, clear]) is clear
     survivors = cell([99.0, 99.1], diverged=1)
     assert best([survivors, second, clear]) is clear
+
+
+def test_seeds_that_tie_are_not_bold_within_the_noise() -> None:
+    assert best([cell([80.0, 80.0]), cell([80.5, 80.5])]) is None  # 0.5 < 0.85 / sqrt 2
+    ahead = cell([80.7, 80.7])
+    assert best([cell([80.0, 80.0]), ahead]) is ahead
+    unknown = [replace(c, column="rankme") for c in (cell([8.0, 8.0]), cell([9.0, 9.0]))]
+    assert best(unknown) is None
+
+
+def test_published_numbers_keep_the_decimals_of_their_source() -> None:
+    frame = frames.records(("imagenet100", "cifar10"), temperatures=GRID)
+    text = entries(tables.table1(frame, published.records()))
+    assert text[("ImageNet100", "tolerance", "published", "contrastive τ = 0.3")] == "0.380"
+    assert text[("CIFAR10", "tolerance", "published", "hard contrastive τ = 1")] == "0.030"
+    assert text[("CIFAR10", "tolerance", "published", "hard contrastive τ = 0.3")] == "0.0267"
+    assert text[("CIFAR10", "uniformity", "published", "contrastive τ = 0.3")] == "3.60"
+    assert text[("CIFAR10", "accuracy (%)", "published", "hard contrastive τ = 0.07")] == "79.2"
+    bare = published.records().drop(columns=[published.printed("tolerance")])
+    text = entries(tables.table1(frame, bare))
+    assert text[("ImageNet100", "tolerance", "published", "contrastive τ = 0.3")] == "0.38"
 
 
 def test_pairing_by_seed_decides_where_the_seeds_vary_together() -> None:

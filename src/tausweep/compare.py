@@ -2,7 +2,8 @@
 
 Either side may be the numbers of the paper (the word ``published``). A cell is one loss at one
 temperature on one dataset; differences are A - B, paired by seed where both sides have the same
-seeds, else Welch's interval for two samples. The published numbers are single runs without a seed,
+seeds, else Welch's interval for two samples, neither narrower than the measure's noise margin says
+(``statistics.widened``). The published numbers are single runs without a seed,
 so their differences have no interval.
 """
 
@@ -22,7 +23,17 @@ from scipy import stats
 from tausweep import claims, names, published, records
 from tausweep.atomic import write_text
 from tausweep.evidence import check
-from tausweep.statistics import CONFIDENCE, Summary, format_cell, paired, summary
+from tausweep.statistics import (
+    ACCURACY_MARGIN,
+    CONFIDENCE,
+    MARGINS,
+    Summary,
+    format_cell,
+    noise_margin,
+    paired,
+    summary,
+    widened,
+)
 from tausweep.study import StudyError, canonical, nearest
 from tausweep.verdicts import Verdict
 
@@ -121,7 +132,11 @@ class Comparison:
             "Cells: mean ± half-width of the 95% interval over seeds (n). "
             f"Differences: {_pipe(self.name_a)} minus {_pipe(self.name_b)}, paired by seed where "
             "both have the same seeds (p), else Welch's interval (w); none with fewer than two "
-            "seeds."
+            "seeds. Seeds that agree by chance are no certainty: a half-width counts as the noise "
+            "margin / √n at least (Welch: margin × √(1/n + 1/m) / √2), "
+            f"{ACCURACY_MARGIN:g} points of accuracy, {MARGINS['uniformity']:g} of uniformity, "
+            f"{MARGINS['tolerance']:g} of tolerance and of similarities; a measure without a known "
+            "margin has no interval where its seeds do not scatter at all."
         ]
         if intervals:
             sentences.append(
@@ -236,32 +251,43 @@ def compare_files(
     return found.markdown()
 
 
-def difference(a: pd.Series[float], b: pd.Series[float]) -> Difference:
+def difference(a: pd.Series[float], b: pd.Series[float], margin: float = 0.0) -> Difference:
     """A - B of one number a seed, indexed by seed; NaN counts as a seed that is not there.
 
     With the same two seeds or more on both sides the interval is that of the paired difference,
-    else Welch's (Welch 1947, by SciPy), for which each side needs two seeds.
+    else Welch's (Welch 1947, by SciPy), for which each side needs two seeds. Its half-width is that
+    of the known noise at least; without scatter and without known noise there is no interval.
+
+    Args:
+        a: One number a seed.
+        b: The same for the other side.
+        margin: Noise margin of one seed's difference, 0 or more; 0 if it is not known.
 
     Raises:
         ValueError: A seed stands in an index twice.
     """
     a, b = a.dropna(), b.dropna()
     if set(a.index) == set(b.index):
-        gap = paired(a, b)
-        if gap.half_width is None:
+        gap = widened(paired(a, b), margin)
+        if not gap.half_width:
             return Difference(gap.mean, None, None, "")
         return Difference(gap.mean, gap.mean - gap.half_width, gap.mean + gap.half_width, "paired")
     mean = float(a.mean() - b.mean()) if len(a) and len(b) else math.nan
     if len(a) < 2 or len(b) < 2:
         return Difference(mean, None, None, "")
+    # Of two single runs' difference each has half the variance.
+    least = margin * math.sqrt((1 / len(a) + 1 / len(b)) / 2)
     if a.var() + b.var() == 0:
-        return Difference(mean, mean, mean, "Welch")
+        if not least:
+            return Difference(mean, None, None, "")
+        return Difference(mean, mean - least, mean + least, "Welch")
     with warnings.catch_warnings():
         # Seeds that agree to the last digit, as accuracies on a small split do, are no mistake.
         warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
         test = stats.ttest_ind(a.to_numpy(), b.to_numpy(), equal_var=False)
         interval = test.confidence_interval(CONFIDENCE)
-    return Difference(mean, float(interval.low), float(interval.high), "Welch")
+    low, high = min(float(interval.low), mean - least), max(float(interval.high), mean + least)
+    return Difference(mean, low, high, "Welch")
 
 
 Key = tuple[str, str, float | None]
@@ -342,7 +368,7 @@ def _row(key: Key, measure: str, a: pd.DataFrame, b: pd.DataFrame) -> dict[str, 
         sides[side], found = values, summary(values.to_numpy())
         row |= {f"mean_{side}": found.mean, f"half_width_{side}": found.half_width}
         row |= {f"n_{side}": found.n, f"lacking_{side}": lacking}
-    gap = difference(sides["a"], sides["b"])
+    gap = difference(sides["a"], sides["b"], noise_margin(measure))
     return row | {
         "difference": gap.mean,
         "low": gap.low,
@@ -387,7 +413,8 @@ def _signed(row: dict[Any, Any], digits: int | None) -> str:
     if math.isnan(row["difference"]):
         return "–"
     if not row["method"]:
-        return f"{row['difference']:+.{digits}f}" if digits else f"{row['difference']:+.4g}"
+        single = format_cell(Summary(row["difference"], None, 1, None), digits, signed=True)
+        return single.partition(" (")[0]
     half = (row["high"] - row["low"]) / 2
     # n plays no part in print: the text keeps what stands before the bracket.
     text = format_cell(Summary(row["difference"], None, 2, half), digits, signed=True)

@@ -15,6 +15,7 @@ TABLE1 = "wang_liu_2021_table1.csv"
 AUTHOR_SWEEP = "author_sweep.csv"
 STUDY = "published"
 CELL = ["dataset", "loss", "temperature"]
+MEASURES = ("accuracy", "uniformity", "tolerance")
 
 
 def folder() -> Path:
@@ -36,25 +37,47 @@ def load(name: str) -> pd.DataFrame:
     return pd.read_csv(folder() / name)
 
 
+def printed(column: str) -> str:
+    """Name of the column that has a measure's published text."""
+    return f"{column}_printed"
+
+
 def records() -> pd.DataFrame:
     """Table 1 and the author's sweep merged, one row a cell, with the columns of ``records.csv``.
 
     A cell that both files have is taken once, with Table 1's geometry. ``study`` is ``published``;
     the author set no seed and printed single runs, so ``seed`` is 0 throughout and n is 1. Columns
     of which nothing was published are not there; uniformity and tolerance are NaN where only the
-    sweep has the cell.
+    sweep has the cell. ``printed(column)`` has each number as text with its source's decimals
+    (0.380 is not 0.38 in print); empty where the number is NaN.
 
     Raises:
         ValueError: The two files give one cell different accuracies.
     """
-    both = pd.concat([load(TABLE1), load(AUTHOR_SWEEP)], ignore_index=True)
+    both = pd.concat([_with_text(TABLE1), _with_text(AUTHOR_SWEEP)], ignore_index=True)
     accuracies = both.groupby(CELL, dropna=False)["accuracy"].nunique()
     if (accuracies > 1).any():
         raise ValueError(f"published accuracies differ at {accuracies.idxmax()}")
     merged = both.drop_duplicates(CELL, keep="first").rename(
-        columns={"accuracy": "linear_accuracy"}
+        columns={
+            "accuracy": "linear_accuracy",
+            printed("accuracy"): printed("linear_accuracy"),
+        }
     )
     merged = merged.sort_values(CELL, na_position="last", ignore_index=True)
     front = pd.DataFrame({"study": STUDY, "seed": 0, "status": "complete"}, index=merged.index)
-    columns = ["study", *CELL, "seed", "status", "linear_accuracy", "uniformity", "tolerance"]
-    return pd.concat([front, merged], axis=1)[[*columns, "source"]]
+    measures = ["linear_accuracy", "uniformity", "tolerance"]
+    texts = [printed(name) for name in measures]
+    merged[texts] = merged[texts].fillna("")
+    columns = ["study", *CELL, "seed", "status", *measures, "source", *texts]
+    return pd.concat([front, merged], axis=1)[columns]
+
+
+def _with_text(name: str) -> pd.DataFrame:
+    """A published file, every measure beside its text."""
+    table = load(name)
+    text = pd.read_csv(folder() / name, dtype=str)
+    for measure in MEASURES:
+        if measure in table:
+            table[printed(measure)] = text[measure]
+    return table

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tausweep import names, statistics
+from tausweep.published import printed
 from tausweep.records import IDENTITY, ORIGIN
 from tausweep.study import canonical
 
@@ -30,6 +31,7 @@ class Cell:
         diverged: Seeds whose run diverged.
         lacking: Seeds whose run is missing, failed or stale.
         published: What others printed, or none.
+        printed: The same with the decimals of its source; empty if those are not known.
     """
 
     key: Key
@@ -39,6 +41,7 @@ class Cell:
     diverged: int = 0
     lacking: int = 0
     published: float | None = None
+    printed: str = ""
 
     @property
     def difference(self) -> float | None:
@@ -97,7 +100,8 @@ class Cells:
 
     def cell(self, key: Key, column: str) -> Cell:
         """The cell; of one that the records do not have, only what is published."""
-        theirs = self._published.get(key, _Group.empty()).numbers(column)
+        others = self._published.get(key, _Group.empty())
+        theirs = others.numbers(column)
         group = self._groups.get(key, _Group.empty())
         values = group.numbers(column)
         diverged = len(group.seeds.get("diverged", []))
@@ -110,15 +114,18 @@ class Cells:
             diverged=diverged,
             lacking=runs - len(group.seeds.get("complete", [])) - diverged,
             published=float(theirs.mean()) if len(theirs) else None,
+            printed=others.text(printed(column)) if len(theirs) == 1 else "",
         )
 
 
 def best(cells: list[Cell]) -> Cell | None:
     """The cell with the highest mean, if seeds tell it from every other one.
 
-    The 95% t-interval of its difference to each other cell with data, paired by seed, must lie
-    above 0; a difference without an interval (fewer than two common seeds) tells nothing. Cells
-    with a diverged run do not compete, for the seeds that they show are the survivors.
+    The 95% t-interval of its difference to each other cell with data, paired by seed and with a
+    half-width of the measure's noise margin / sqrt n at least (seeds that agree by chance are no
+    certainty), must lie above 0; a difference without an interval (fewer than two common seeds)
+    tells nothing. Cells with a diverged run do not compete, for the seeds that they show are the
+    survivors.
     """
     known = [cell for cell in cells if cell.summary.n and not cell.diverged]
     if len(known) < 2:
@@ -126,8 +133,10 @@ def best(cells: list[Cell]) -> Cell | None:
     first = max(known, key=lambda cell: cell.summary.mean)
     for other in known:
         if other is not first:
-            gap = statistics.paired(first.values, other.values)
-            if gap.half_width is None or gap.mean - gap.half_width <= 0:
+            margin = statistics.noise_margin(first.column)
+            gap = statistics.widened(statistics.paired(first.values, other.values), margin)
+            # Without scatter and without a known margin there is no interval either.
+            if not gap.half_width or gap.mean - gap.half_width <= 0:
                 return None
     return first
 
@@ -180,6 +189,13 @@ class _Group:
             return pd.Series(dtype=float)
         values = pd.to_numeric(self.complete[column]).astype(float)
         return values[np.isfinite(values)]
+
+    def text(self, column: str) -> str:
+        """The text of a single run's column; empty if it is not there."""
+        if column not in self.complete.columns or len(self.complete) != 1:
+            return ""
+        text = self.complete[column].iloc[0]
+        return text if isinstance(text, str) else ""
 
 
 def _grouped(frame: pd.DataFrame) -> Iterator[tuple[Key, _Group]]:

@@ -49,7 +49,7 @@ class Entry:
         if self.state == "diverged":
             return "diverged", "", ""
         if self.state == "published":
-            return as_printed(self.cell.published or 0.0), "", ""
+            return self.cell.printed or as_printed(self.cell.published or 0.0), "", ""
         if self.state == "difference":
             return signed(self.cell.difference or 0.0, digits), "", ""
         mark = SOME_DIVERGED if self.cell.diverged else ""
@@ -113,7 +113,7 @@ def measured(summary: statistics.Summary, digits: int | None) -> tuple[str, str,
 
 
 def as_printed(value: float) -> str:
-    """A published number with the decimals that its source has, two at least."""
+    """A published number whose source's text is not known: its decimals, two at least."""
     text = f"{value:.10g}"
     decimals = len(text.partition(".")[2])
     return text if decimals >= 2 or "e" in text else f"{value:.2f}"
