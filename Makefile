@@ -3,11 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test lint lock clean
+.PHONY: help demo test test-slurm test-slow lint lock clean
 
 help:
 	@echo "make demo    the paper in miniature, from nothing to its tables: minutes on 2 cores"
 	@echo "make test    every test but the slow ones"
+	@echo "make test-slurm  a study through a real Slurm, installed from Debian's packages if root"
+	@echo "make test-slow   the long tests: tens of kills, large arrays"
 	@echo "make lint    formatting, types, workflow"
 	@echo "make lock    write requirements.lock anew from the newest versions"
 
@@ -25,6 +27,12 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2
+
+test-slurm: $(READY)
+	$(BIN)/python -m pytest -m slurm tests/workflow/test_slurm.py
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

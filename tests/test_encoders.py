@@ -1,4 +1,4 @@
-"""Encoders have the shapes, sizes and initialisation of PAPER.md section 4."""
+"""Encoders have the shapes, sizes and initialisation of docs/protocol.md."""
 
 import pytest
 import torch

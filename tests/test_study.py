@@ -74,7 +74,7 @@ def test_runs_are_the_product_of_datasets_losses_temperatures_and_seeds() -> Non
 
 
 def test_defaults_are_the_papers() -> None:
-    """PAPER.md section 4, column by column."""
+    """docs/protocol.md, column by column."""
     study = parse(
         {
             "study": "defaults",

@@ -1,4 +1,4 @@
-"""The memory bank: one embedding for each training instance (InstDisc; PAPER.md, section 4)."""
+"""The memory bank: one embedding for each training instance (InstDisc; docs/protocol.md)."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The paper's claims C1..C17 (PAPER.md sec. 6), each a small function of one dataset's records.
+"""The paper's claims C1..C17 (docs/protocol.md), each a small function of one dataset's records.
 
 To add a claim, write one function with the decorator ``claim``: it takes an ``Evidence`` and
 returns a ``Finding``, best composed of the comparisons in ``tausweep.comparisons``. A verdict of

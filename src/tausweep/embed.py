@@ -23,7 +23,7 @@ Images = NDArray[np.uint8]
 Channels = tuple[float, float, float]
 
 PROBE_VIEWS = {
-    # PAPER.md sec. 4, row "linear-probe views".
+    # docs/protocol.md, row "views of the linear probe".
     "colour": ViewSettings(crop_scale=None, flip=False),
     "crop": ViewSettings(crop_scale=(0.08, 1.0), flip=True),
 }

@@ -1,6 +1,6 @@
 """Geometry of embeddings on the unit sphere: how they spread, and how classes lie in them.
 
-Uniformity is Eq. 10, tolerance Eq. 11 (PAPER.md sec. 3); alignment is Wang & Isola 2020; RankMe is
+Uniformity is Eq. 10, tolerance Eq. 11 (docs/protocol.md); alignment is Wang & Isola 2020; RankMe is
 Garrido et al. 2023; Wasserstein uniformity is Fang et al. 2024. Every function normalises the rows
 it is given, so scale does not matter, and takes all *distinct* pairs: a point is no pair with
 itself.

@@ -1,4 +1,4 @@
-"""Weighted k-nearest-neighbour classification of embeddings (Wu et al. 2018; PAPER.md sec. 4)."""
+"""Weighted k-nearest-neighbour classification of embeddings (Wu et al. 2018; docs/protocol.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Linear probe: softmax regression on frozen pooled features (PAPER.md sec. 4, author, InstDisc).
+"""Linear probe: softmax regression on frozen pooled features (docs/protocol.md, author, InstDisc).
 
 ``probe`` follows the paper to the letter: features as they are, SGD with momentum from lr 30 down.
 ``converged`` stands beside it, because that lr can end points below what the features allow.

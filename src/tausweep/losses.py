@@ -1,7 +1,7 @@
 """The paper's family of losses between anchors and a memory bank.
 
 ``make`` gives a loss by name; ``loss(anchors, bank, index)`` is the mean over the anchors. Per
-anchor i, with ``s_ij = f(x_i) . v_j`` and every ``j != i`` a negative (PAPER.md, section 2):
+anchor i, with ``s_ij = f(x_i) . v_j`` and every ``j != i`` a negative (docs/protocol.md):
 
 - ``contrastive`` (Eq. 1): ``-log(e^{s_ii/tau} / (sum_{k != i} e^{s_ik/tau} + e^{s_ii/tau}))``
 - ``simple`` (Eq. 3): ``-s_ii + lambda sum_{j != i} s_ij``, lambda = 1 / number of negatives

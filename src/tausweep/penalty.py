@@ -20,7 +20,7 @@ from tausweep.losses import make, penalties
 from tausweep.separation import check_anchors
 
 TEMPERATURES = (0.05, 0.07, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-"""The author's grid (PAPER.md sec. 4)."""
+"""The author's grid (docs/protocol.md)."""
 LOW, HIGH = 1e-5, 1e4
 """Temperatures that stand for 0+ and infinity: far below the spacing of the nearest negatives, and
 far above any similarity, yet with ten digits of float64 left to the deviation."""

@@ -1,6 +1,6 @@
 """Pretraining: one run from its settings and prepared data to an encoder and a bank.
 
-Protocol of PAPER.md sec. 4: one view an image and step, contrasted with the bank; SGD; the bank is
+Protocol of docs/protocol.md: one view an image and step, contrasted with the bank; SGD; the bank is
 updated after the optimiser's step with that step's embeddings. All randomness belongs to
 (seed, epoch, instance), so the position (epoch, step) and the tensors are the whole state: a run
 that was killed and resumed ends with the same bytes as one that was not.

@@ -1,7 +1,7 @@
 """How a study differs from the paper's protocol, read off its resolved settings.
 
 The paper's settings of a run are what ``tausweep.study`` resolves for the same dataset and loss
-when a study file says nothing (PAPER.md sec. 4); whatever is different is a departure, and a
+when a study file says nothing (docs/protocol.md); whatever is different is a departure, and a
 departure that makes the study smaller scales it down.
 """
 

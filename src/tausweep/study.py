@@ -240,7 +240,7 @@ class PretrainSettings(Settings):
 
 
 class LinearSettings(Settings):
-    """Linear probe on frozen pooled features (author, InstDisc; PAPER.md sec. 4).
+    """Linear probe on frozen pooled features (author, InstDisc; docs/protocol.md).
 
     Attributes:
         epochs: Passes over the training features.
@@ -490,7 +490,7 @@ class Run:
 
 
 PROTOCOL: dict[str, dict[str, Any]] = {
-    # PAPER.md sec. 4, one column a dataset; what is not named here is the models' own default.
+    # docs/protocol.md, one column a dataset; what is not named here is the models' own default.
     "cifar10": {},
     "cifar100": {},
     "svhn": {"linear": {"views": "colour"}},

@@ -1,6 +1,6 @@
 """ImageNet100: 100 classes of an ImageNet tree, by CMC's list (also Wang & Isola's).
 
-The paper's own list is in a supplement that is not public (PAPER.md sec. 4). Training images lie
+The paper's own list is in a supplement that is not public (docs/protocol.md). Training images lie
 in ``train/<wnid>/``. The validation images are the test split; they lie in ``val/<wnid>/``, or flat
 in ``val/`` with one of these files in the root, in ``val/`` or in ``ILSVRC2012_devkit_t12/data/``:
 

@@ -39,7 +39,7 @@ TRAIN_IMAGES = {
     "svhn": 73_257,
     "imagenet100": 126_689,
 }
-"""Published sizes of the training splits (PAPER.md sec. 4); the digits' is ours."""
+"""Published sizes of the training splits (docs/protocol.md); the digits' is ours."""
 
 Channels = tuple[float, float, float]
 _CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
@@ -119,7 +119,7 @@ def train_size(source: Source) -> int | None:
 def normalisation(kind: str) -> tuple[Channels, Channels]:
     """Mean and standard deviation of the channels of images scaled to [0, 1].
 
-    The author takes CIFAR10's constants for all three 32-pixel datasets (PAPER.md sec. 4); so do
+    The author takes CIFAR10's constants for all three 32-pixel datasets (docs/protocol.md); so do
     folders and plug-ins here. ImageNet100 has ImageNet's, the digits have their own.
     """
     return {"imagenet100": _IMAGENET, "digits": _DIGITS}.get(kind, _CIFAR10)
