@@ -1,7 +1,7 @@
 """Encoders: a residual trunk with a CIFAR or ImageNet stem, and a head onto the unit sphere.
 
-Source: docs/protocol.md (paper sec. 5.1; He et al. 2016). The blocks are those of torchvision, and a
-test holds them to it; they are written out here because importing torchvision takes two seconds
+Source: docs/protocol.md (paper sec. 5.1; He et al. 2016). The blocks are those of torchvision, and
+a test holds them to it; they are written out here because importing torchvision takes two seconds
 of every job.
 """
 
