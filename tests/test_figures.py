@@ -15,13 +15,36 @@ from matplotlib.text import Text
 from PIL import Image
 
 import frames
-from tausweep import figures, published, statistics
+from tausweep import figures, published, statistics, tables
 from tausweep.figures import NAMES, StudyResults, panels, penalty, results, tsne
 from tausweep.figures.style import LOSS_STYLES, Style, loss_style
 from tausweep.study import StudyError
 
 FAST = {"dpi": 40}
 PAPERS = {"fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9"}
+
+
+SWEEP_GAPS = ("diverged", "missing or failed", "no complete run")
+GAPS = {
+    "dilemma": ("†", "a run diverged", "contrastive (n = 2)", "simple (n = 1)"),
+    "fig2_tsne": ("Every run diverged.", "No complete run"),
+    "fig3_penalty": ("diverged: τ = 0.07", "no complete run: τ = 0.3", "τ = 1 (n = 2)"),
+    "fig4_uniformity": ("simple (n = 1)", *SWEEP_GAPS),
+    "fig5_tolerance": ("simple (n = 1)", *SWEEP_GAPS),
+    "fig6_uniformity_hard": ("hard contrastive (n = 1–2)", *SWEEP_GAPS),
+    "fig7_tolerance_hard": ("hard contrastive (n = 1–2)", *SWEEP_GAPS),
+    "fig8_separation": ("diverged", "no complete run", "(n = 1–2)", "1†"),
+    "fig9_accuracy": ("hard contrastive (n = 1–2)", *SWEEP_GAPS),
+    "effective_dimension": ("hard contrastive (n = 1–2)", *SWEEP_GAPS),
+    "spectra": (
+        "diverged: τ = 0.07", "no complete run: τ = 0.3", "† τ = 1: a run diverged", "n = 1–2",
+    ),
+    "training": (
+        "diverged here", "diverged: τ = 0.07", "no complete run: τ = 0.3", "n = 1–2",
+        "no history yet",
+    ),
+}  # fmt: skip
+"""What a figure itself says about the records in ``broken``."""
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +119,14 @@ def test_every_figure_comes_out_of_broken_records(
 ) -> None:
     drawn = figures.figure(name, broken, FAST)
     drawn.draw_without_rendering()
-    assert drawn.axes
+    shown = words_of(drawn)
+    for words in GAPS[name]:
+        assert words in shown, words
+    caption = figures.caption(name, broken)
+    assert "Diverged: CIFAR100 contrastive at 0.07 (2 seeds)" in caption
+    assert "Missing: CIFAR100 contrastive at 0.3 (2 seeds)." in caption
+    assert "Failed: CIFAR100 simple (1 seed)" in caption
+    assert "a run of the cell diverged, the others are shown" in caption
     if name == NAMES[0]:
         figures.draw(name, broken, [tmp_path / "x.svg"], FAST)
         assert (tmp_path / "x.svg").read_text(encoding="utf-8").rstrip().endswith("</svg>")
@@ -383,3 +413,105 @@ def test_a_column_that_the_records_lack_leaves_an_empty_panel(tmp_path: Path) ->
     assert "no complete run" in texts(
         "fig4_uniformity", StudyResults(tmp_path, pd.DataFrame(frame))
     )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_says_that_there_is_a_single_seed(name: str, complete: StudyResults) -> None:
+    frame = complete.records[complete.records["seed"] == 0]
+    of = StudyResults(complete.folder, frame)
+    assert "n = 1" in f"{texts(name, of)} {figures.caption(name, of)}"
+    assert "n = 2" not in f"{texts(name, of)} {figures.caption(name, of)}"
+
+
+def test_an_interval_widens_its_panel_by_a_fifth_of_the_points_range_at_most() -> None:
+    axes = Figure().subplots()
+    axes.margins(0)
+    x, y = np.array([1.0, 2.0]), np.array([0.0, 10.0])
+    nothing, half = np.zeros(2), np.array([1.0, 500.0])
+    axes.plot(x, y)
+    intervals = panels.Intervals()
+    with intervals.near_points(axes, "k", x, y, nothing, half):
+        axes.errorbar(x, y, yerr=half, linestyle="none")
+    assert axes.get_ylim() == pytest.approx((-2.0, 12.0))
+    before = len(axes.lines)
+    assert intervals.mark_cut()
+    marks = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines[before:]]
+    assert marks == [(2.0, 1.0), (2.0, 0.0)]
+    assert axes.get_ylim() == pytest.approx((-2.0, 12.0))
+
+
+def test_an_interval_that_fits_is_kept_whole_and_not_marked() -> None:
+    axes = Figure().subplots()
+    x, y = np.array([1.0, 2.0]), np.array([0.0, 10.0])
+    intervals = panels.Intervals()
+    axes.plot(x, y)
+    with intervals.near_points(axes, "k", x, y, np.zeros(2), np.array([1.0, np.nan])):
+        pass
+    assert axes.get_ylim()[0] <= -1.0
+    before = len(axes.lines)
+    assert not intervals.mark_cut()
+    assert len(axes.lines) == before
+
+
+def test_stars_are_hollow_and_below_what_was_measured(complete: StudyResults) -> None:
+    drawn = lines("fig9_accuracy", complete)
+    stars = [line for line in drawn if line.get_marker() == "*"]
+    measured = [line for line in drawn if line.get_marker() in ("o", "s", "^", "D", "v")]
+    assert stars
+    assert all(star.get_markerfacecolor() == "none" for star in stars)
+    assert max(s.get_zorder() for s in stars) < min(m.get_zorder() for m in measured)
+
+
+@pytest.mark.parametrize(
+    "name", ["fig4_uniformity", "fig6_uniformity_hard", "effective_dimension", "dilemma"]
+)
+def test_at_another_t_published_uniformity_is_dropped_and_the_caption_says_so(
+    name: str, complete: StudyResults
+) -> None:
+    of = StudyResults(complete.folder, complete.records, complete.published, t=3.0)
+    assert "published" in texts(name, complete)
+    assert "published" not in texts(name, of)
+    caption = figures.caption(name, of)
+    assert "Published uniformity is at t = 2, this study's at t = 3: none is drawn." in caption
+    if name != "effective_dimension":
+        assert ("exp(−3‖" if name != "dilemma" else "2t = 6") in caption
+    assert "published (n = 1)" in texts("fig5_tolerance", of)
+    assert "Stars: published numbers" in figures.caption("fig5_tolerance", of)
+
+
+def test_at_another_t_the_tables_compare_no_uniformity(complete: StudyResults) -> None:
+    table = tables.table1(complete.records, complete.published, t=3.0)
+    known = table.cells.dropna(subset=["published"])
+    assert {"linear_accuracy", "tolerance"} == {*known["measure"]}
+    assert "exp(−3‖" in table.caption
+    assert "Published uniformity is at t = 2, hence not compared" in table.caption
+    usual = tables.table1(complete.records, complete.published)
+    assert "exp(−2‖" in usual.caption
+    assert "not compared" not in usual.caption
+
+
+def test_only_the_positive_the_nearest_and_the_tenth_negative_have_bands(
+    complete: StudyResults,
+) -> None:
+    axes = figures.figure("fig8_separation", complete, FAST).axes[0]
+    assert len(axes.collections) == 3
+    assert len([line for line in axes.lines if len(line.get_xdata()) == 3]) == 11
+
+
+@pytest.mark.parametrize("name", ["spectra", "training"])
+def test_every_loss_is_drawn_in_its_colour_and_plug_ins_too(name: str, tmp_path: Path) -> None:
+    frame = frames.records(
+        ("digits",), (0.3, 1.0), (*LOSS_STYLES, "decoupled", "hcl"), seeds=(0, 1)
+    )
+    frames.run_folders(tmp_path, frame, images=40, bank=50, epochs=4)
+    of = StudyResults(tmp_path, frame)
+    drawn = figures.figure(name, of, FAST)
+    colours = {line.get_color() for axes in drawn.axes for line in axes.lines}
+    free = [loss for loss in of.losses if not of.temperatures("digits", loss)]
+    assert {"simple", "hard_simple", "nearest_negative"} <= {*free}
+    assert {of.look(loss).colour for loss in free} <= colours
+    heads = [axes.get_title(loc="left").replace("\n", ", ") for axes in drawn.axes]
+    assert {f"Digits, {label}" for label in ("contrastive", "hard contrastive")} <= {*heads}
+    shown = words_of(drawn)
+    for loss in of.losses:
+        assert of.look(loss).label in shown

@@ -39,6 +39,7 @@ class Entry:
         text: What it shows, in words.
         needs: Files of a run that it reads beside the records.
         seeds: Whether it shows means over seeds with intervals.
+        of_uniformity: Whether what is published of it depends on the uniformity's t.
     """
 
     function: str
@@ -46,6 +47,7 @@ class Entry:
     text: str
     needs: tuple[str, ...] = ()
     seeds: bool = True
+    of_uniformity: bool = False
 
 
 _LIMITS = (
@@ -53,8 +55,8 @@ _LIMITS = (
     "are limits of the contrastive ones in temperature, up to a scale (Eq. 6, 7)."
 )
 _UNIFORMITY = (
-    "Uniformity −log E exp(−2‖f(x) − f(y)‖²) of the test embeddings over distinct pairs (higher is "
-    "more uniform) against temperature, "
+    "Uniformity −log E exp(−{t:g}‖f(x) − f(y)‖²) of the test embeddings over distinct pairs "
+    "(higher is more uniform) against temperature, "
 )
 _TOLERANCE = (
     "Tolerance, the mean similarity of test embeddings of the same class over distinct pairs, "
@@ -69,16 +71,17 @@ FIGURES: dict[str, Entry] = {
         "temperature (numbers beside the points; bold: its most accurate one), faint where it "
         "leads to the loss's limit τ → ∞ (simple, hard simple). Fill: last-epoch linear accuracy, "
         "each panel on its own scale; an arrow below the scale: less than its lower end. The upper "
-        "right corner would be both uniform and tolerant. Uniformity u is spaced as −log(4 − u) "
-        "where it comes close to its ceiling of 4.",
+        "right corner would be both uniform and tolerant. Uniformity u is spaced as "
+        "−log({ceiling:g} − u) where it comes close to its ceiling 2t = {ceiling:g}.",
+        of_uniformity=True,
     ),
     "fig2_tsne": Entry(
         "tsne.draw",
         "Fig. 2: t-SNE of the embeddings",
         "t-SNE (scikit-learn, PCA start, perplexity 30, fixed seed) of at most 2,000 test "
         "embeddings, un-augmented, encoder in eval mode, contrastive loss, at the temperatures "
-        "closest to 0.07 and 0.2; one seed. Colours and numbers: classes (grey: beyond ten). "
-        "Distances between clusters mean little in such a map.",
+        "closest to 0.07 and 0.2; one seed (n = 1). Colours and numbers: classes (grey: beyond "
+        "ten). Distances between clusters mean little in such a map.",
         needs=("embeddings.safetensors",),
         seeds=False,
     ),
@@ -96,6 +99,7 @@ FIGURES: dict[str, Entry] = {
         "sweep.uniformity",
         "Fig. 4: uniformity against temperature, contrastive loss",
         f"{_UNIFORMITY}contrastive loss. {_LIMITS}",
+        of_uniformity=True,
     ),
     "fig5_tolerance": Entry(
         "sweep.tolerance",
@@ -106,6 +110,7 @@ FIGURES: dict[str, Entry] = {
         "sweep.uniformity_hard",
         "Fig. 6: uniformity against temperature, hard contrastive loss",
         f"{_UNIFORMITY}hard contrastive loss (pale: contrastive loss). {_LIMITS}",
+        of_uniformity=True,
     ),
     "fig7_tolerance_hard": Entry(
         "sweep.tolerance_hard",
@@ -117,8 +122,9 @@ FIGURES: dict[str, Entry] = {
         "Fig. 8: positive and ten nearest negatives",
         "Similarity of augmented training images to their own entry of the bank (positive) and to "
         "the ten most similar other entries. Above: means against temperature, from the nearest "
-        "(dark) to the tenth (light). Below: distributions over anchors, all seeds together, each "
-        "temperature scaled to its highest bin.",
+        "(dark) to the tenth (light), intervals for these two and the positive. Below: "
+        "distributions over anchors, all seeds together, each temperature scaled to "
+        "its highest bin.",
         needs=("separation.json",),
     ),
     "fig9_accuracy": Entry(
@@ -132,20 +138,23 @@ FIGURES: dict[str, Entry] = {
         "Effective dimension against temperature",
         "The dimension d whose uniform distribution on the sphere has the measured uniformity; "
         f"logarithmic. Published values follow from the published uniformity. {_LIMITS}",
+        of_uniformity=True,
     ),
     "spectra": Entry(
         "spectra.draw",
         "Singular value spectra",
         "Singular values of the normalised test embeddings, relative to the largest, by rank; "
-        "logarithmic, geometric mean over seeds. Grey: the limit τ → ∞ (simple, hard simple).",
+        "logarithmic, geometric mean over seeds (n in each panel). Beside the contrastive losses: "
+        "their limits τ → ∞ (simple, hard simple).",
         needs=("geometry.json",),
         seeds=False,
     ),
     "training": Entry(
         "training.draw",
         "Training curves",
-        "Training loss and similarity of the positive, mean over an epoch's steps and over "
-        "complete seeds. Dotted: where the learning rate falls.",
+        "Training loss (above) and similarity of the positive (below), mean over an epoch's steps "
+        "and over complete seeds (n in each panel). Losses without a temperature share a panel. "
+        "Dotted: where the learning rate falls.",
         needs=("history.csv",),
         seeds=False,
     ),
@@ -172,6 +181,10 @@ def draw(
         if path.suffix[1:] not in FORMATS:
             raise StudyError(f"{path}: unknown format; known are {', '.join(FORMATS)}")
     drawn = figure(name, results, style)
+    with _style(style).applied():
+        # Once for all formats, which then have the same layout.
+        drawn.draw_without_rendering()
+        drawn.set_layout_engine("none")
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_render(drawn, path.suffix[1:], FIGURES[name].title, style))
@@ -205,12 +218,27 @@ def caption(name: str, results: StudyResults) -> str:
     if name not in FIGURES:
         raise StudyError(f"figure {name}: unknown; known are {', '.join(NAMES)}")
     entry = FIGURES[name]
-    sentences = [f"{entry.title}. {entry.text}"]
+    text = entry.text.format(t=results.t, ceiling=2 * results.t)
+    sentences = [f"{entry.title}. {text}"]
     if entry.seeds:
         sentences.append(_intervals(results))
     if results.cells.has_published and entry.function.startswith(("sweep.", "dilemma.")):
-        sentences.append("Hollow stars: published numbers (Wang & Liu 2021), single runs.")
+        from tausweep.tables import PUBLISHED_T
+
+        if entry.of_uniformity and results.t != PUBLISHED_T:
+            sentences.append(
+                f"Published uniformity is at t = {PUBLISHED_T:g}, this study's at "
+                f"t = {results.t:g}: none is drawn."
+            )
+        else:
+            sentences.append("Stars: published numbers (Wang & Liu 2021), single runs.")
     sentences.extend(_unfinished(results))
+    keys = results.cells.keys()
+    if any(results.survivors(*key) for key in keys):
+        sentences.append(
+            "† (in sweeps: × at the foot): a run of the cell diverged, the others are shown, so "
+            "the cell flatters."
+        )
     if results.scaled_down:
         sentences.append(f"Scaled down: {results.scaled_down.rstrip('.')}.")
     return " ".join(sentences)
@@ -246,8 +274,8 @@ def _intervals(results: StudyResults) -> str:
     seeds = f"n = {counts[0]}" if counts[0] == counts[-1] else f"n = {counts[0]} to {counts[-1]}"
     single = " (none where n = 1)" if counts[0] == 1 else ""
     return (
-        f"Means over seeds ({seeds}); bands and bars: 95% t-intervals{single}, cut where they "
-        "would leave the panel."
+        f"Means over seeds ({seeds}); bands and bars: 95% t-intervals{single}; an arrowhead at "
+        "a panel's edge: the interval goes on beyond it."
     )
 
 

@@ -25,13 +25,11 @@ from tausweep import names
 from tausweep.figures import panels
 from tausweep.figures.panels import handle
 from tausweep.figures.results import StudyResults
-from tausweep.figures.style import MUTED, LossStyle, Style
+from tausweep.figures.style import INK, MUTED, LossStyle, Style
 from tausweep.tables.cells import Cell
 
 X, Y, FILL = "uniformity", "tolerance", "linear_accuracy"
 ORDER = ("nearest_negative", "contrastive", "simple", "hard_contrastive", "hard_simple")
-CEILING = 4.0
-"""Uniformity's least upper bound over dimensions, 2t, at the default t = 2."""
 PATHS = {"contrastive": "simple", "hard_contrastive": "hard_simple"}
 """A path and the loss that is its limit as tau grows (Eq. 7)."""
 
@@ -46,6 +44,7 @@ class _Point:
     fill: float
     half_x: float
     half_y: float
+    survivors: bool = False
 
 
 def draw(results: StudyResults, style: Style, title: str) -> Figure:
@@ -56,13 +55,15 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     figure, axes = panels.grid(style, len(datasets))
     figure.set_figheight(figure.get_figheight() * 1.12)
     drawn: dict[str, list[Cell]] = {}
+    intervals = panels.Intervals()
     published = False
     for i, (panel, dataset) in enumerate(zip(axes, datasets, strict=True)):
-        published |= _draw_panel(figure, panel, results, dataset, style, drawn)
+        published |= _draw_panel(figure, panel, results, dataset, style, drawn, intervals)
         if i >= len(datasets) - 2:
             panel.set_xlabel("uniformity →")
         if i % 2 == 0:
             panel.set_ylabel("tolerance →")
+    every = [_points(results, d, loss) for d in datasets for loss in _losses(results, d)]
     handles = []
     for loss, found in drawn.items():
         look = results.look(loss)
@@ -76,10 +77,14 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     if published:
         handles.append(
             handle(
-                marker="*", markersize=8, markerfacecolor="white", color=MUTED, linestyle=":",
+                marker="*", markersize=8, markerfacecolor="none", color=MUTED, linestyle=":",
                 linewidth=1, label="published (n = 1)",
             )
         )  # fmt: skip
+    if any(point.survivors for panel in every for point in panel):
+        handles.append(handle(marker="$†$", color=INK, linestyle="none", label="a run diverged"))
+    if intervals.mark_cut():
+        handles.append(panels.cut_handle())
     panels.legend(figure, style, handles)
     # Labels keep clear of points, so they come last, when places are fixed.
     figure.draw_without_rendering()
@@ -101,10 +106,9 @@ def _points(results: StudyResults, dataset: str, loss: str) -> list[_Point]:
     points = []
     for x, y, fill in zip(*columns, strict=True):
         if x.summary.n and y.summary.n:
-            half = [panels.half_width(cell) for cell in (x, y)]
-            points.append(
-                _Point(x.key[2], x.summary.mean, y.summary.mean, fill.summary.mean, *half)
-            )
+            half_x, half_y = panels.half_width(x), panels.half_width(y)
+            mean = (x.summary.mean, y.summary.mean, fill.summary.mean)
+            points.append(_Point(x.key[2], *mean, half_x, half_y, results.survivors(*x.key)))
     return points
 
 
@@ -126,11 +130,12 @@ def _draw_panel(
     dataset: str,
     style: Style,
     drawn: dict[str, list[Cell]],
+    intervals: panels.Intervals,
 ) -> bool:
     panels.title(axes, names.dataset(dataset), style)
     losses = _losses(results, dataset)
     points = {loss: _points(results, dataset, loss) for loss in losses}
-    theirs = {loss: _published_points(results.published, dataset, loss) for loss in losses}
+    theirs = {loss: _published_points(results.comparable, dataset, loss) for loss in losses}
     norm = _norm([*points.values(), *theirs.values()], points)
     for loss, found in theirs.items():
         limit = theirs.get(PATHS.get(loss, ""), [])
@@ -146,7 +151,7 @@ def _draw_panel(
             join = [found[-1], limit[0]]
             _path(axes, join, color=look.colour, linestyle=look.line, alpha=0.4, zorder=2)
         sizes = [np.array([getattr(p, n) for p in found]) for n in ("x", "y", "half_x", "half_y")]
-        with panels.kept_near_points(axes, *sizes):
+        with intervals.near_points(axes, look.colour, *sizes):
             axes.errorbar(
                 sizes[0], sizes[1], xerr=sizes[2], yerr=sizes[3], color=look.colour,
                 linestyle="none", elinewidth=0.8, alpha=0.7, zorder=3,
@@ -155,7 +160,14 @@ def _draw_panel(
             axes, found, norm, marker=look.marker, s=7 * style.marker_size, edgecolors=look.colour,
             linewidths=1.2, zorder=4,
         )  # fmt: skip
-    _stretch(axes, [p.x for group in (*points.values(), *theirs.values()) for p in group])
+        for point in found:
+            if point.survivors:
+                axes.annotate(
+                    "†", (point.x, point.y), (-1, 3), textcoords="offset points", ha="right",
+                    color=look.colour, fontsize=style.font_size, weight="bold", zorder=5,
+                )  # fmt: skip
+    reached = [p.x for group in (*points.values(), *theirs.values()) for p in group]
+    _stretch(axes, reached, 2 * results.t)
     axes.margins(0.1, 0.14)
     axes.text(
         0.98, 0.98, "more of both ↗", transform=axes.transAxes, ha="right", va="top", color=MUTED,
@@ -188,20 +200,25 @@ def _below(
     return any(p.fill < (norm.vmin or 0) for p in every)
 
 
-def _stretch(axes: Axes, values: Sequence[float]) -> None:
-    """Space uniformity u as -log(4 - u), for the hard losses differ only close to the ceiling."""
-    if max(values) > CEILING - 0.02 or max(values) < CEILING - 0.5:
+def _stretch(axes: Axes, values: Sequence[float], ceiling: float) -> None:
+    """Space uniformity u as -log(2t - u), for the hard losses differ only close to the ceiling.
+
+    The ceiling 2t is uniformity's least upper bound over dimensions.
+    """
+    least = ceiling / 200
+    if not ceiling * 7 / 8 <= max(values) <= ceiling - least:
         return
-    least = 0.02
 
     def forward(u: np.ndarray) -> np.ndarray:
-        return np.asarray(-np.log(np.maximum(CEILING - u, least)))
+        return np.asarray(-np.log(np.maximum(ceiling - u, least)))
 
     def inverse(v: np.ndarray) -> np.ndarray:
-        return np.asarray(CEILING - np.exp(-v))
+        return np.asarray(ceiling - np.exp(-v))
 
     axes.set_xscale("function", functions=(forward, inverse))
-    axes.xaxis.set_major_locator(FixedLocator([1, 2, 3, 3.5, 3.8, 3.9, 3.95]))
+    axes.xaxis.set_major_locator(
+        FixedLocator([ceiling * part for part in (1 / 4, 1 / 2, 3 / 4, 7 / 8, 0.95, 0.975, 0.9875)])
+    )
     axes.xaxis.set_major_formatter("{x:g}")
 
 

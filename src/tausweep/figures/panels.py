@@ -13,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
 from matplotlib.ticker import (
     FixedLocator,
     LogLocator,
@@ -21,7 +22,9 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
-from tausweep.figures.style import MUTED, Style
+from tausweep import names
+from tausweep.figures.results import StudyResults
+from tausweep.figures.style import INK, MUTED, Style
 from tausweep.tables.cells import Cell
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -38,7 +41,12 @@ def half_width(cell: Cell) -> float:
 
 def seeds_text(found: Iterable[Cell]) -> str:
     """``n = 3``, ``n = 1–3`` or ``n = 1``: the seeds behind the cells that have any."""
-    counts = sorted({cell.summary.n for cell in found if cell.summary.n})
+    return count_text(cell.summary.n for cell in found)
+
+
+def count_text(seeds: Iterable[int]) -> str:
+    """``n = 3``, ``n = 1–3`` or ``n = 0``, whatever counts of 0 are among them."""
+    counts = sorted({count for count in seeds if count})
     if not counts:
         return "n = 0"
     if counts[0] == counts[-1]:
@@ -85,6 +93,15 @@ def say(axes: Axes, reason: str) -> None:
     )
 
 
+def note(axes: Axes, lines: Iterable[str], style: Style, *, right: bool = False) -> None:
+    """Small words in a lower corner of a panel, one below the other; empty ones are left out."""
+    axes.text(
+        0.97 if right else 0.03, 0.04, "\n".join(filter(None, lines)), color=MUTED, va="bottom",
+        ha="right" if right else "left", fontsize=style.font_size - 2, transform=axes.transAxes,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5}, zorder=2.5,
+    )  # fmt: skip
+
+
 def tick_labels(temperatures: Sequence[float], gap: float) -> dict[float, str]:
     """Which measured temperatures get a label, so that none is nearer than ``gap`` decades.
 
@@ -105,7 +122,7 @@ def plain_log_ticks(axes: Axes, subs: Sequence[float]) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def title(axes: Axes, text: str, style: Style, columns: int = 2) -> None:
+def title(axes: Axes, text: str, style: Style, columns: int = 2, colour: str | None = None) -> None:
     """Title a panel, in smaller letters where it would not fit its share of the width."""
     room = style.width * 72 / columns * 0.82
 
@@ -114,7 +131,7 @@ def title(axes: Axes, text: str, style: Style, columns: int = 2) -> None:
 
     if fitting(text) < 0.8 * style.font_size:
         text = text.replace(", ", "\n")
-    axes.set_title(text, fontsize=min(map(fitting, text.split("\n"))))
+    axes.set_title(text, fontsize=min(map(fitting, text.split("\n"))), color=colour or "black")
 
 
 class TemperatureAxis:
@@ -198,6 +215,76 @@ def kept_near_points(
         reached = [_reach(x, half_x, side), _reach(y, half_y, side)]
         axes.update_datalim(np.column_stack(np.broadcast_arrays(*reached)))
     axes.autoscale_view()
+
+
+def by_temperature(results: StudyResults) -> list[list[str]]:
+    """Which losses share a panel of curves: one with a temperature has its own, the others one.
+
+    Colours of the former's curves are temperatures, of the others' the losses' own.
+    """
+    having = {x for d in results.datasets for x in results.losses if results.temperatures(d, x)}
+    alone = [[loss] for loss in results.losses if loss in having]
+    return [*alone, [x for x in results.losses if x not in having]] if results.losses else []
+
+
+def heading(
+    axes: Axes, results: StudyResults, dataset: str, losses: list[str], style: Style, columns: int
+) -> None:
+    """Title such a panel: a loss with temperatures by its name in its colour."""
+    name = f"{names.dataset(dataset)}{', ' if columns < 3 else chr(10)}"
+    if len(losses) == 1 and results.temperatures(dataset, losses[0]):
+        look = results.look(losses[0])
+        title(axes, f"{name}{look.label}", style, columns, look.colour)
+    else:
+        title(axes, f"{name}no temperature", style, columns)
+
+
+class Intervals:
+    """The intervals of a figure, kept near their points; marks those that a panel cuts."""
+
+    def __init__(self) -> None:
+        self._drawn: list[tuple[Axes, Any, Floats, Floats, Floats, Floats]] = []
+
+    @contextmanager
+    def near_points(
+        self, axes: Axes, colour: Any, x: Floats, y: Floats, half_x: Floats, half_y: Floats
+    ) -> Iterator[None]:
+        """``kept_near_points``, remembered for ``mark_cut``."""
+        self._drawn.append((axes, colour, x, y, half_x, half_y))
+        with kept_near_points(axes, x, y, half_x, half_y):
+            yield
+
+    def mark_cut(self) -> bool:
+        """An arrowhead at the edge that cuts an interval; whether there is any.
+
+        To be called when nothing changes the panels' limits any more.
+        """
+        marks = []
+        for axes, colour, x, y, half_x, half_y in self._drawn:
+            left, right = axes.get_xlim()
+            low, high = axes.get_ylim()
+            across, along = axes.get_xaxis_transform(), axes.get_yaxis_transform()
+            for points, edge, marker, transform in (
+                (x[y + half_y > high], 1, CARETUP, across),
+                (x[y - half_y < low], 0, CARETDOWN, across),
+                (y[x + half_x > right], 1, CARETRIGHT, along),
+                (y[x - half_x < left], 0, CARETLEFT, along),
+            ):
+                at = np.full(len(points), float(edge))
+                place = (points, at) if transform is across else (at, points)
+                marks.append((axes, place, {**CUT, "marker": marker}, colour, transform))
+        for axes, place, look, colour, transform in marks:
+            if len(place[0]):
+                axes.plot(*place, **look, color=colour, transform=transform, clip_on=False)
+        return any(len(place[0]) for _, place, *_ in marks)
+
+
+CUT: dict[str, Any] = {"marker": CARETUP, "markersize": 5, "linestyle": "none", "zorder": 5}
+
+
+def cut_handle() -> Line2D:
+    """What ``Intervals.mark_cut`` draws, for a legend."""
+    return handle(**CUT, color=INK, label="interval goes on")
 
 
 def _reach(at: Floats, half: Floats, side: int) -> Floats:

@@ -80,9 +80,12 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
                 color=temperature_colour(temperature, trained),
                 linestyle=TEMPERATURE_LINES[place % len(TEMPERATURE_LINES)],
                 marker="o",
-                label=f"{name} trained at τ = {temperature:g}",
+                label=f"{name}, {_trained_label(results, dataset, temperature)}",
             )
         )
+    if dataset is not None:
+        gaps = results.gaps(dataset, LOSS, results.temperatures(dataset, LOSS))
+        handles += [handle(linestyle="none", label=gap) for gap in gaps]
     below.legend(handles=handles, loc="outside lower left", ncols=2, columnspacing=1.4)
     if not trained:
         width.text(
@@ -107,6 +110,12 @@ def _trained(results: StudyResults, dataset: str | None) -> list[float]:
         t for t in results.temperatures(dataset, LOSS) if results.files(dataset, LOSS, t, FILE)
     ]
     return spread(having, 4)
+
+
+def _trained_label(results: StudyResults, dataset: str | None, temperature: float) -> str:
+    assert dataset is not None
+    seeds = len(results.files(dataset, LOSS, temperature, FILE))
+    return f"τ = {temperature:g}{results.dagger(dataset, LOSS, temperature)} (n = {seeds})"
 
 
 def _draw_formula(axes: Axes) -> None:

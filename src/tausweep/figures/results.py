@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,19 +31,28 @@ class StudyResults:
             without one.
         published: Numbers of others (``tausweep.published``), or none.
         scaled_down: How the study is smaller than the paper's protocol; none if it is not.
+        t: Of the uniformity that the records have.
     """
 
     folder: Path
     records: pd.DataFrame
     published: pd.DataFrame | None = None
     scaled_down: str | None = None
+    t: float = 2.0
 
     @cached_property
     def cells(self) -> Cells:
         """The records, cell by cell."""
         from tausweep.tables.cells import Cells
 
-        return Cells(self.records, self.published)
+        return Cells(self.records, self.comparable)
+
+    @cached_property
+    def comparable(self) -> pd.DataFrame | None:
+        """The published numbers that are of the same measures as the study's own."""
+        from tausweep.tables import comparable
+
+        return comparable(self.published, self.t)
 
     @property
     def datasets(self) -> list[str]:
@@ -70,6 +79,32 @@ class StudyResults:
     def has(self, dataset: str, loss: str) -> bool:
         """Whether the records know of any run of the loss on the dataset."""
         return bool(self.cells.keys(dataset, loss))
+
+    def survivors(self, dataset: str, loss: str, temperature: float | None) -> bool:
+        """Whether some of a cell's runs diverged, so that those that it shows flatter it."""
+        key = (dataset, loss, temperature)
+        return bool(self.cells.seeds(key, "diverged") and self.cells.seeds(key, "complete"))
+
+    def dagger(self, dataset: str, loss: str, temperature: float | None) -> str:
+        """The tables' mark of such a cell, or nothing."""
+        return "†" if self.survivors(dataset, loss, temperature) else ""
+
+    def gap(self, dataset: str, loss: str, temperature: float | None) -> str:
+        """What is to be said of a cell without a complete run; nothing of any other."""
+        key = (dataset, loss, temperature)
+        if self.cells.seeds(key, "complete"):
+            return ""
+        return "diverged" if self.cells.seeds(key, "diverged") else "no complete run"
+
+    def gaps(self, dataset: str, loss: str, temperatures: Iterable[float]) -> list[str]:
+        """The temperatures of a loss without a complete run, one line a reason."""
+        reasons: dict[str, list[str]] = {}
+        known = self.temperatures(dataset, loss)
+        for temperature in temperatures:
+            reason = self.gap(dataset, loss, temperature) if temperature in known else ""
+            if reason:
+                reasons.setdefault(reason, []).append(f"{temperature:g}")
+        return [f"{reason}: τ = {', '.join(found)}" for reason, found in reasons.items()]
 
     def run_folder(self, dataset: str, loss: str, temperature: float | None, seed: int) -> Path:
         """Where a run keeps its files."""

@@ -45,16 +45,20 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     temperatures = spread(
         sorted({t for loss in losses for t in results.temperatures(dataset, loss)}), SHOWN
     )
+    intervals = panels.Intervals()
     for column, loss in enumerate(losses):
         above, below = axes[:, column]
         heading = f"{names.dataset(dataset)}, {results.look(loss).label}"
         panels.title(above, heading, style, len(losses))
-        _draw_means(above, results, dataset, loss, style)
+        _draw_means(above, results, dataset, loss, style, intervals)
         _draw_distributions(below, results, dataset, loss, temperatures, style)
         below.set_xlabel("similarity")
     axes[0, 0].set_ylabel("mean similarity")
     axes[1, 0].set_ylabel("temperature τ\n(density of anchors)")
-    panels.legend(figure, style, _handles([results.look(loss) for loss in losses]))
+    handles = _handles([results.look(loss) for loss in losses])
+    if intervals.mark_cut():
+        handles.append(panels.cut_handle())
+    panels.legend(figure, style, handles)
     return figure
 
 
@@ -77,7 +81,14 @@ def _grey(place: int) -> str:
     return str(round(0.2 + 0.055 * place, 3))
 
 
-def _draw_means(axes: Axes, results: StudyResults, dataset: str, loss: str, style: Style) -> None:
+def _draw_means(
+    axes: Axes,
+    results: StudyResults,
+    dataset: str,
+    loss: str,
+    style: Style,
+    intervals: panels.Intervals,
+) -> None:
     temperatures = results.temperatures(dataset, loss)
     if not temperatures:
         panels.say(axes, "No temperature in the records.")
@@ -85,10 +96,15 @@ def _draw_means(axes: Axes, results: StudyResults, dataset: str, loss: str, styl
     TemperatureAxis(axes, temperatures, [])
     look = results.look(loss)
     for place, column in reversed(list(enumerate(NEGATIVES))):
-        _draw_line(axes, results.cell_line(dataset, loss, column), style, color=_grey(place),
-                   linewidth=1.2 if place in (0, 9) else 0.6)  # fmt: skip
+        # Ten bands, one on the other, would hide every line.
+        ends = place in (0, len(NEGATIVES) - 1)
+        _draw_line(axes, results.cell_line(dataset, loss, column), style,
+                   intervals if ends else None, color=_grey(place),
+                   linewidth=1.2 if ends else 0.6)  # fmt: skip
     found = results.cell_line(dataset, loss, "positive_similarity")
-    _draw_line(axes, found, style, color=look.colour, marker=look.marker, linestyle=look.line)
+    _draw_line(
+        axes, found, style, intervals, color=look.colour, marker=look.marker, linestyle=look.line
+    )
     for cell in found:
         if cell.diverged:
             axes.plot(
@@ -101,12 +117,20 @@ def _draw_means(axes: Axes, results: StudyResults, dataset: str, loss: str, styl
     axes.set_xlabel(f"temperature τ ({panels.seeds_text(found)})")
 
 
-def _draw_line(axes: Axes, found: Sequence[Cell], style: Style, **look: Any) -> None:
+def _draw_line(
+    axes: Axes,
+    found: Sequence[Cell],
+    style: Style,
+    intervals: panels.Intervals | None,
+    **look: Any,
+) -> None:
     x = np.array([cell.key[2] for cell in found], dtype=float)
     mean = np.array([cell.summary.mean for cell in found])
     half = np.array([panels.half_width(cell) for cell in found])
     axes.plot(x, mean, **look)
-    with panels.kept_near_points(axes, x, mean, np.zeros_like(x), half):
+    if intervals is None:
+        return
+    with intervals.near_points(axes, look["color"], x, mean, np.zeros_like(x), half):
         axes.fill_between(
             x, mean - half, mean + half, color=look["color"], alpha=style.band_opacity, linewidth=0
         )
@@ -125,8 +149,10 @@ def _draw_distributions(
         blocks = results.blocks(dataset, loss, temperature, FILE)
         axes.axhline(row, color="#d0d0d0", linewidth=0.6)
         if not blocks:
+            gap = results.gap(dataset, loss, temperature) or "no complete run has its file"
             axes.text(
-                0.5, row + 0.25, "no complete run", color=MUTED, ha="center",
+                0.5, row + 0.25, gap,
+                color=MUTED, ha="center",
                 fontsize=style.font_size - 2, transform=axes.get_yaxis_transform(),
             )  # fmt: skip
             continue
@@ -140,7 +166,8 @@ def _draw_distributions(
         total = np.sum(list(counts.values()), axis=0)
         seen = seen + total if len(seen) else total
         _ridge(axes, edges, counts, row, 0.9 / top, results.look(loss).colour)
-    axes.set_yticks(range(len(temperatures)), [f"{t:g}" for t in reversed(temperatures)])
+    marks = [f"{t:g}{results.dagger(dataset, loss, t)}" for t in reversed(temperatures)]
+    axes.set_yticks(range(len(temperatures)), marks)
     axes.set_ylim(-0.05, max(len(temperatures), 1))
     axes.grid(visible=False, axis="y")
     if len(seen):

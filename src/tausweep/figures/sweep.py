@@ -23,6 +23,7 @@ from tausweep.figures import panels
 from tausweep.figures.panels import TemperatureAxis, handle
 from tausweep.figures.results import StudyResults
 from tausweep.figures.style import INK, LossStyle, Style
+from tausweep.tables import PUBLISHED_T
 from tausweep.tables.cells import Cell
 
 Published = Callable[[pd.DataFrame], "pd.Series[float]"]
@@ -39,7 +40,7 @@ class Sweep:
         context: A loss drawn pale, for comparison.
         shared: Whether all panels share one y axis.
         logarithmic: Whether the y axis is logarithmic.
-        published: How a published frame gives this column; by default, the column itself.
+        published: How published uniformities give this column; by default, it is there itself.
     """
 
     column: str
@@ -72,6 +73,7 @@ def draw(sweep: Sweep, results: StudyResults, style: Style, title: str) -> Figur
     for i, panel in enumerate(axes):
         panel.set_ylabel(sweep.label if i % 2 == 0 else "")
         panel.set_xlabel("temperature τ" if i >= len(axes) - 2 else "")
+    seen.cut = seen.intervals.mark_cut()
     panels.legend(figure, style, seen.handles())
     return figure
 
@@ -82,7 +84,8 @@ class _Legend:
     def __init__(self, sweep: Sweep, results: StudyResults):
         self._sweep, self._results = sweep, results
         self._cells: dict[str, list[Cell]] = {}
-        self.published = self.diverged = self.lacking = False
+        self.published = self.diverged = self.lacking = self.cut = False
+        self.intervals = panels.Intervals()
 
     def add(self, loss: str, found: Sequence[Cell]) -> None:
         self._cells.setdefault(loss, []).extend(found)
@@ -110,13 +113,16 @@ class _Legend:
             entries.append(handle(**_DIVERGED, color=INK, label="diverged"))
         if self.lacking:
             entries.append(handle(**_LACKING, color=INK, label="missing or failed"))
+        if self.cut:
+            entries.append(panels.cut_handle())
         return entries
 
 
 _PUBLISHED: dict[str, Any] = {
     "marker": "*",
-    "markersize": 8,
-    "markerfacecolor": "white",
+    "markersize": 9,
+    "markerfacecolor": "none",
+    "markeredgewidth": 0.8,
     "linestyle": "none",
 }
 _DIVERGED: dict[str, Any] = {
@@ -162,12 +168,12 @@ def _draw_panel(
         seen.add(loss, found)
         place = axis.place(loss) if loss in free else math.nan
         x = np.array([place if c.key[2] is None else c.key[2] for c in found])
-        _draw_loss(axes, results.look(loss), x, found, style, pale=loss == context)
+        _draw_loss(axes, results.look(loss), x, found, style, seen.intervals, pale=loss == context)
         theirs = published[published["loss"] == loss]
         if len(theirs) and loss != context:
             stars = theirs["temperature"].fillna(place)
             axes.plot(
-                stars, theirs["value"], **_PUBLISHED, color=results.look(loss).colour, zorder=4,
+                stars, theirs["value"], **_PUBLISHED, color=results.look(loss).colour, zorder=2.5,
             )  # fmt: skip
             seen.published = True
         if loss != context:
@@ -194,7 +200,13 @@ def _mark_unfinished(
 
 
 def _draw_loss(
-    axes: Axes, look: LossStyle, x: np.ndarray, found: Sequence[Cell], style: Style, pale: bool
+    axes: Axes,
+    look: LossStyle,
+    x: np.ndarray,
+    found: Sequence[Cell],
+    style: Style,
+    intervals: panels.Intervals,
+    pale: bool,
 ) -> None:
     alpha = 0.4 if pale else 1.0
     mean = np.array([cell.summary.mean for cell in found])
@@ -209,7 +221,7 @@ def _draw_loss(
     known = np.isfinite(half)
     beside = np.concatenate([[False], known, [False]])
     alone = known & ~beside[:-2] & ~beside[2:]
-    with panels.kept_near_points(axes, x, mean, np.zeros_like(x), half):
+    with intervals.near_points(axes, look.colour, x, mean, np.zeros_like(x), half):
         axes.fill_between(
             x, mean - half, mean + half, color=look.colour, alpha=style.band_opacity, linewidth=0
         )
@@ -229,16 +241,15 @@ def _published(
     sweep: Sweep, results: StudyResults, dataset: str, losses: Sequence[str]
 ) -> pd.DataFrame:
     columns = ["loss", "temperature", "value"]
-    frame = results.published
+    frame = results.comparable
+    nothing = pd.DataFrame(columns=columns, dtype=float)
     if frame is None:
-        return pd.DataFrame(columns=columns, dtype=float)
+        return nothing
     frame = frame[(frame["dataset"] == dataset) & frame["loss"].isin(losses)]
-    if sweep.published is not None:
-        values = sweep.published(frame)
-    elif sweep.column in frame.columns:
-        values = frame[sweep.column]
-    else:
-        return pd.DataFrame(columns=columns, dtype=float)
+    source = "uniformity" if sweep.published is not None else sweep.column
+    if frame.empty or source not in frame.columns:
+        return nothing
+    values = frame[source] if sweep.published is None else sweep.published(frame)
     return frame[["loss", "temperature"]].assign(value=values).dropna(subset=["value"])
 
 
@@ -246,7 +257,7 @@ def _dimension(frame: pd.DataFrame) -> pd.Series[float]:
     """Effective dimension of published uniformities."""
     from tausweep.geometry import effective_dimension as of
 
-    return frame["uniformity"].map(lambda u: math.nan if math.isnan(u) else of(u))
+    return frame["uniformity"].map(lambda u: math.nan if math.isnan(u) else of(u, PUBLISHED_T))
 
 
 _PLAIN = ("contrastive", "simple", "nearest_negative")

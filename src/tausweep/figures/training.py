@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,93 +11,125 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from tausweep import names
 from tausweep.figures import panels
 from tausweep.figures.panels import handle
 from tausweep.figures.results import StudyResults, spread
-from tausweep.figures.style import INK, MUTED, Style, temperature_colour
+from tausweep.figures.style import (
+    INK,
+    MUTED,
+    TEMPERATURE_LINES,
+    Style,
+    temperature_colour,
+)
 
 FILE = "history.csv"
-LINES = {"contrastive": "-", "hard_contrastive": (0, (3, 1.2))}
 COLUMNS = {"loss": "training loss", "positive_similarity": "positive similarity"}
 SHOWN = 4
+WIDEST = 3
 
 
 def draw(results: StudyResults, style: Style, title: str) -> Figure:
-    """One row a dataset; left the loss, right the positive similarity, lines by temperature."""
-    losses = [x for x in LINES if any(results.has(d, x) for d in results.datasets)]
-    datasets = [d for d in results.datasets if any(results.has(d, x) for x in losses)]
-    if not datasets:
-        return panels.empty(style, title, "The records have no run of a contrastive loss.")
+    """Two panels, loss above positive similarity, a loss with temperatures; two for all others."""
+    groups, datasets = [g for g in panels.by_temperature(results) if g], results.datasets
+    if not groups or not datasets:
+        return panels.empty(style, title, "The records have no run.")
     temperatures = spread(
-        sorted({t for d in datasets for x in losses for t in results.temperatures(d, x)}), SHOWN
+        sorted({t for d in datasets for x in results.losses for t in results.temperatures(d, x)}),
+        SHOWN,
     )
-    height = 0.9 * style.panel_height * len(datasets) + 0.7
+    wide = min(len(groups), WIDEST)
+    blocks = [(d, groups[i : i + wide]) for d in datasets for i in range(0, len(groups), wide)]
+    height = 1.35 * style.panel_height * len(blocks) + 0.7
     figure = Figure(figsize=(style.width, height), layout="constrained")
-    axes = figure.subplots(len(datasets), len(COLUMNS), squeeze=False)
+    axes = figure.subplots(2 * len(blocks), wide, squeeze=False, sharey="none")
     stopped = False
-    for row, dataset in enumerate(datasets):
-        for panel, (column, label) in zip(axes[row], COLUMNS.items(), strict=True):
-            panels.title(panel, names.dataset(dataset), style)
+    for block, (dataset, shown) in enumerate(blocks):
+        pair = axes[2 * block : 2 * block + 2]
+        for column, losses in enumerate(shown):
+            panels.heading(pair[0, column], results, dataset, losses, style, wide)
+            for panel, name in zip(pair[:, column], COLUMNS, strict=True):
+                panel.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+                stopped |= _draw_panel(panel, results, dataset, losses, temperatures, name, style)
+            pair[1, column].set_xlabel("epoch")
+        for panel, label in zip(pair[:, 0], COLUMNS.values(), strict=True):
             panel.set_ylabel(label)
-            stopped |= _draw_panel(panel, results, dataset, temperatures, column)
-    for panel in axes[-1]:
-        panel.set_xlabel("epoch")
-    for panel in axes.flat:
-        panel.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-    panels.legend(figure, style, _handles(results, losses, temperatures, stopped))
+        for unused in pair[:, len(shown) :].flat:
+            unused.set_axis_off()
+        for other in pair[1, 1 : len(shown)]:
+            other.sharey(pair[1, 0])
+    panels.legend(figure, style, _handles(results, temperatures, stopped))
     return figure
 
 
-def _handles(
-    results: StudyResults, losses: list[str], temperatures: list[float], stopped: bool
-) -> list[Line2D]:
+def _handles(results: StudyResults, temperatures: list[float], stopped: bool) -> list[Line2D]:
     handles = [
-        handle(color=temperature_colour(t, temperatures), linewidth=2.5, label=f"τ = {t:g}")
-        for t in temperatures
+        handle(**_temperature_look(t, temperatures), label=f"τ = {t:g}") for t in temperatures
     ]
-    handles += [
-        handle(color=INK, linestyle=LINES[loss], label=results.look(loss).label) for loss in losses
-    ]
+    for loss in results.losses:
+        if not any(results.temperatures(dataset, loss) for dataset in results.datasets):
+            handles.append(handle(**_loss_look(results, loss), label=results.look(loss).label))
     if stopped:
         handles.append(handle(color=INK, marker="x", linestyle="none", label="diverged here"))
     return handles
 
 
-def _histories(
-    results: StudyResults, dataset: str, loss: str, temperature: float, status: str
-) -> Iterator[pd.DataFrame]:
-    for path in results.files(dataset, loss, temperature, FILE, status):
-        yield pd.read_csv(path)
+def _temperature_look(temperature: float, temperatures: list[float]) -> dict[str, Any]:
+    place = temperatures.index(temperature) % len(TEMPERATURE_LINES)
+    colour = temperature_colour(temperature, temperatures)
+    return {"color": colour, "linestyle": TEMPERATURE_LINES[place]}
+
+
+def _loss_look(results: StudyResults, loss: str) -> dict[str, Any]:
+    return {"color": results.look(loss).colour, "linestyle": results.look(loss).line}
 
 
 def _draw_panel(
-    axes: Axes, results: StudyResults, dataset: str, temperatures: list[float], column: str
+    axes: Axes,
+    results: StudyResults,
+    dataset: str,
+    losses: list[str],
+    temperatures: list[float],
+    column: str,
+    style: Style,
 ) -> bool:
-    drawn = stopped = marked = False
-    for loss, line in LINES.items():
-        for temperature in temperatures:
-            look = {"color": temperature_colour(temperature, temperatures), "linestyle": line}
-            curves = list(_histories(results, dataset, loss, temperature, "complete"))
-            if curves:
-                if not marked:
+    stopped = False
+    counts: list[int] = []
+    words: list[str] = []
+    for loss in losses:
+        measured = results.temperatures(dataset, loss)
+        looks: list[tuple[float | None, dict[str, Any]]] = [
+            (t, _temperature_look(t, temperatures)) for t in temperatures if t in measured
+        ]
+        for temperature, look in looks if measured else [(None, _loss_look(results, loss))]:
+            paths = results.files(dataset, loss, temperature, FILE)
+            if paths:
+                curves = [pd.read_csv(path) for path in paths]
+                if not counts:
                     _mark_falls(axes, curves[0])
-                drawn = marked = True
+                counts.append(len(curves))
                 mean = pd.concat(curves).groupby("epoch")[column].mean()
                 axes.plot(mean.index, mean, **look)
-            for curve in _histories(results, dataset, loss, temperature, "diverged"):
-                finite = curve[np.isfinite(curve[column])]
-                if len(finite):
-                    drawn = stopped = True
-                    axes.plot(finite["epoch"], finite[column], **look, alpha=0.6, linewidth=0.9)
-                    axes.plot(
-                        finite["epoch"].iloc[-1], finite[column].iloc[-1], "x",
-                        color=look["color"],
-                    )  # fmt: skip
-    if not drawn:
+            for path in results.files(dataset, loss, temperature, FILE, "diverged"):
+                stopped |= _draw_diverged(axes, pd.read_csv(path), column, look)
+        words.extend(results.gaps(dataset, loss, temperatures))
+        gap = "" if measured or not results.has(dataset, loss) else results.gap(dataset, loss, None)
+        words.append(f"{gap}: {results.look(loss).label}" if gap else "")
+    if not counts and not stopped:
         axes.text(0.5, 0.5, "no history yet", transform=axes.transAxes, ha="center", color=MUTED)
         panels.unscaled(axes)
+    if column == "positive_similarity":
+        panels.note(axes, [panels.count_text(counts), *words], style, right=True)
     return stopped
+
+
+def _draw_diverged(axes: Axes, curve: pd.DataFrame, column: str, look: dict[str, Any]) -> bool:
+    """A run that diverged, to its last finite value; whether it has any."""
+    finite = curve[np.isfinite(curve[column])]
+    if finite.empty:
+        return False
+    axes.plot(finite["epoch"], finite[column], **look, alpha=0.6, linewidth=0.9)
+    axes.plot(finite["epoch"].iloc[-1], finite[column].iloc[-1], "x", color=look["color"])
+    return True
 
 
 def _mark_falls(axes: Axes, history: pd.DataFrame) -> None:

@@ -43,10 +43,15 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     )
     axes = figure.subplots(1, len(temperatures), squeeze=False)[0]
     for panel, temperature in zip(axes, temperatures, strict=True):
-        panels.title(panel, f"{names.dataset(dataset)}, τ = {temperature:g}", style)
+        dagger = results.dagger(dataset, LOSS, temperature)
+        panels.title(panel, f"{names.dataset(dataset)}, τ = {temperature:g}{dagger}", style)
         files = results.files(dataset, LOSS, temperature, FILE)
         if not files:
-            panels.say(panel, "No complete run\nwith embeddings.")
+            gap = results.gap(dataset, LOSS, temperature)
+            reason = (
+                "Every run diverged." if gap == "diverged" else "No complete run\nwith embeddings."
+            )
+            panels.say(panel, reason)
             continue
         points, labels = embed(files[0])
         _draw_map(panel, points, labels, style)

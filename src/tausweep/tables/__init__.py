@@ -19,11 +19,13 @@ from tausweep.tables import formats
 from tausweep.tables.cells import Cell, Cells, Key, best, tidy
 from tausweep.tables.formats import FORMATS, Column, Entry, Kind, Panel, Row
 
-__all__ = ["FORMATS", "Table", "full", "table1"]
+__all__ = ["FORMATS", "PUBLISHED_T", "Table", "comparable", "full", "table1"]
 
 TABLE1_MEASURES = ("linear_accuracy", "uniformity", "tolerance")
 WIDEST = 7
 """Printed columns that fit a page beside the heads of a row."""
+PUBLISHED_T = 2.0
+"""The t of the published uniformities."""
 TABLE1_LOSSES = ("contrastive", "simple", "hard_contrastive", "hard_simple")
 
 
@@ -73,12 +75,20 @@ class Table:
             path.write_text(content, encoding="utf-8", newline="\n")
 
 
+def comparable(published: pd.DataFrame | None, t: float) -> pd.DataFrame | None:
+    """The published numbers without uniformity, unless ``t`` is the one that it was printed for."""
+    if published is None or t == PUBLISHED_T:
+        return published
+    return published.drop(columns="uniformity", errors="ignore")
+
+
 def table1(
     collected: pd.DataFrame,
     published: pd.DataFrame | None = None,
     *,
     scaled_down: str | None = None,
     flip: Mapping[str, bool] | None = None,
+    t: float = PUBLISHED_T,
 ) -> Table:
     """The paper's Table 1: dataset and measure in the rows, loss and temperature in the columns.
 
@@ -88,8 +98,9 @@ def table1(
         scaled_down: How the study is smaller than the paper's protocol; goes into the caption.
         flip: Whether a dataset's views are flipped, by dataset; the caption names the default if
             it is not given.
+        t: Of the uniformity; with another one than the published, that is left out.
     """
-    cells = Cells(collected, published)
+    cells = Cells(collected, comparable(published, t))
     temperatures = _table1_temperatures(cells)
     chosen = [loss for loss in TABLE1_LOSSES if loss in cells.losses]
     columns: list[tuple[str, float | None]] = []
@@ -108,7 +119,7 @@ def table1(
             rows += _table1_rows(dataset, measure, line, top)
     heads = [Column(names.loss(loss), "" if t is None else f"τ = {t:g}") for loss, t in columns]
     panel = Panel("", ("dataset", "measure", "value"), heads, rows)
-    caption = _caption(cells, f"{_ACCURACY} {_GEOMETRY}", _BEST, scaled_down, flip)
+    caption = _caption(cells, _ACCURACY, _BEST, scaled_down, flip, t)
     title = "Accuracy, uniformity and tolerance, as in the paper's Table 1"
     return Table("table1", title, caption, [panel], tidy("table1", every, bold))
 
@@ -119,12 +130,13 @@ def full(
     *,
     scaled_down: str | None = None,
     flip: Mapping[str, bool] | None = None,
+    t: float = PUBLISHED_T,
 ) -> Table:
     """Every cell of the sweep with every measure, in panels that fit a page.
 
     Args and result as for ``table1``.
     """
-    cells = Cells(collected, published)
+    cells = Cells(collected, comparable(published, t))
     keys = cells.keys()
     panels, every = [], []
     for heading, columns in _families(cells.columns):
@@ -134,7 +146,7 @@ def full(
         for place, part in enumerate(parts, start=1):
             of = f" ({place} of {len(parts)})" if len(parts) > 1 else ""
             panels.append(_full_panel(f"{heading}{of}", keys, part))
-    caption = _caption(cells, f"{_ACCURACY} {_GEOMETRY} {_FULL}", "", scaled_down, flip)
+    caption = _caption(cells, f"{_ACCURACY} {_FULL}", "", scaled_down, flip, t)
     return Table("full", "Every cell of the sweep", caption, panels, tidy("full", every))
 
 
@@ -211,7 +223,7 @@ _ACCURACY = (
     "epoch on the test split stands in a column of its own in the full table."
 )
 _GEOMETRY = (
-    "Uniformity (−log E exp(−2‖f(x) − f(y)‖²), higher is more uniform) and tolerance (mean "
+    "Uniformity (−log E exp(−{t:g}‖f(x) − f(y)‖²), higher is more uniform) and tolerance (mean "
     "similarity within a class): un-augmented test embeddings, distinct pairs."
 )
 _FULL = (
@@ -244,12 +256,18 @@ def _caption(
     best_rule: str,
     scaled_down: str | None,
     flip: Mapping[str, bool] | None,
+    t: float,
 ) -> str:
-    sentences = [measures, _CELLS, best_rule]
+    sentences = [measures, _GEOMETRY.format(t=t), _CELLS, best_rule]
     if cells.has_published:
         sentences.append(
             "Published: Wang & Liu 2021, single runs; difference: measured − published."
         )
+        if t != PUBLISHED_T:
+            sentences.append(
+                f"Published uniformity is at t = {PUBLISHED_T:g}, hence not compared with this "
+                f"study's at t = {t:g}."
+            )
     sentences += [_MARKS["missing"], _MARKS["diverged"] if cells.any_diverged else ""]
     sentences.append(_FLIP if flip is None else _flips(flip))
     if scaled_down:
