@@ -286,6 +286,7 @@ class Collected:
             records.read_table(self.folder / "records.csv"),
             published.records(),
             protocol.scaled_down(self.study),
+            self.study.uniformity_t,
         )
 
     def tables(self) -> None:
@@ -295,7 +296,13 @@ class Collected:
         flip = {run.dataset: run.settings.views.flip for run in self.study.runs()}
         found = self.results
         for make in (rooms.table1, rooms.full):
-            table = make(found.records, found.published, scaled_down=found.scaled_down, flip=flip)
+            table = make(
+                found.records,
+                found.published,
+                scaled_down=found.scaled_down,
+                flip=flip,
+                t=found.t,
+            )
             for kind in rooms.FORMATS:
                 path = self.folder / "tables" / f"{table.name}.{kind}"
                 write_text(path, table.text(kind))

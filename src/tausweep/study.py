@@ -707,6 +707,11 @@ class Study(Settings):
             for seed in self.seeds
         ]
 
+    @property
+    def uniformity_t(self) -> float:
+        """Uniformity's t, for captions and for what is published at t = 2."""
+        return self.runs()[0].settings.geometry.t
+
     def canonical_json(self) -> str:
         """The study as one line of JSON, independent of the order and spelling of its file.
 

@@ -79,6 +79,7 @@ def page(
         judged,
         published.records(),
         exhibits.SCALED_DOWN if departures.scaled_down else None,
+        study.uniformity_t,
     )
     table1, full = exhibits.read_table(shown, "table1"), exhibits.read_table(shown, "full")
     context: dict[str, Any] = {
