@@ -8,6 +8,7 @@ The study file is read by `tausweep.study`, here and in every command.
 
 import shlex
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 from snakemake.utils import min_version
@@ -18,7 +19,9 @@ from tausweep import study as studies
 min_version("9.19")
 
 # The commands of the rules are those of the Python that runs Snakemake, activated or not.
-BIN = shlex.quote(str(Path(sys.executable).parent)).replace("{", "{{").replace("}", "}}")
+BIN = (
+    shlex.quote(str(Path(sys.executable).parent)).replace("{", "{{").replace("}", "}}")
+)
 shell.prefix(f"export PATH={BIN}:$PATH; ")
 
 

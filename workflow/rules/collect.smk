@@ -1,7 +1,5 @@
 # The collected table: one row a run, written when every run has its record.
 
-from fnmatch import fnmatch
-
 
 rule collect:
     input:
@@ -19,20 +17,6 @@ rule collect:
         settings=studies.digest(sorted(run.settings.digest for run in RUNS.values())),
     shell:
         "tausweep collect {resources.study:q} {output:q} 2> {log:q}"
-
-
-def selected_records(wildcards):
-    chosen = [
-        run
-        for run in RUNS
-        if any(fnmatch(run, p) for p in str(config.get("select", "*")).split(","))
-    ]
-    if not chosen:
-        raise WorkflowError(
-            f"select: no run of the study matches {config['select']!r}; runs are named "
-            f"DATASET/LOSS/TAU/seedK, as in {next(iter(RUNS))}"
-        )
-    return [f"results/{STUDY.study}/runs/{run}/record.json" for run in chosen]
 
 
 # A part of the study up to its records:

@@ -80,3 +80,17 @@ def pretrain_digest(wildcards):
 
 def settings_digest(wildcards):
     return run_of(wildcards).settings.digest
+
+
+def selected_records(wildcards):
+    chosen = [
+        run
+        for run in RUNS
+        if any(fnmatch(run, p) for p in str(config.get("select", "*")).split(","))
+    ]
+    if not chosen:
+        raise WorkflowError(
+            f"select: no run of the study matches {config['select']!r}; runs are named "
+            f"DATASET/LOSS/TAU/seedK, as in {next(iter(RUNS))}"
+        )
+    return [f"results/{STUDY.study}/runs/{run}/record.json" for run in chosen]
