@@ -149,7 +149,9 @@ CASES = [
     ),
     Case(
         "code of the training is changed",
-        lambda c: c.edit("src/tausweep/pretrain.py", "lr=settings.pretrain.lr,", "lr=1.0,"),
+        lambda c: c.edit(
+            "src/tausweep/pretrain.py", "VIEWS_AT_ONCE = 2048", "VIEWS_AT_ONCE = 1024"
+        ),
         NOTHING,
         "nothing by itself; `tausweep status` names the records, see below",
     ),
@@ -324,7 +326,7 @@ def test_no_rule_retries_by_itself_or_protects() -> None:
     # A rule's `retries` are multiplied by the nested Snakemakes of a cluster job.
     for path in (REPOSITORY / "workflow").rglob("*.smk"):
         text = path.read_text(encoding="utf-8")
-        for word in ("retries:", "protected(", "{config[", "run:\n"):
+        for word in ("    retries:", "protected(", "    run:\n"):
             assert word not in text, f"{path}: {word}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checkout import LONE, REPOSITORY, Checkout
+from checkout import LONE, REPOSITORY, Checkout, DryRuns
 
 sys.path.insert(0, str(Path(__file__).with_name("slurm")))
 
@@ -109,6 +110,26 @@ def test_study_through_slurm_survives_a_cancel_and_a_preemption_with_the_same_by
 def _environment(checkout: Checkout, slurm: Cluster) -> dict[str, str]:
     path = f"{slurm.folder / 'bin'}:{checkout.environment['PATH']}"
     return slurm.environment | {"PATH": path}
+
+
+def test_training_asks_for_a_gpu_and_time_and_evaluation_for_cpus_only(
+    finished: Checkout, tmp_path: Path, dry: DryRuns
+) -> None:
+    checkout = finished.copy(tmp_path / "checkout")
+    shutil.rmtree(checkout.folder / "results/tiny")
+    said = dry(checkout, "--workflow-profile", "profiles/slurm", checkout.records())
+    asked = {
+        rule: dict(pair.split("=", 1) for pair in stated.split(", "))
+        for rule, stated in re.findall(
+            r"^(?:local)?rule (\w+):.*?^    resources: ([^\n]*)$", said, re.MULTILINE | re.DOTALL
+        )
+    }
+    assert asked["pretrain"]["gpu"] == "1"
+    assert int(asked["pretrain"]["runtime"]) >= 30
+    assert int(asked["pretrain"]["mem_mb"]) >= 4000
+    assert asked["pretrain"]["slurm_extra"] == "--signal=TERM@60"
+    assert "gpu" not in asked["evaluate"]
+    assert int(asked["evaluate"]["runtime"]) > 0
 
 
 def test_retries_stand_in_the_profile_and_in_no_rule() -> None:
