@@ -90,7 +90,7 @@ def write_record(folder: Path, run_id: str, **changes: Any) -> None:
 
 
 def page(study: Study, frame: pd.DataFrame, root: Path, partial: bool = False) -> str:
-    out = root / "report.html"
+    out = Layout(root).study(study.study) / "report.html"
     report.build(study, "my/study.yaml", Layout(root), frame, out, partial)
     return out.read_text(encoding="utf-8")
 
