@@ -40,10 +40,18 @@ include: "workflow/rules/claims.smk"
 include: "workflow/rules/report.smk"
 
 
+# Every file that a user may delete is named: Snakemake takes no notice of a missing one between two
+# that are there.
 rule all:
     default_target: True
     input:
         expand("results/{study}/study.json", study=STUDY.study),
+        expand("results/{study}/runs/{run}/record.json", study=STUDY.study, run=RUNS),
+        expand("results/{study}/records.csv", study=STUDY.study),
         expand("results/{study}/tables/{table}.csv", study=STUDY.study, table=TABLES),
+        expand(
+            "results/{study}/figures/{name}.svg", study=STUDY.study, name=figures.NAMES
+        ),
+        expand("results/{study}/claims.json", study=STUDY.study),
         expand("results/{study}/report.html", study=STUDY.study),
     localrule: True

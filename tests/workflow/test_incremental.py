@@ -214,22 +214,7 @@ CASES = [
 ]
 
 
-UNTIL_ALL_NAMES_RECORDS = pytest.mark.xfail(
-    strict=True, reason="rule all in the Snakefile does not name the records yet"
-)
-
-
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(
-            case,
-            id=case.change,
-            marks=[UNTIL_ALL_NAMES_RECORDS] if " record " in case.change else [],
-        )
-        for case in CASES
-    ],
-)
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.change) for case in CASES])
 def test_a_change_plans_what_depends_on_it_and_nothing_else(
     case: Case, checkout: Checkout, dry: DryRuns
 ) -> None:
