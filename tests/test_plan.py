@@ -1,6 +1,7 @@
 """A plan says what a study asks for and refuses what would fail later."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tausweep import plan
 from tausweep.encoders import Encoder
 from tausweep.layout import Layout
-from tausweep.study import EncoderSettings, Study, StudyError, load, parse
+from tausweep.study import EncoderSettings, Study, StudyError, parse
 
 
 def study(**sections: Any) -> Study:
@@ -64,9 +65,13 @@ def test_paper_run_costs_what_the_design_says() -> None:
 
 
 def test_description_lists_runs_time_and_disk(tmp_path: Path) -> None:
-    text = plan.describe(load("benchmarks/demo.yaml"), Layout(tmp_path))
-    assert "study demo: 22 runs, 2 seed(s)" in text
-    assert "digits/hard_contrastive  0.1 0.3 0.7 1.0" in text
+    asked = study(
+        seeds=[0, 1],
+        losses={"contrastive": {"temperature": [0.1, 0.30]}, "hard_simple": {"negatives": 8}},
+    )
+    text = plan.describe(asked, Layout(tmp_path))
+    assert f"study {asked.study}: 6 runs, 2 seed(s)" in text
+    assert re.search(r"digits/contrastive +0\.1 0\.3$", text, re.MULTILINE)
     assert "time from stated throughput" in text
     assert "disk: about" in text
 
