@@ -6,21 +6,20 @@ bits of float32.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tausweep import views
 from tausweep.encoders import Encoder
+from tausweep.pixels import Channels, Images, Pixels, pixels
 from tausweep.study import LinearSettings, ViewSettings
 from tausweep.view_parameters import ViewParameters
 
 BATCH = 500
-Images = NDArray[np.uint8]
-Channels = tuple[float, float, float]
+PIXELS_AT_ONCE = 2**22
+"""Pixels of a batch at most: 83 images of 224 x 224, whose first maps take 1 GB in ResNet-50."""
 
 PROBE_VIEWS = {
     # docs/protocol.md, row "views of the linear probe".
@@ -46,28 +45,23 @@ class Embedder:
 
     def features(self, images: Images, flipped: bool = False) -> Tensor:
         """Pooled features of the un-augmented images, n x D float32, on the CPU."""
-        rendered = (
-            views.flip(batch) if flipped else batch
-            for batch in (
-                views.plain(part, self.size, self.mean, self.std) for part in self._parts(images)
-            )
-        )
-        return self._pooled(rendered, len(images))
+        found = self._pixels(images)
+        batches = found.plain(self._groups(torch.arange(len(found))))
+        return self._pooled(map(views.flip, batches) if flipped else batches, len(found))
 
-    def view_features(self, images: Images, parameters: ViewParameters) -> Tensor:
-        """Pooled features of one view an image, n x D float32, on the CPU."""
-        starts = range(0, len(images), BATCH)
-        rendered = (
-            views.render(
-                part,
-                parameters.take(torch.arange(start, start + len(part))).to(self.device),
-                self.size,
-                self.mean,
-                self.std,
-            )
-            for start, part in zip(starts, self._parts(images), strict=True)
-        )
-        return self._pooled(rendered, len(images))
+    def view_features(
+        self, images: Images, parameters: ViewParameters, index: Tensor | None = None
+    ) -> Tensor:
+        """Pooled features of one view of each image, n x D float32, on the CPU.
+
+        Args:
+            images: Of a split, N.
+            parameters: Of N rows.
+            index: int64 n, the images that are wanted; none takes all.
+        """
+        index = torch.arange(len(images)) if index is None else index
+        batches = self._pixels(images).views(self._groups(index), parameters)
+        return self._pooled(batches, len(index))
 
     def embeddings(self, features: Tensor) -> Tensor:
         """Embeddings of pooled features, n x d float32, rows of length 1, on the CPU."""
@@ -78,7 +72,7 @@ class Embedder:
 
     def probe_versions(
         self, images: Images, plain: Tensor, settings: LinearSettings, seed: int
-    ) -> list[Tensor]:
+    ) -> Tensor:
         """Features of the versions of the training images that the probe alternates between.
 
         With ``flip`` the two versions are all that there are, with ``none`` there is one;
@@ -86,33 +80,36 @@ class Embedder:
         one an epoch.
 
         Args:
-            images: N x H x W x 3 uint8.
+            images: Of the training split, N.
             plain: Their un-augmented features, N x D.
             settings: Of the probe.
             seed: Of the run.
+
+        Returns:
+            F x N x D float32, on the CPU.
         """
         if settings.views == "none":
-            return [plain]
+            return plain[None]
         if settings.views == "flip":
-            return [plain, self.features(images, flipped=True)]
-        drawn = (
-            self.draw(images, PROBE_VIEWS[settings.views], seed, version, "probe")
-            for version in range(settings.versions)
-        )
-        return [self.view_features(images, parameters) for parameters in drawn]
+            return torch.stack([plain, self.features(images, flipped=True)])
+        # Filled one by one: those of ImageNet100 take 8 GB, which must not be there twice.
+        found = plain.new_empty(settings.versions, *plain.shape)
+        for version, features in enumerate(found):
+            drawn = self.draw(images, PROBE_VIEWS[settings.views], seed, version, "probe")
+            features.copy_(self.view_features(images, drawn))
+        return found
 
     def draw(
         self, images: Images, settings: ViewSettings, seed: int, number: int, stream: str
     ) -> ViewParameters:
         """Parameters of one view an image, of a stream of random numbers of its own."""
-        return views.draw(
-            settings, images.shape[1], images.shape[2], len(images), seed, number, stream
-        )
+        return self._pixels(images).draw(settings, seed, number, stream)
 
-    def _parts(self, images: Images) -> Iterator[Tensor]:
-        for start in range(0, len(images), BATCH):
-            part = np.array(images[start : start + BATCH])
-            yield torch.from_numpy(part).to(self.device)
+    def _pixels(self, images: Images) -> Pixels:
+        return pixels(images, self.size, self.mean, self.std, self.device)
+
+    def _groups(self, index: Tensor) -> Iterable[Tensor]:
+        return index.split(max(1, min(BATCH, PIXELS_AT_ONCE // self.size**2)))
 
     def _pooled(self, batches: Iterator[Tensor], count: int) -> Tensor:
         features = torch.empty(count, self.encoder.trunk.features)

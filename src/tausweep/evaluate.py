@@ -154,7 +154,7 @@ class Evaluation:
         images = getattr(self.data, f"{split}_images")
         index = self._sample(len(images))
         drawn = self.embedder.draw(images, self.settings.views, self.settings.seed, number, stream)
-        features = self.embedder.view_features(images[index.numpy()], drawn.take(index))
+        features = self.embedder.view_features(images, drawn, index)
         return self.embedder.embeddings(features), index
 
     @cached_property
@@ -168,7 +168,7 @@ class Evaluation:
         settings, seed = self.settings.linear, self.settings.seed
         labels = self._labels("train"), self._labels("test")
         versions = self.embedder.probe_versions(self.data.train_images, train, settings, seed)
-        probed = linear.probe(torch.stack(versions), labels[0], test, labels[1], settings, seed)
+        probed = linear.probe(versions, labels[0], test, labels[1], settings, seed)
         converged = linear.converged(train, labels[0], test, labels[1])
         return {"probe": probed.to_json(), "converged": converged.to_json()}
 

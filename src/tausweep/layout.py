@@ -33,4 +33,4 @@ class Layout:
 
 def prepared_name(settings: DatasetSettings) -> str:
     """``<kind>-<digest of source and preparation>``."""
-    return f"{settings.source.kind}-{digest(settings.identity_json())}"
+    return f"{settings.source.kind}-{digest(settings.preparation_json())}"

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.sgd import sgd
@@ -28,11 +27,14 @@ from tausweep.bank import MemoryBank
 from tausweep.checkpoints import CheckpointFile
 from tausweep.datasets.prepared import Prepared
 from tausweep.encoders import Encoder
+from tausweep.pixels import Pixels, pixels, resident
 from tausweep.study import RunSettings
 
 HISTORY = ("epoch", "lr", "loss", "positive_similarity", "seconds", "images_per_second")
 VIEWS_AT_ONCE = 2048
 """Views drawn in one go on a GPU, where sixty small kernels are paid once a go."""
+PIXELS_AT_ONCE = 2**21
+"""Pixels of such a go at most: at 224 pixels kernels are large, and memory is what counts."""
 
 Message = Callable[[str], None]
 
@@ -134,13 +136,12 @@ class _Trainer:
 
     def __init__(self, settings: RunSettings, data: Prepared, device: torch.device) -> None:
         self.settings, self.device = settings, device
-        self.mean, self.std = data.mean, data.std
         self.count = len(data.train_images)
         self.batch = settings.pretrain.batch_size
         self.steps = math.ceil(self.count / self.batch)
         settings.check_batches(self.count)
-        # Whole, as uint8, on the device: 150 MB for CIFAR, so no loader and no host in the way.
-        self.images = torch.from_numpy(np.array(data.train_images)).to(device)
+        images, size = resident(data.train_images, device), settings.dataset.image_size
+        self.pixels: Pixels = pixels(images, size, data.mean, data.std, device)
         self.loss = make_loss(settings, self.count)
         self.position = _Position()
         encoder = Encoder(settings.encoder, settings.seed, settings.pretrain.bn_group)
@@ -222,20 +223,17 @@ class _Trainer:
 
     def _batches(self, epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Index and views of the epoch's steps from ``first_step`` on."""
-        size = self.settings.dataset.image_size
-        height, width = self.images.shape[1:3]
         order = views.order(self.count, self.settings.seed, epoch)
-        drawn = views.draw(
-            self.settings.views, height, width, self.count, self.settings.seed, epoch
-        )
-        at_once = 1 if self.device.type == "cpu" else max(1, VIEWS_AT_ONCE // self.batch)
+        drawn = self.pixels.draw(self.settings.views, self.settings.seed, epoch)
+        few = min(VIEWS_AT_ONCE, PIXELS_AT_ONCE // self.settings.dataset.image_size**2)
+        at_once = 1 if self.device.type == "cpu" else max(1, few // self.batch)
         # Chunks start where they start in an undisturbed epoch, so that a resumed one computes
         # its views in the same shapes, hence to the same bits.
-        for chunk in range(first_step - first_step % at_once, self.steps, at_once):
-            index = order[chunk * self.batch : (chunk + at_once) * self.batch]
-            taken = drawn.take(index).to(self.device)
+        chunks = range(first_step - first_step % at_once, self.steps, at_once)
+        groups = [order[c * self.batch : (c + at_once) * self.batch] for c in chunks]
+        found = self.pixels.views(groups, drawn)
+        for chunk, index, rendered in zip(chunks, groups, found, strict=True):
             index = index.to(self.device)
-            rendered = views.render(self.images[index], taken, size, self.mean, self.std)
             pairs = zip(index.split(self.batch), rendered.split(self.batch), strict=True)
             for step, pair in enumerate(pairs, start=chunk):
                 if step >= first_step:

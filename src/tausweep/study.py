@@ -97,7 +97,11 @@ class DatasetSettings(Settings):
     """A source and how it is prepared (see ``tausweep.datasets``).
 
     Attributes:
-        image_size: Side in pixels: shorter side resized (antialiased bilinear), centre cropped.
+        image_size: Side of the views in pixels.
+        form: ``squares``: images are prepared as squares of ``image_size`` (shorter side resized,
+            antialiased bilinear; centre cropped), which views are cropped from and evaluation
+            takes whole. ``originals``: they keep their size; views are cropped from them, and
+            evaluation takes 224 of 256 pixels, or whatever these are for ``image_size``.
         train_limit: Size of a class-balanced subset of the training split; none takes all.
         test_limit: The same of the test split.
         subset_seed: Seed of both subsets.
@@ -105,12 +109,13 @@ class DatasetSettings(Settings):
 
     source: Source
     image_size: Annotated[Integer, Field(ge=1, le=1024)] = 32
+    form: Literal["squares", "originals"] = "squares"
     train_limit: Annotated[Integer, Field(ge=2)] | None = None
     test_limit: Annotated[Integer, Field(ge=2)] | None = None
     subset_seed: Seed = 0
 
     def identity_json(self) -> dict[str, Any]:
-        """What decides the prepared data, JSON-ready.
+        """What decides the images of a run, JSON-ready.
 
         Where the original archives of a published dataset lie, and whether they may be
         downloaded, does not: their content is verified.
@@ -119,6 +124,16 @@ class DatasetSettings(Settings):
         content["source"].pop("download")
         if self.source.kind not in ("folder", "plugin"):
             content["source"].pop("path", None)
+        # The form that was the only one once: settings of that time keep their digests.
+        if self.form == "squares":
+            content.pop("form")
+        return content
+
+    def preparation_json(self) -> dict[str, Any]:
+        """What decides the prepared data, JSON-ready: originals serve views of every size."""
+        content = self.identity_json()
+        if self.form == "originals":
+            content.pop("image_size")
         return content
 
 
@@ -495,7 +510,7 @@ PROTOCOL: dict[str, dict[str, Any]] = {
     "cifar100": {},
     "svhn": {"linear": {"views": "colour"}},
     "imagenet100": {
-        "dataset": {"image_size": 224},
+        "dataset": {"image_size": 224, "form": "originals"},
         "views": {"hue": 0.1, "jitter_probability": 0.8, "flip": True, "blur_probability": 0.5},
         "encoder": {"trunk": "resnet50", "stem": "imagenet"},
         "pretrain": {"weight_decay": 1e-4},
@@ -519,6 +534,7 @@ class DatasetEntry(Settings):
 
     source: dict[str, Any] | None = None
     image_size: Any = None
+    form: Any = None
     train_limit: Any = None
     test_limit: Any = None
     subset_seed: Any = None

@@ -71,6 +71,21 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def as_image(given: Any) -> Image.Image:
+    """A source's image as 8-bit RGB: a PIL image of any mode, or an H x W x 3 uint8 array.
+
+    Raises:
+        ValueError: An array that is not H x W x 3 uint8, or something else than an image.
+    """
+    if isinstance(given, np.ndarray):
+        if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3:
+            raise ValueError(f"an H x W x 3 uint8 array is needed, not {given.shape} {given.dtype}")
+        return Image.fromarray(given)
+    if not isinstance(given, Image.Image):
+        raise ValueError(f"a PIL image or an array is needed, not {type(given).__name__}")
+    return to_rgb(given)
+
+
 def square(image: Image.Image | NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """An image as a size x size x 3 uint8 array.
 
@@ -78,18 +93,11 @@ def square(image: Image.Image | NDArray[np.uint8], size: int) -> NDArray[np.uint
     torchvision's roundings; an image of that size already stays as it is.
 
     Raises:
-        ValueError: An array that is not H x W x 3 uint8, or something else than an image.
+        ValueError: See ``as_image``.
     """
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"an H x W x 3 uint8 array is needed, not {image.shape} {image.dtype}")
-        if image.shape[:2] == (size, size):
-            return image
-        image = Image.fromarray(image)
-    elif not isinstance(image, Image.Image):
-        raise ValueError(f"a PIL image or an array is needed, not {type(image).__name__}")
-    else:
-        image = to_rgb(image)
+    given, image = image, as_image(image)
+    if isinstance(given, np.ndarray) and image.size == (size, size):
+        return given
     if min(image.size) != size:
         short = min(image.size)
         image = image.resize(

@@ -1,4 +1,4 @@
-"""From a source to prepared data: subset, resize, write; whole or not at all."""
+"""From a source to prepared data: subset, resize or keep, write; whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import io
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tausweep.datasets import sources, subset
 from tausweep.datasets.locks import locked
+from tausweep.datasets.originals import Sizes
 from tausweep.datasets.pictures import square
 from tausweep.datasets.prepared import (
-    FILES,
-    FORMAT,
+    FORMS,
     MANIFEST,
     content_digest,
     load,
@@ -28,14 +28,17 @@ from tausweep.datasets.prepared import (
     per_class,
     sealed,
 )
-from tausweep.datasets.sources import SourceSplit
+from tausweep.datasets.sources import Images, SourceSplit
 from tausweep.study import StudyError
 
 if TYPE_CHECKING:
     from tausweep.study import DatasetSettings
 
+Made, Gathered = TypeVar("Made"), TypeVar("Gathered")
+
 _PARTIAL = ".partial"
 _CHUNK_IMAGES, _CHUNK_BYTES = 32, 2**22
+_CHUNK_ORIGINALS = 4
 _NAMED = 5
 
 
@@ -63,11 +66,12 @@ def prepare(
         kept = _kept(settings, folder)
         if kept is not None:
             return kept
-        (folder / MANIFEST).unlink(missing_ok=True)
+        for name in (MANIFEST, *(n for form in FORMS.values() for n in form.files)):
+            (folder / name).unlink(missing_ok=True)
         try:
             return _make(settings, folder, threads or min(8, os.cpu_count() or 1))
         finally:
-            for name in (*FILES, MANIFEST):
+            for name in (*FORMS[settings.form].files, MANIFEST):
                 (folder / (name + _PARTIAL)).unlink(missing_ok=True)
 
 
@@ -77,8 +81,8 @@ def _kept(settings: DatasetSettings, folder: Path) -> dict[str, Any] | None:
         manifest = load(folder, verify=True).manifest
     except StudyError:
         return None
-    wanted = _preparation(settings) | {"kind": settings.source.kind}
-    if manifest["preparation"] | {"kind": manifest["source"]["kind"]} != wanted:
+    found = [manifest["format"], manifest["source"]["kind"], manifest["preparation"]]
+    if found != [FORMS[settings.form].format, settings.source.kind, _preparation(settings)]:
         return None
     gone = settings.source.kind in ("folder", "imagenet100") and not (
         sources.root(settings.source).exists()
@@ -90,8 +94,8 @@ def _kept(settings: DatasetSettings, folder: Path) -> dict[str, Any] | None:
 
 def _preparation(settings: DatasetSettings) -> dict[str, Any]:
     limited = settings.train_limit is not None or settings.test_limit is not None
-    return {
-        "image_size": settings.image_size,
+    size = {"image_size": settings.image_size} if settings.form == "squares" else {}
+    return size | {
         "train_limit": settings.train_limit,
         "test_limit": settings.test_limit,
         # Without a limit the seed changes nothing, and must not tell apart what is the same.
@@ -109,32 +113,34 @@ def _make(settings: DatasetSettings, folder: Path, threads: int) -> dict[str, An
         "train": (train, _rows(train, settings.train_limit, settings.subset_seed, "train_limit")),
         "test": (test, _rows(test, settings.test_limit, settings.subset_seed, "test_limit")),
     }
+    form = FORMS[settings.form]
     files, splits = {}, {}
     for name, (split, rows) in chosen.items():
-        images, labels = f"{name}_images.npy", f"{name}_labels.npy"
-        shape = (len(rows), settings.image_size, settings.image_size, 3)
-        squares = _squares(split, rows, settings.image_size, threads, f"{name} split")
+        prefix, what = folder / f"{name}_", f"{name} split"
+        if settings.form == "squares":
+            files |= _write_squares(prefix, split, rows, settings.image_size, threads, what)
+        else:
+            files |= _write_originals(prefix, split, rows, threads, what)
         ids = split.labels[rows].astype("<i8")
-        files[images] = _write(folder / images, np.dtype("u1"), shape, squares)
-        files[labels] = _write(folder / labels, ids.dtype, ids.shape, [ids])
+        files |= _write_array(prefix, "labels", ids)
         splits[name] = {"images": len(rows), "per_class": per_class(ids, split.classes)}
     mean, std = sources.normalisation(source.kind)
     content = {
-        "format": FORMAT,
+        "format": form.format,
         "source": {"kind": source.kind, "fingerprint": fingerprint},
         "preparation": _preparation(settings),
         "classes": train.classes,
         "splits": splits,
         "normalisation": {"mean": list(mean), "std": list(std)},
         "files": files,
-        "digest": content_digest(train.classes, files),
+        "digest": content_digest(form, train.classes, files),
     }
     manifest = sealed(content)
     with (folder / (MANIFEST + _PARTIAL)).open("w", encoding="ascii") as file:
         file.write(manifest_text(manifest))
         file.flush()
         os.fsync(file.fileno())
-    for name in (*FILES, MANIFEST):
+    for name in (*form.files, MANIFEST):
         (folder / (name + _PARTIAL)).replace(folder / name)
     return manifest
 
@@ -145,53 +151,103 @@ def _rows(split: SourceSplit, limit: int | None, seed: int, field: str) -> NDArr
     return subset.balanced(split.labels, split.classes, limit, seed, field)
 
 
-def _write(
-    path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], parts: Iterable[NDArray[Any]]
+def _write_squares(
+    prefix: Path, split: SourceSplit, rows: NDArray[np.int64], size: int, threads: int, what: str
 ) -> dict[str, Any]:
-    """Write an npy file piece by piece, beside its place; its size and digest.
+    squares = _squares(split, rows, size, threads, what)
+    shape = (len(rows), size, size, 3)
+    header = _header(np.dtype("u1"), shape)
+    return _write(prefix, "images.npy", itertools.chain([header], (s.tobytes() for s in squares)))
 
-    Sequentially and not through a memory map, where a full disk is a bus error and not a sentence.
-    """
+
+def _write_originals(
+    prefix: Path, split: SourceSplit, rows: NDArray[np.int64], threads: int, what: str
+) -> dict[str, Any]:
+    # Torch, which digits and CIFAR are prepared without.
+    from tausweep.datasets.encoded import Encoded, encoded
+
+    def gathered(images: list[Encoded]) -> list[Encoded]:
+        return images
+
+    sizes = Sizes()
+    parts = _made(split, rows, encoded, gathered, _CHUNK_ORIGINALS, threads, what)
+    files = _write(prefix, "images.bin", sizes.noted(itertools.chain.from_iterable(parts)))
+    return files | _write_array(prefix, "sizes", sizes.table())
+
+
+def _write_array(prefix: Path, part: str, array: NDArray[np.int64]) -> dict[str, Any]:
+    header = _header(array.dtype, array.shape)
+    return _write(prefix, f"{part}.npy", [header, array.tobytes()])
+
+
+def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """What an npy file begins with."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, {"descr": dtype.str, "fortran_order": False, "shape": shape}
     )
+    return header.getvalue()
+
+
+def _write(prefix: Path, part: str, contents: Iterable[bytes]) -> dict[str, Any]:
+    """Write a file of a split piece by piece, beside its place; its size and digest by its name.
+
+    Sequentially and not through a memory map, where a full disk is a bus error and not a sentence.
+    """
+    path = prefix.with_name(prefix.name + part)
     digest = hashlib.sha256()
     with path.with_name(path.name + _PARTIAL).open("wb") as file:
-        for content in itertools.chain([header.getvalue()], (part.tobytes() for part in parts)):
+        for content in contents:
             file.write(content)
             digest.update(content)
         file.flush()
         os.fsync(file.fileno())
         size = file.tell()
-    return {"bytes": size, "sha256": digest.hexdigest()}
+    return {path.name: {"bytes": size, "sha256": digest.hexdigest()}}
 
 
 def _squares(
     split: SourceSplit, rows: NDArray[np.int64], size: int, threads: int, what: str
 ) -> Iterator[NDArray[np.uint8]]:
-    """The chosen images in order, a few at a time: n x size x size x 3.
+    """The chosen images in order, a few at a time: n x size x size x 3; see ``_made``."""
+
+    def make(images: Images, row: int) -> NDArray[np.uint8]:
+        return square(images[row], size)
+
+    def gathered(squares: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        return np.array(squares, dtype=np.uint8)
+
+    step = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (size * size * 3)))
+    return _made(split, rows, make, gathered, step, threads, what)
+
+
+def _made(
+    split: SourceSplit,
+    rows: NDArray[np.int64],
+    make: Callable[[Images, int], Made],
+    gathered: Callable[[list[Made]], Gathered],
+    step: int,
+    threads: int,
+    what: str,
+) -> Iterator[Gathered]:
+    """What is made of the chosen images, in order, ``step`` of them gathered at a time.
 
     Raises:
         StudyError: Images cannot be read; decoding goes on until five are found or all are tried.
     """
 
-    def work(chunk: NDArray[np.int64]) -> tuple[NDArray[np.uint8], list[str]]:
+    def work(chunk: NDArray[np.int64]) -> tuple[Gathered, list[str]]:
         done, faults = [], []
         for row in chunk.tolist():
             try:
-                image = split.images[row]
+                done.append(make(split.images, row))
             except StudyError as error:
                 faults.append(str(error))
-                continue
-            try:
-                done.append(square(image, size))
             except ValueError as error:
                 faults.append(f"image {row} of the {what}: {error}")
-        return np.array(done, dtype=np.uint8), faults
+        return gathered(done), faults
 
     faults: list[str] = []
-    step = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (size * size * 3)))
     chunks = (rows[start : start + step] for start in range(0, len(rows), step))
     for done, found in _in_order(work, chunks, threads):
         faults += found

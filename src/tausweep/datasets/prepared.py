@@ -1,10 +1,11 @@
-"""Prepared data: the one format that every later stage reads.
+"""Prepared data: what every later stage reads, in one of two forms (docs/data.md).
 
-A folder with ``train_images.npy`` and ``test_images.npy`` (N x H x W x 3 uint8, H = W),
-``train_labels.npy`` and ``test_labels.npy`` (N int64), and ``manifest.json``, which is written
-last: where it is missing nothing counts as prepared. The manifest holds source, preparation,
-classes, counts, and size and SHA-256 of each file; no time, host or path, so the same images give
-the same bytes.
+A folder with ``train_labels.npy`` and ``test_labels.npy`` (N int64), the images of both splits, and
+``manifest.json``, which is written last: where it is missing nothing counts as prepared. The
+manifest holds source, preparation, classes, counts, and size and SHA-256 of each file; no time,
+host or path, so the same images give the same bytes. The images of ``squares`` are
+``<split>_images.npy`` (N x H x W x 3 uint8, H = W); those of ``originals`` are encoded, one after
+the other in ``<split>_images.bin``, with ``<split>_sizes.npy`` (N x 3 int64: bytes, height, width).
 """
 
 from __future__ import annotations
@@ -18,23 +19,46 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tausweep.datasets.originals import BYTES, Originals
 from tausweep.datasets.sources import SPLITS, Channels
 from tausweep.study import StudyError
 
-# Images of their original sizes would be another format, under a name of its own.
-FORMAT = "tausweep squares 1"
 MANIFEST = "manifest.json"
-FILES = tuple(f"{split}_{part}.npy" for split in SPLITS for part in ("images", "labels"))
+
+
+@dataclass(frozen=True)
+class Form:
+    """How images are kept.
+
+    Attributes:
+        format: Name and version in the manifest.
+        parts: Ends of the names of each split's files.
+    """
+
+    format: str
+    parts: tuple[str, ...]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files but the manifest."""
+        return tuple(f"{split}_{part}" for split in SPLITS for part in self.parts)
+
+
+FORMS = {
+    "squares": Form("tausweep squares 1", ("images.npy", "labels.npy")),
+    "originals": Form("tausweep originals 1", ("images.bin", "sizes.npy", "labels.npy")),
+}
+FILES = FORMS["squares"].files
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Prepared data, its images mapped from disk and read-only.
+    """Prepared data, its images on disk and read-only.
 
     Attributes:
-        train_images: N x H x W x 3 uint8.
+        train_images: N x H x W x 3 uint8, mapped; or N originals.
         train_labels: N int64, indices into ``classes``.
-        test_images: M x H x W x 3 uint8.
+        test_images: M images of the same form.
         test_labels: M int64.
         classes: Class names.
         mean: Of each channel, for images scaled to [0, 1] (``datasets.normalisation``).
@@ -43,9 +67,9 @@ class Prepared:
         manifest: All of ``manifest.json``.
     """
 
-    train_images: NDArray[np.uint8]
+    train_images: NDArray[np.uint8] | Originals
     train_labels: NDArray[np.int64]
-    test_images: NDArray[np.uint8]
+    test_images: NDArray[np.uint8] | Originals
     test_labels: NDArray[np.int64]
     classes: list[str]
     mean: Channels
@@ -66,23 +90,27 @@ def load(folder: str | Path, verify: bool = False) -> Prepared:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    size, arrays = manifest["preparation"]["image_size"], {}
-    for name in FILES:
-        count = manifest["splits"][name.split("_")[0]]["images"]
-        shape = (count, size, size, 3) if "images" in name else (count,)
-        dtype = np.dtype("u1" if "images" in name else "<i8")
-        arrays[name] = _open(folder / name, manifest["files"][name], dtype, shape, verify)
+    images: dict[str, NDArray[np.uint8] | Originals] = {}
+    labels = {}
     for split in SPLITS:
+        count = manifest["splits"][split]["images"]
+        if manifest["format"] == FORMS["squares"].format:
+            size = manifest["preparation"]["image_size"]
+            path, shape = folder / f"{split}_images.npy", (count, size, size, 3)
+            images[split] = _open(path, manifest["files"], np.dtype("u1"), shape, verify)
+        else:
+            images[split] = _open_originals(folder, split, count, manifest["files"], verify)
         path = folder / f"{split}_labels.npy"
+        labels[split] = _open(path, manifest["files"], np.dtype("<i8"), (count,), verify)
         counts = manifest["splits"][split]["per_class"]
-        if per_class(arrays[path.name], manifest["classes"]) != counts:
+        if per_class(labels[split], manifest["classes"]) != counts:
             raise _damaged(path, "its labels are not those of the manifest")
     mean, std = (tuple(manifest["normalisation"][part]) for part in ("mean", "std"))
     return Prepared(
-        train_images=arrays["train_images.npy"],
-        train_labels=arrays["train_labels.npy"],
-        test_images=arrays["test_images.npy"],
-        test_labels=arrays["test_labels.npy"],
+        train_images=images["train"],
+        train_labels=labels["train"],
+        test_images=images["test"],
+        test_labels=labels["test"],
         classes=manifest["classes"],
         mean=mean,
         std=std,
@@ -107,8 +135,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except ValueError:
         raise _damaged(path, "it is no JSON") from None
     given = manifest.get("format") if isinstance(manifest, dict) else None
-    if given != FORMAT:
-        raise _damaged(path, f"its format is {given!r}, not {FORMAT!r}")
+    known = [form.format for form in FORMS.values()]
+    if given not in known:
+        raise _damaged(path, f"its format is {given!r}, not {' or '.join(map(repr, known))}")
     if manifest != sealed(manifest):
         raise _damaged(path, "it was altered")
     return manifest
@@ -125,9 +154,9 @@ def manifest_text(manifest: dict[str, Any]) -> str:
     return json.dumps(manifest, sort_keys=True, indent=2) + "\n"
 
 
-def content_digest(classes: list[str], files: dict[str, dict[str, Any]]) -> str:
+def content_digest(form: Form, classes: list[str], files: dict[str, dict[str, Any]]) -> str:
     """The data digest: SHA-256 over format, class names and the digests of the files."""
-    return _sha256([FORMAT, classes, {name: entry["sha256"] for name, entry in files.items()}])
+    return _sha256([form.format, classes, {name: entry["sha256"] for name, entry in files.items()}])
 
 
 def _sha256(content: Any) -> str:
@@ -142,9 +171,8 @@ def per_class(labels: NDArray[np.int64], classes: list[str]) -> dict[str, int]:
     return named | {str(other): count for other, count in found.items()}
 
 
-def _open(
-    path: Path, entry: dict[str, Any], dtype: np.dtype[Any], shape: tuple[int, ...], verify: bool
-) -> NDArray[Any]:
+def _check(path: Path, entry: dict[str, Any], verify: bool) -> None:
+    """Compare a file's size, and its digest if that is asked for, with the manifest's entry."""
     if not path.is_file():
         raise _damaged(path, "it is missing")
     size = path.stat().st_size
@@ -154,6 +182,23 @@ def _open(
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
                 raise _damaged(path, "its content was altered (SHA-256 differs)")
+
+
+def _open_originals(
+    folder: Path, split: str, count: int, files: dict[str, Any], verify: bool
+) -> Originals:
+    path, table = folder / f"{split}_images.bin", folder / f"{split}_sizes.npy"
+    _check(path, files[path.name], verify)
+    sizes = _open(table, files, np.dtype("<i8"), (count, 3), verify)
+    if sizes.min() < 1 or int(sizes[:, BYTES].sum()) != files[path.name]["bytes"]:
+        raise _damaged(table, f"its sizes are not those of {path.name}")
+    return Originals(path, sizes)
+
+
+def _open(
+    path: Path, files: dict[str, Any], dtype: np.dtype[Any], shape: tuple[int, ...], verify: bool
+) -> NDArray[Any]:
+    _check(path, files[path.name], verify)
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:

@@ -1,0 +1,218 @@
+"""Where the pixels of a split come from: views and plain images of prepared data of either form.
+
+Squares are views' input as they are. Originals are decoded by threads, some groups of images ahead
+of the one that is asked for, and cropped to the size of the views there; mirroring, colour and blur
+follow on the device, as for squares. A view depends on its image and its parameters alone, neither
+on the group that it is asked for in nor on the threads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tausweep import decoding, views
+from tausweep.datasets.originals import Originals
+from tausweep.study import ViewSettings
+from tausweep.view_parameters import ViewParameters
+
+Channels = tuple[float, float, float]
+Images = NDArray[np.uint8] | Tensor | Originals
+
+IMAGES_AHEAD = 256
+"""Images, in whole groups, that are decoded before they are asked for: 39 MB at 224 pixels."""
+
+
+class Pixels(Protocol):
+    """A split's images as views on a device; groups are int64 index tensors on the CPU."""
+
+    def __len__(self) -> int: ...
+
+    def draw(
+        self, settings: ViewSettings, seed: int, number: int, stream: str = "train"
+    ) -> ViewParameters:
+        """Parameters of one view of each image; see ``views.draw``."""
+
+    def views(self, groups: Iterable[Tensor], drawn: ViewParameters) -> Iterator[Tensor]:
+        """The view of each image of each group, float32 B x 3 x S x S, normalised."""
+
+    def plain(self, groups: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The un-augmented images of each group, of the same shape."""
+
+
+def pixels(
+    images: Images, size: int, mean: Channels, std: Channels, device: torch.device
+) -> Pixels:
+    """The pixels of a split.
+
+    Args:
+        images: ``Prepared.train_images`` or ``.test_images``; or squares as a tensor on ``device``,
+            which are then not brought there again.
+        size: Side S of the views in pixels.
+        mean: Normalisation constants a channel, of images in [0, 1].
+        std: The same.
+        device: Where the views are wanted.
+    """
+    if isinstance(images, Originals):
+        return OriginalPixels(images, size, mean, std, device)
+    return SquarePixels(images, size, mean, std, device)
+
+
+def resident(images: Images, device: torch.device) -> Images:
+    """Squares brought to the device as a whole: 150 MB for CIFAR, so no loader is in the way.
+
+    Originals stay where they are.
+    """
+    if isinstance(images, np.ndarray):
+        return torch.from_numpy(np.array(images)).to(device)
+    return images
+
+
+class SquarePixels:
+    """Squares of one size, N x H x W x 3 uint8: an array, or a tensor on the device."""
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8] | Tensor,
+        size: int,
+        mean: Channels,
+        std: Channels,
+        device: torch.device,
+    ) -> None:
+        self.images, self.size, self.mean, self.std = images, size, mean, std
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def draw(
+        self, settings: ViewSettings, seed: int, number: int, stream: str = "train"
+    ) -> ViewParameters:
+        """See ``Pixels.draw``."""
+        height, width = self.images.shape[1:3]
+        return views.draw(settings, height, width, len(self), seed, number, stream)
+
+    def views(self, groups: Iterable[Tensor], drawn: ViewParameters) -> Iterator[Tensor]:
+        """See ``Pixels.views``."""
+        for index in groups:
+            taken = drawn.take(index).to(self.device)
+            yield views.render(self._taken(index), taken, self.size, self.mean, self.std)
+
+    def plain(self, groups: Iterable[Tensor]) -> Iterator[Tensor]:
+        """See ``Pixels.plain``: whole squares, resized where needed."""
+        for index in groups:
+            yield views.plain(self._taken(index), self.size, self.mean, self.std)
+
+    def _taken(self, index: Tensor) -> Tensor:
+        if isinstance(self.images, Tensor):
+            return self.images[index.to(self.device)]
+        return torch.from_numpy(np.array(self.images[index.numpy()])).to(self.device)
+
+
+Cut = Callable[[Tensor, int], Tensor]
+"""Of an image, uint8 3 x H x W, and its row in the split: the square, uint8 S x S x 3."""
+
+
+class OriginalPixels:
+    """Images of their original sizes, decoded when they are needed.
+
+    As many threads decode as torch has; results wait in memory for two groups ahead, or for
+    ``IMAGES_AHEAD`` images if that is more.
+    """
+
+    def __init__(
+        self, images: Originals, size: int, mean: Channels, std: Channels, device: torch.device
+    ) -> None:
+        self.images, self.size, self.mean, self.std = images, size, mean, std
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def draw(
+        self, settings: ViewSettings, seed: int, number: int, stream: str = "train"
+    ) -> ViewParameters:
+        """See ``Pixels.draw``: each image has its own height and width."""
+        height, width = map(torch.from_numpy, (self.images.heights, self.images.widths))
+        return views.draw(settings, height, width, len(self), seed, number, stream)
+
+    def views(self, groups: Iterable[Tensor], drawn: ViewParameters) -> Iterator[Tensor]:
+        """See ``Pixels.views``."""
+        boxes = torch.stack([drawn.top, drawn.left, drawn.height, drawn.width], dim=1)
+
+        def cut(image: Tensor, row: int) -> Tensor:
+            top, left, height, width = boxes[row].tolist()
+            return decoding.crop(image, top, left, height, width, self.size)
+
+        for index, squares in self._squares(groups, cut):
+            whole = _uncropped(drawn.take(index), self.size).to(self.device)
+            yield views.render(squares, whole, self.size, self.mean, self.std)
+
+    def plain(self, groups: Iterable[Tensor]) -> Iterator[Tensor]:
+        """See ``Pixels.plain``: the evaluated centre, see ``decoding.centre``."""
+        for _, squares in self._squares(groups, lambda i, _: decoding.centre(i, self.size)):
+            yield views.plain(squares, self.size, self.mean, self.std)
+
+    def _squares(self, groups: Iterable[Tensor], cut: Cut) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each group and its squares, uint8 B x S x S x 3 on the device."""
+        waiting: deque[tuple[Tensor, Tensor, list[Future[None]]]] = deque()
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            try:
+                for index in groups:
+                    waiting.append(self._begun(pool, index, cut))
+                    ahead = sum(len(later) for later, *_ in list(waiting)[1:])
+                    if len(waiting) > 2 and ahead >= IMAGES_AHEAD:
+                        yield self._ended(*waiting.popleft())
+                while waiting:
+                    yield self._ended(*waiting.popleft())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _begun(
+        self, pool: ThreadPoolExecutor, index: Tensor, cut: Cut
+    ) -> tuple[Tensor, Tensor, list[Future[None]]]:
+        # Pinned memory is copied to a GPU while the host goes on.
+        pinned = self.device.type == "cuda"
+        shape = (len(index), self.size, self.size, 3)
+        squares = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
+        rows = enumerate(index.tolist())
+        return index, squares, [pool.submit(self._fill, squares[i], row, cut) for i, row in rows]
+
+    def _ended(
+        self, index: Tensor, squares: Tensor, tasks: list[Future[None]]
+    ) -> tuple[Tensor, Tensor]:
+        for task in tasks:
+            task.result()
+        return index, squares.to(self.device, non_blocking=True)
+
+    def _fill(self, square: Tensor, row: int, cut: Cut) -> None:
+        """Decode an image into its place.
+
+        Raises:
+            StudyError: The prepared file was damaged since it was opened.
+        """
+        content = self.images.encoded(row)
+        try:
+            image = decoding.decode(content)
+        except ValueError as error:
+            raise self.images.damaged(row, str(error)) from error
+        extent = (int(self.images.heights[row]), int(self.images.widths[row]))
+        if image.shape[1:] != extent:
+            found = " x ".join(map(str, image.shape[1:]))
+            raise self.images.damaged(row, f"it is {found} and not {extent[0]} x {extent[1]}")
+        square.copy_(cut(image, row))
+
+
+def _uncropped(parameters: ViewParameters, size: int) -> ViewParameters:
+    """The same views of squares of the views' size, which were cropped already."""
+    start = torch.zeros_like(parameters.top)
+    whole = torch.full_like(parameters.top, size)
+    return replace(parameters, top=start, left=start, height=whole, width=whole)
