@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL.Image import Image
 from torch import Tensor
 
 from tausweep import decoding, views
@@ -117,8 +118,8 @@ class SquarePixels:
         return torch.from_numpy(np.array(self.images[index.numpy()])).to(self.device)
 
 
-Cut = Callable[[Tensor, int], Tensor]
-"""Of an image, uint8 3 x H x W, and its row in the split: the square, uint8 S x S x 3."""
+Cut = Callable[[Image, int], Tensor]
+"""Of an image and its row in the split: the square, uint8 S x S x 3."""
 
 
 class OriginalPixels:
@@ -148,7 +149,7 @@ class OriginalPixels:
         """See ``Pixels.views``."""
         boxes = torch.stack([drawn.top, drawn.left, drawn.height, drawn.width], dim=1)
 
-        def cut(image: Tensor, row: int) -> Tensor:
+        def cut(image: Image, row: int) -> Tensor:
             top, left, height, width = boxes[row].tolist()
             return decoding.crop(image, top, left, height, width, self.size)
 
@@ -205,8 +206,8 @@ class OriginalPixels:
         except ValueError as error:
             raise self.images.damaged(row, str(error)) from error
         extent = (int(self.images.heights[row]), int(self.images.widths[row]))
-        if image.shape[1:] != extent:
-            found = " x ".join(map(str, image.shape[1:]))
+        if (image.height, image.width) != extent:
+            found = f"{image.height} x {image.width}"
             raise self.images.damaged(row, f"it is {found} and not {extent[0]} x {extent[1]}")
         square.copy_(cut(image, row))
 

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -34,6 +35,9 @@ BACKWARD = 3.0
 
 EVALUATION = 8.0
 """Forward passes over the training split that an evaluation takes, its measures included."""
+
+ORIGINAL_BYTES = 115e3
+"""An image of ImageNet at its original size: 147.9 GB of 1,281,167 training images."""
 
 
 def find_run(study: Study, run_id: str) -> Run:
@@ -141,13 +145,13 @@ def check(study: Study, layout: Layout) -> None:
             )
 
 
-def forward_flops(encoder: EncoderSettings, image_size: int) -> float:
-    """Floating-point operations of one image's forward pass (two a multiply-add)."""
+def _layers(encoder: EncoderSettings, image_size: int) -> Iterator[tuple[int, int, int, int]]:
+    """Side of the result, kernel area, channels in and out of every layer, the head's last."""
     kind, blocks = TRUNKS[encoder.trunk]
     kernel, stride, pool = (3, 1, 1) if encoder.stem == "cifar" else (7, 2, 2)
-    side = math.ceil(image_size / stride)
-    macs = float(side**2 * 3 * encoder.width * kernel**2)
-    side, channels = math.ceil(side / pool), encoder.width
+    side, channels = math.ceil(image_size / stride), encoder.width
+    yield side, kernel**2, 3, channels
+    side = math.ceil(side / pool)
     for stage, count in enumerate(blocks):
         planes = encoder.width * 2**stage
         out = planes * (1 if kind == "basic" else 4)
@@ -155,13 +159,37 @@ def forward_flops(encoder: EncoderSettings, image_size: int) -> float:
             before = side
             side = math.ceil(side / 2) if stage > 0 and block == 0 else side
             if kind == "basic":
-                macs += side**2 * 9 * (channels * planes + planes * planes)
+                yield side, 9, channels, planes
+                yield side, 9, planes, planes
             else:
-                macs += before**2 * channels * planes + side**2 * planes * (9 * planes + out)
+                yield before, 1, channels, planes
+                yield side, 9, planes, planes
+                yield side, 1, planes, out
             if channels != out:
-                macs += side**2 * channels * out
+                yield side, 1, channels, out
             channels = out
-    return 2 * (macs + channels * encoder.dim)
+    if encoder.head == "mlp":
+        yield 1, 1, channels, channels
+    yield 1, 1, channels, encoder.dim
+
+
+def forward_flops(encoder: EncoderSettings, image_size: int) -> float:
+    """Floating-point operations of one image's forward pass (two a multiply-add)."""
+    return sum(2.0 * side**2 * k * i * o for side, k, i, o in _layers(encoder, image_size))
+
+
+def parameter_count(encoder: EncoderSettings) -> int:
+    """Parameters of trunk and head: weights, and two a channel for batch norm or bias."""
+    layers = [*_layers(encoder, 1)]
+    heads = 2 if encoder.head == "mlp" else 1
+    # A head's layer has a bias alone.
+    return sum(k * i * o + 2 * o for _, k, i, o in layers) - sum(o for *_, o in layers[-heads:])
+
+
+def feature_count(encoder: EncoderSettings) -> int:
+    """Dimension D of the pooled features."""
+    *_, (_, _, features, _) = _layers(encoder, 1)
+    return features
 
 
 @dataclass(frozen=True)
@@ -201,10 +229,23 @@ def cost(study: Study, layout: Layout) -> Cost:
             forwards = settings.pretrain.epochs + EVALUATION / BACKWARD
             seconds += count * forwards / speed
             measured += 1
-        parameters = 11.2e6 * (settings.encoder.width / 64) ** 2
+        parameters = parameter_count(settings.encoder)
         disk += 4 * (parameters + 3.2 * count * settings.encoder.dim)
-        images[layout.prepared(settings.dataset)] = 1.2 * count * 3 * side**2
+        images[layout.prepared(settings.dataset)] = _prepared_bytes(settings.dataset, count, layout)
     return Cost(training, seconds, measured, disk + sum(images.values()), tuple(sorted(unknown)))
+
+
+def _prepared_bytes(dataset: DatasetSettings, count: int, layout: Layout) -> float:
+    """Size of prepared images: as they are if they are there, else with a test split of a fifth.
+
+    Of ImageNet100, whose images keep their size, 5,000 are the test split.
+    """
+    if (made := manifest(dataset, layout)) is not None:
+        return float(sum(file["bytes"] for file in made["files"].values()))
+    if dataset.form == "originals":
+        test = 5_000 if dataset.source.kind == "imagenet100" else 0.2 * count
+        return ORIGINAL_BYTES * (count + test)
+    return 1.2 * count * 3 * dataset.image_size**2
 
 
 def _alike(settings: RunSettings) -> tuple[Any, ...]:

@@ -15,10 +15,10 @@ rule evaluate:
         "results/{study}/logs/{dataset}/{loss}/{tau}/seed{seed}/evaluate.log",
     conda:
         "../envs/tausweep.yaml"
-    threads: 1
+    threads: threads_of
     resources:
         study=STUDY_FILE,
-        mem_mb=memory_mb,
+        mem_mb=evaluate_memory_mb,
         runtime=720,
     params:
         settings=settings_digest,

@@ -14,7 +14,7 @@ rule pretrain:
         "results/{study}/logs/{dataset}/{loss}/{tau}/seed{seed}/pretrain.log",
     conda:
         "../envs/tausweep.yaml"
-    threads: 1
+    threads: threads_of
     resources:
         study=STUDY_FILE,
         gpu=1,

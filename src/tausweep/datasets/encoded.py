@@ -43,11 +43,9 @@ def _as_it_is(path: Path) -> Encoded | None:
             upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
             if not (image.format == "JPEG" and image.mode in ("RGB", "L") and upright):
                 return None
-            size = (image.height, image.width)
         content = path.read_bytes()
-        if tuple(decode(bytearray(content)).shape[1:]) != size:
-            return None
+        size = decode(content).size
     # Whatever is wrong with it, `pictures.read` is asked next and says it in words.
     except Exception:
         return None
-    return content, *size
+    return content, size[1], size[0]

@@ -1,0 +1,32 @@
+"""Small image files that look like photographs: of many sizes, in the formats of the originals."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIZES = ((50, 37), (37, 50), (64, 64), (41, 90), (33, 33), (120, 81))
+"""Width and height."""
+
+
+def picture(seed: int, size: tuple[int, int]) -> Image.Image:
+    """Smooth random colours, so that JPEG keeps them about right."""
+    small = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+
+
+def tree(
+    root: Path, per_class: int = 6, classes: tuple[str, ...] = ("ant", "bee"), scale: int = 1
+) -> Path:
+    """An image folder of JPEG files, test split included."""
+    seed = 0
+    for split, count in (("train", per_class), ("test", max(2, per_class // 2))):
+        for name in classes:
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                width, height = SIZES[seed % len(SIZES)]
+                image = picture(seed, (scale * width, scale * height))
+                image.save(folder / f"{i:03}.jpg", quality=90)
+                seed += 1
+    return root
