@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision.transforms.v2.functional as reference
 from safetensors.numpy import load_file
 
 from conftest import run_settings
+from pictures import tree
+from tausweep import datasets, records
 from tausweep import evaluate as module
-from tausweep import records
 from tausweep.checkpoints import CheckpointFile, load_tensors, save_tensors, tensors_digest
 from tausweep.datasets.prepared import Prepared
+from tausweep.decoding import decode
 from tausweep.embed import Embedder
 from tausweep.encoders import Encoder
 from tausweep.evaluate import Evaluation, evaluate
@@ -223,6 +226,37 @@ def test_probe_alternates_between_the_versions_of_its_setting(
     if views == "flip":
         mirrored = np.ascontiguousarray(digits.train_images[:, :, ::-1])
         torch.testing.assert_close(found[1], measured.embedder.features(mirrored))
+
+
+def test_originals_are_measured_at_their_centre_and_probed_on_their_crops(tmp_path: Path) -> None:
+    """ImageNet100's protocol in small: 28 of 32 pixels, and versions that differ."""
+    source = {"kind": "folder", "path": str(tree(tmp_path / "in", 7))}
+    dataset = {"source": source, "form": "originals", "image_size": 28}
+    settings = run_settings(
+        datasets={"mine": dataset},
+        pretrain={"batch_size": 7, "epochs": 1},
+        linear={"views": "crop", "versions": 3},
+        knn={"k": 5},
+    )
+    datasets.prepare(settings.dataset, tmp_path / "out")
+    data = datasets.load(tmp_path / "out")
+    folder = trained(settings, data, tmp_path / "run")
+    measured = Evaluation(settings, folder, data, CPU, lambda line: None)
+    row = records.flat(evaluate(measured))
+    assert all(math.isfinite(row[name]) for name in (*records.ACCURACY, "alignment"))
+    centres = []
+    for i in range(len(data.test_images)):
+        image = torch.from_numpy(np.array(decode(data.test_images.encoded(i)))).permute(2, 0, 1)
+        size = [32 * extent // min(image.shape[1:]) for extent in image.shape[1:]]
+        square = reference.center_crop(reference.resize(image, size, antialias=True), [28, 28])
+        centres.append(square.permute(1, 2, 0).numpy())
+    features = measured.embedder.features(np.stack(centres))
+    torch.testing.assert_close(measured.features[1], features)
+    versions = measured.embedder.probe_versions(
+        data.train_images, measured.features[0], settings.linear, 0
+    )
+    assert versions.shape == (3, *measured.features[0].shape)
+    assert not torch.equal(versions[0], versions[1])
 
 
 def test_embeddings_are_the_encoders_in_eval_mode_in_prepared_order(

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from conftest import run_settings
+from pictures import tree
+from tausweep import datasets, views
 from tausweep import pretrain as module
-from tausweep import views
 from tausweep.checkpoints import CheckpointFile
 from tausweep.datasets.prepared import Prepared
 from tausweep.pretrain import Pretrained, StoppedError, history_csv, pretrain, read_history
@@ -77,6 +78,32 @@ def test_stopped_and_resumed_run_ends_with_the_same_bytes(
     resumed = train(settings, digits, tmp_path / "stopped", said.append)
     assert said[0].startswith("resumed at epoch")
     assert_same(whole, resumed)
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunSettings, Prepared]:
+    """A run on 14 images of six sizes, in batches of 4: the last has two."""
+    folder = tmp_path_factory.mktemp("originals")
+    source = {"kind": "folder", "path": str(tree(folder / "in", 7))}
+    dataset = {"source": source, "form": "originals", "image_size": 16}
+    settings = run_settings(
+        datasets={"mine": dataset},
+        pretrain={"batch_size": 4, "epochs": 2},
+        views={"flip": True, "blur_probability": 0.5, "jitter_probability": 0.8},
+        knn={"k": 5},
+    )
+    datasets.prepare(settings.dataset, folder / "out")
+    return settings, datasets.load(folder / "out")
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 6])
+def test_resumed_run_on_originals_ends_with_the_same_bytes(
+    stop_after: int, originals: tuple[RunSettings, Prepared], tmp_path: Path
+) -> None:
+    whole = train(*originals, tmp_path / "whole")
+    with pytest.raises(StoppedError):
+        train(*originals, tmp_path / "stopped", stop=after(stop_after))
+    assert_same(whole, train(*originals, tmp_path / "stopped"))
 
 
 def test_run_that_was_stopped_after_every_step_ends_with_the_same_bytes(

@@ -194,6 +194,8 @@ class OriginalPixels:
             task.result()
         return index, squares.to(self.device, non_blocking=True)
 
+    # The mode is a thread's own, and evaluation makes its buffers in it.
+    @torch.inference_mode()
     def _fill(self, square: Tensor, row: int, cut: Cut) -> None:
         """Decode an image into its place.
 
