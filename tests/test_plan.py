@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from tausweep import plan
+from tausweep import datasets, plan
 from tausweep.encoders import Encoder
 from tausweep.layout import Layout
 from tausweep.study import EncoderSettings, Study, StudyError, parse
@@ -54,6 +54,37 @@ def test_flops_are_those_that_torch_counts(settings: EncoderSettings, size: int)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         encoder(torch.zeros(1, 3, size, size))
     assert plan.forward_flops(settings, size) == pytest.approx(counter.get_total_flops(), rel=1e-6)
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+@pytest.mark.parametrize("trunk", ["resnet18", "resnet50"])
+def test_parameters_are_those_of_the_encoder(trunk: str, head: str) -> None:
+    settings = EncoderSettings(trunk=trunk, head=head, width=16, dim=24)
+    encoder = Encoder(settings, 0)
+    count = sum(parameter.numel() for parameter in encoder.parameters())
+    assert plan.parameter_count(settings) == count
+    assert plan.feature_count(settings) == encoder.trunk.features
+
+
+def test_disk_of_imagenet100_is_its_files_and_its_runs(tmp_path: Path) -> None:
+    """126,689 and 5,000 files of 115 kB; ResNet-50 has 23.8 million parameters with its head."""
+    asked = study(datasets={"imagenet100": {}}, losses={"contrastive": {"temperature": 0.3}})
+    run = 4 * (23.8e6 + 3.2 * 126_689 * 128)
+    price = plan.cost(asked, Layout(tmp_path))
+    assert price.disk == pytest.approx(131_689 * 115e3 + run, rel=1e-3)
+
+
+def test_disk_of_prepared_data_is_what_they_take(tmp_path: Path) -> None:
+    images(tmp_path / "in" / "train", {"a": 3, "b": 3})
+    images(tmp_path / "in" / "test", {"a": 2, "b": 2})
+    dataset = {"source": {"kind": "folder", "path": str(tmp_path / "in")}, "form": "originals"}
+    asked, layout = study(datasets={"mine": dataset}, knn={"k": 2}), Layout(tmp_path / "r")
+    folder = layout.prepared(asked.runs()[0].settings.dataset)
+    before = plan.cost(asked, layout).disk
+    datasets.prepare(asked.runs()[0].settings.dataset, folder)
+    made = sum(p.stat().st_size for p in folder.iterdir() if p.suffix in (".bin", ".npy"))
+    after = plan.cost(asked, layout).disk
+    assert after - made == pytest.approx(before - 115e3 * 6 * 1.2)
 
 
 def test_paper_run_costs_what_the_design_says() -> None:

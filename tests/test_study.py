@@ -12,7 +12,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tausweep.layout import prepared_name
 from tausweep.study import (
+    DatasetSettings,
     PretrainSettings,
     RunSettings,
     Study,
@@ -101,10 +103,37 @@ def test_defaults_are_the_papers() -> None:
     imagenet = run(study, "imagenet100/contrastive/0.3/seed0")
     assert (imagenet.encoder.trunk, imagenet.encoder.stem) == ("resnet50", "imagenet")
     assert imagenet.pretrain.weight_decay == 1e-4
-    assert imagenet.dataset.image_size == 224
+    assert (imagenet.dataset.image_size, imagenet.dataset.form) == (224, "originals")
+    assert cifar.dataset.form == "squares"
     views = imagenet.views
     assert (views.hue, views.jitter_probability, views.blur_probability) == (0.1, 0.8, 0.5)
     assert views.flip
+
+
+def test_form_of_the_images_leaves_the_digests_of_squares_as_they_were() -> None:
+    """Settings that were resolved before there was another form; the digest is of that time."""
+    source = {"kind": "folder", "path": "images"}
+    squares, originals = (
+        DatasetSettings.model_validate({"source": source, "image_size": 16} | form)
+        for form in ({}, {"form": "originals"})
+    )
+    wanted = {"source": {"extra": False, "kind": "folder", "path": "images"}, "image_size": 16}
+    assert squares.identity_json() == wanted | {"subset_seed": 0}
+    assert originals.identity_json() == wanted | {"subset_seed": 0, "form": "originals"}
+    assert prepared_name(squares) == "folder-d15606377eba9df7"
+
+
+def test_originals_are_prepared_once_for_views_of_every_size() -> None:
+    source = {"kind": "folder", "path": "images"}
+    names = [
+        prepared_name(
+            DatasetSettings.model_validate({"source": source, "form": form, "image_size": size})
+        )
+        for form in ("squares", "originals")
+        for size in (32, 224)
+    ]
+    assert names[0] != names[1]
+    assert names[2] == names[3]
 
 
 def test_learning_rate_falls_at_160_and_190_of_200_epochs() -> None:
