@@ -31,8 +31,6 @@ from tausweep.encoders import Encoder
 from tausweep.study import RunSettings
 
 HISTORY = ("epoch", "lr", "loss", "positive_similarity", "seconds", "images_per_second")
-VIEWS_AT_ONCE = 2048
-"""Views drawn in one go on a GPU, where sixty small kernels are paid once a go."""
 
 Message = Callable[[str], None]
 
@@ -156,7 +154,8 @@ class _Trainer:
         self.momentum: list[Tensor | None] = [None] * len(self.parameters)
         # On a GPU a step's numbers are only asked for when an epoch ends or a checkpoint is due.
         self.waiting_costs = device.type != "cpu"
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        # The same switch as use_deterministic_algorithms, which imports a compiler for two seconds.
+        torch.set_deterministic_debug_mode("warn")
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
         torch.backends.cuda.matmul.allow_tf32 = settings.pretrain.precision == "tf32"
@@ -228,7 +227,7 @@ class _Trainer:
         drawn = views.draw(
             self.settings.views, height, width, self.count, self.settings.seed, epoch
         )
-        at_once = 1 if self.device.type == "cpu" else max(1, VIEWS_AT_ONCE // self.batch)
+        at_once = max(1, views.images_at_once(height, width, size, self.device) // self.batch)
         # Chunks start where they start in an undisturbed epoch, so that a resumed one computes
         # its views in the same shapes, hence to the same bits.
         for chunk in range(first_step - first_step % at_once, self.steps, at_once):
