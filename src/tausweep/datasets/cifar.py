@@ -119,13 +119,12 @@ def _provide(archive: Archive, place: Path, download: bool) -> None:
         raise StudyError(
             f"{wrong}; put {archive.file.name} into {place}, or set source.download to true"
         )
-    from torchvision.datasets.utils import download_and_extract_archive
+    from torchvision.datasets.utils import extract_archive
 
     def unpack() -> None:
         # Another process may have done it while this one waited.
         if archives.first_fault(folder, archive.contents):
-            file = archive.file
-            download_and_extract_archive(file.url, place, filename=file.name, md5=file.md5)
+            extract_archive(place / archive.file.name, place)
 
     archives.fetch(archive.file, place, unpack)
     if wrong := archives.first_fault(folder, archive.contents):

@@ -80,7 +80,4 @@ def _provide(source: Source, file: Published) -> None:
         return
     if not source.download:
         raise StudyError(f"{wrong}; put {file.name} into {place}, or set source.download to true")
-    from torchvision.datasets.utils import download_url
-
-    # If another process fetched it while this one waited, nothing is fetched again.
-    archives.fetch(file, place, lambda: download_url(file.url, place, file.name, file.md5))
+    archives.fetch(file, place)
