@@ -60,7 +60,7 @@ def mark(
     assert chosen.any(), wanted
     changed = frame.copy()
     changed.loc[chosen, "status"] = status
-    first, last = COLUMNS.index("linear_accuracy"), COLUMNS.index("pretrain_seconds")
+    first, last = COLUMNS.index("linear_accuracy"), COLUMNS.index("alpha")
     changed.loc[chosen, list(COLUMNS[first : last + 1])] = np.nan
     return changed
 
@@ -114,6 +114,9 @@ def _row(
         "train_loss": 3.0 + 4 * tau,
         "images_per_second": 2100.0 + seed,
         "pretrain_seconds": 4700.0,
+        "bank_size": 50000,
+        "hard_set_size": 4095,
+        "alpha": 4095 / 49999,
         "device": "cpu",
         "threads": 1,
         "precision": "float32",

@@ -72,6 +72,11 @@ def test_description_lists_runs_time_and_disk(tmp_path: Path) -> None:
     text = plan.describe(asked, Layout(tmp_path))
     assert f"study {asked.study}: 6 runs, 2 seed(s)" in text
     assert re.search(r"digits/contrastive +0\.1 0\.3$", text, re.MULTILINE)
+    assert (
+        "hard set of digits/hard_simple: K = 8 of the 1,436 negatives (N = 1,437), alpha = 0.0056"
+        in text
+    )
+    assert "hard set of digits/contrastive" not in text
     assert "time from stated throughput" in text
     assert "disk: about" in text
 

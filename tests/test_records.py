@@ -30,6 +30,8 @@ def rows() -> list[dict[str, object]]:
                 "train_loss": 0.1 + i / 3,
                 "images_per_second": 5.0,
                 "seconds": 2.0,
+                "bank_size": 1437,
+                "hard_set_size": None,
                 "data_digest": "1234567890123456",
             },
             evaluate={},
@@ -81,6 +83,8 @@ def test_record_holds_settings_and_provenance(tmp_path: Path) -> None:
         "train_loss": None,
         "images_per_second": None,
         "seconds": 0.0,
+        "bank_size": 50_000,
+        "hard_set_size": 4095,
         "data_digest": "d",
         "packages": {"torch": "x"},
     }
@@ -90,6 +94,9 @@ def test_record_holds_settings_and_provenance(tmp_path: Path) -> None:
     records.write(tmp_path / "record.json", content)
     found = records.read(tmp_path / "record.json")
     assert found["settings"]["loss"] == {"name": "contrastive", "temperature": 0.07}
+    # Table 1's alpha for CIFAR: 4,095 of 49,999 negatives.
+    assert [found["columns"][name] for name in records.SIZES] == [50_000, 4095, 4095 / 49_999]
+    assert round(found["columns"]["alpha"], 4) == 0.0819
     assert found["pretrain"]["packages"] == {"torch": "x"}
     assert found["columns"]["settings_digest"] == run.settings.digest
     json.dumps(found, allow_nan=False)

@@ -41,6 +41,8 @@ def write_record(run: Run, layout: Layout, **columns: Any) -> Path:
             "hardware": {"device": "cpu", "threads": 1},
             "train_loss": None,
             "images_per_second": 10.0,
+            "bank_size": 1437,
+            "hard_set_size": None,
             "seconds": 1.0,
             "data_digest": DATA,
         },

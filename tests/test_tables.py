@@ -115,7 +115,7 @@ def test_numbers_are_those_of_a_float64_recomputation(collected: pd.DataFrame) -
 def test_the_full_table_has_every_cell_and_every_measure(collected: pd.DataFrame) -> None:
     table = tables.full(collected)
     measures = {*records.ACCURACY, *records.GEOMETRY, *records.SEPARATION, *records.PENALTY}
-    measures |= {f"train_{name}" for name in records.GEOMETRY} | {*records.TRAINING}
+    measures |= {f"train_{name}" for name in records.GEOMETRY} | {*records.TRAINING, *records.SIZES}
     assert {*table.cells["measure"]} == measures
     printed = [column.group for panel in table.panels for column in panel.columns]
     assert len(printed) == len(measures)

@@ -67,6 +67,9 @@ MEASURES = {
     "train_loss": Measure("training loss", 3),
     "images_per_second": Measure("images/s"),
     "pretrain_seconds": Measure("pretraining (s)"),
+    "bank_size": Measure("bank, N", 0),
+    "hard_set_size": Measure("hard set, K", 0),
+    "alpha": Measure("alpha, K/(N − 1)", 4),
 }
 
 

@@ -249,8 +249,23 @@ def describe(study: Study, layout: Layout) -> str:
     for (dataset, loss), taus in cells.items():
         lines.append(f"  {dataset + '/' + loss:{width}}  {' '.join(taus)}")
     seeds = " ".join(f"seed{seed}" for seed in study.seeds)
-    lines += [f"  {'each with':{width}}  {seeds}", "", *_cost_lines(study, layout)]
+    lines += [f"  {'each with':{width}}  {seeds}", "", *_hard_set_lines(study, layout)]
+    lines += _cost_lines(study, layout)
     return "\n".join(lines)
+
+
+def _hard_set_lines(study: Study, layout: Layout) -> list[str]:
+    """N, K and alpha of every dataset and loss that has a hard set."""
+    lines: dict[str, None] = {}
+    for run in study.runs():
+        count = train_count(run.settings.dataset, layout)
+        if count is None or (hard := run.settings.loss.hard_set_size(count)) is None:
+            continue
+        lines[
+            f"hard set of {run.dataset}/{run.loss}: K = {hard:,} of the {count - 1:,} negatives "
+            f"(N = {count:,}), alpha = {hard / (count - 1):.4f}"
+        ] = None
+    return list(lines)
 
 
 def _cost_lines(study: Study, layout: Layout) -> list[str]:

@@ -50,6 +50,8 @@ PENALTY = (
     "limit_high_error",
 )
 TRAINING = ("train_loss", "images_per_second", "pretrain_seconds")
+SIZES = ("bank_size", "hard_set_size", "alpha")
+"""N, K and K / (N - 1): the printed alphas belong to K = 4,095 and other N (docs/protocol.md)."""
 ORIGIN = ("device", "threads", "precision", "data_digest", "settings_digest", "code_version")
 COLUMNS = (
     *IDENTITY,
@@ -59,6 +61,7 @@ COLUMNS = (
     *SEPARATION,
     *PENALTY,
     *TRAINING,
+    *SIZES,
     *ORIGIN,
 )
 """Columns of ``records.csv``, accuracies in percent; plug-ins' measures follow after them."""
@@ -126,6 +129,7 @@ def record(
         "train_loss": pretrain["train_loss"],
         "images_per_second": pretrain["images_per_second"],
         "pretrain_seconds": pretrain["seconds"],
+        **_sizes(pretrain),
         "device": hardware["device"],
         "threads": hardware["threads"],
         "precision": run.settings.pretrain.precision,
@@ -140,6 +144,13 @@ def record(
         "pretrain": dict(pretrain),
         "evaluate": dict(evaluate),
     }
+
+
+def _sizes(pretrain: Mapping[str, Any]) -> dict[str, Any]:
+    """N, and K and alpha of a loss that has a hard set."""
+    bank, hard = pretrain["bank_size"], pretrain["hard_set_size"]
+    alpha = None if hard is None else hard / (bank - 1)
+    return dict(zip(SIZES, (bank, hard, alpha), strict=True))
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:

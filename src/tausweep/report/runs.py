@@ -28,6 +28,7 @@ FURTHER_COLUMNS = dict.fromkeys(
         *("interclass_similarity", "alignment", "effective_dimension", "rankme"),
         *("positive_similarity", "negative_similarity_1", "effective_negatives"),
         *("train_loss", "pretrain_seconds", "images_per_second"),
+        *("bank_size", "hard_set_size", "alpha"),
     ),
     "",
 ) | {
