@@ -390,6 +390,20 @@ def test_small_temperatures_in_half_precision_are_within_a_percent(
     np.testing.assert_allclose(gradient.double(), expected_gradient, rtol=0.01, atol=6e-8)
 
 
+@pytest.mark.parametrize("tau", [1e-4, 1e-7, 1e-10])
+@pytest.mark.parametrize("name", ["contrastive", "hard_contrastive"])
+def test_vanishing_temperatures_are_as_exact_as_others(name: str, tau: float) -> None:
+    anchors, bank, index = problem(0)
+    chosen = settings_of(name, tau)
+    value, gradient = value_and_gradient(losses.make(name, **chosen), anchors, bank, index)
+    expected, expected_gradient = reference.loss_and_gradient(
+        name, anchors.detach().double(), bank.double(), index, **chosen
+    )
+    np.testing.assert_allclose(value, expected, rtol=1e-4)
+    atol = 1e-4 * np.abs(expected_gradient).max()
+    np.testing.assert_allclose(gradient.double(), expected_gradient, atol=atol)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("name", losses.NAMES)
 def test_a_zero_embedding_gives_a_finite_loss_and_gradient(name: str, dtype: torch.dtype) -> None:

@@ -28,6 +28,9 @@ from torch import Tensor
 
 from tausweep import streamed
 
+LONG_ROW = 2**17
+"""Similarities of an anchor from which on threads share the selection on a CPU."""
+
 PerAnchor = tuple[Tensor, Tensor | None]
 """Losses (B) and their gradients with respect to the anchors (B x d; may be None if unasked)."""
 
@@ -256,11 +259,12 @@ def _interval_by_partition(similarities: Tensor, count: int) -> tuple[Tensor, Te
                 surplus = np.count_nonzero(values[row] >= smallest) - count
                 values[row, tied[len(tied) - surplus :]] = -np.inf
 
-    # NumPy leaves the interpreter to other threads. Small shares, because a core may be held up
-    # for a while by the spinning of torch's own threads after a product.
+    # NumPy leaves the interpreter to other threads, but torch's own spin for a while after a
+    # product: short rows are done before a second thread gets its core. Small shares, since a core
+    # may still be held up.
     shares = [range(first, min(first + 8, batch)) for first in range(0, batch, 8)]
     threads = min(torch.get_num_threads(), len(shares))
-    if threads == 1:
+    if threads == 1 or size < LONG_ROW:
         partition(range(batch))
     else:
         with ThreadPoolExecutor(threads) as pool:

@@ -42,6 +42,9 @@ class Pixels(Protocol):
     ) -> ViewParameters:
         """Parameters of one view of each image; see ``views.draw``."""
 
+    def images_at_once(self) -> int:
+        """How many images are best asked for in a group; see ``views.images_at_once``."""
+
     def views(self, groups: Iterable[Tensor], drawn: ViewParameters) -> Iterator[Tensor]:
         """The view of each image of each group, float32 B x 3 x S x S, normalised."""
 
@@ -101,6 +104,11 @@ class SquarePixels:
         height, width = self.images.shape[1:3]
         return views.draw(settings, height, width, len(self), seed, number, stream)
 
+    def images_at_once(self) -> int:
+        """See ``Pixels.images_at_once``."""
+        height, width = self.images.shape[1:3]
+        return views.images_at_once(height, width, self.size, self.device)
+
     def views(self, groups: Iterable[Tensor], drawn: ViewParameters) -> Iterator[Tensor]:
         """See ``Pixels.views``."""
         for index in groups:
@@ -144,6 +152,10 @@ class OriginalPixels:
         """See ``Pixels.draw``: each image has its own height and width."""
         height, width = map(torch.from_numpy, (self.images.heights, self.images.widths))
         return views.draw(settings, height, width, len(self), seed, number, stream)
+
+    def images_at_once(self) -> int:
+        """See ``Pixels.images_at_once``: what is rendered has the views' size already."""
+        return views.images_at_once(self.size, self.size, self.size, self.device)
 
     def views(self, groups: Iterable[Tensor], drawn: ViewParameters) -> Iterator[Tensor]:
         """See ``Pixels.views``."""

@@ -31,10 +31,6 @@ from tausweep.pixels import Pixels, pixels, resident
 from tausweep.study import RunSettings
 
 HISTORY = ("epoch", "lr", "loss", "positive_similarity", "seconds", "images_per_second")
-VIEWS_AT_ONCE = 2048
-"""Views drawn in one go on a GPU, where sixty small kernels are paid once a go."""
-PIXELS_AT_ONCE = 2**21
-"""Pixels of such a go at most: at 224 pixels kernels are large, and memory is what counts."""
 
 Message = Callable[[str], None]
 
@@ -157,7 +153,8 @@ class _Trainer:
         self.momentum: list[Tensor | None] = [None] * len(self.parameters)
         # On a GPU a step's numbers are only asked for when an epoch ends or a checkpoint is due.
         self.waiting_costs = device.type != "cpu"
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        # The same switch as use_deterministic_algorithms, which imports a compiler for two seconds.
+        torch.set_deterministic_debug_mode("warn")
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
         torch.backends.cuda.matmul.allow_tf32 = settings.pretrain.precision == "tf32"
@@ -225,8 +222,7 @@ class _Trainer:
         """Index and views of the epoch's steps from ``first_step`` on."""
         order = views.order(self.count, self.settings.seed, epoch)
         drawn = self.pixels.draw(self.settings.views, self.settings.seed, epoch)
-        few = min(VIEWS_AT_ONCE, PIXELS_AT_ONCE // self.settings.dataset.image_size**2)
-        at_once = 1 if self.device.type == "cpu" else max(1, few // self.batch)
+        at_once = max(1, self.pixels.images_at_once() // self.batch)
         # Chunks start where they start in an undisturbed epoch, so that a resumed one computes
         # its views in the same shapes, hence to the same bits.
         chunks = range(first_step - first_step % at_once, self.steps, at_once)

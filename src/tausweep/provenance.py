@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", 
             "snakemake", "tausweep")  # fmt: skip
 
 
-@lru_cache
+@cache
 def code_version(stage: str, follow: bool = True) -> str:
     """Digest of the code that makes the numbers of a stage: its module and all that it imports.
 
@@ -48,28 +48,28 @@ def code_version(stage: str, follow: bool = True) -> str:
     Returns:
         Twelve hexadecimal digits.
     """
-    folder = Path(tausweep.__file__).parent
     digests: dict[str, str] = {}
     waiting = [stage]
     while waiting:
         name = waiting.pop()
         if name in digests or name in WITHOUT_NUMBERS:
             continue
-        source = (folder / f"{name}.py").read_text(encoding="utf-8")
-        digests[name] = syntax_digest(source)
-        waiting += _imported(source) if follow else []
+        digests[name], imported = _room(name)
+        waiting += imported if follow else []
     return hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest()[:12]
 
 
-def _imported(source: str) -> list[str]:
-    """Rooms of this package that a module imports, anywhere in its code."""
+@cache
+def _room(name: str) -> tuple[str, list[str]]:
+    """Syntax digest of a module, and the rooms of this package that it imports anywhere."""
+    source = (Path(tausweep.__file__).parent / f"{name}.py").read_text(encoding="utf-8")
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module == "tausweep":
             found += [alias.name for alias in node.names if not alias.name.startswith("_")]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tausweep."):
             found.append(str(node.module).split(".")[1])
-    return found
+    return syntax_digest(source), found
 
 
 def now() -> str:
@@ -97,7 +97,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-@lru_cache
+@cache
 def _commit() -> str | None:
     """The commit of the checkout that the code runs from, ``+`` if the code differs from it."""
     folder = Path(tausweep.__file__).parent

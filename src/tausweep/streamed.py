@@ -22,6 +22,8 @@ BLOCK_CPU = 2**19
 """Similarities weighted at once on a CPU: ten anchors' at N = 50,000, again within the caches."""
 BLOCK_ACCELERATOR = 2**24
 SUM_BLOCK = 256
+SMALL_TEMPERATURE = 1e-3
+"""Below it, similarities are brought to their maximum before they are scaled."""
 
 
 class AnchorGradient(torch.autograd.Function):
@@ -224,12 +226,21 @@ def bank_sum(bank: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _exponentials(similarities: Tensor, maximum: Tensor, temperature: float) -> Tensor:
-    """``e^{(s - maximum)/tau}`` in place."""
-    torch.add(-maximum / temperature, similarities, alpha=1 / temperature, out=similarities)
-    # Underflow makes exponentials and products several times slower on a CPU. The floor, -61 in
+    """``e^{(s - maximum)/tau}`` in place, as ``2^{(s - maximum)/(tau ln 2)}``.
+
+    torch's exp2 takes half the time of its exp on a CPU, where this is what a loss costs beside its
+    two products.
+    """
+    scale = 1 / (temperature * math.log(2))
+    if temperature < SMALL_TEMPERATURE:
+        # Scaled first, the difference of two large numbers would lose the digits that count.
+        torch.sub(similarities, maximum, out=similarities).mul_(scale)
+    else:
+        torch.add(maximum * -scale, similarities, alpha=scale, out=similarities)
+    # Underflow makes exponentials and products several times slower on a CPU. The floor, 2^-88 in
     # float32, is far below what can change a sum of at least 1; normalised vectors reach it only
     # at small temperatures, so the others are spared the pass.
-    floor = 0.7 * math.log(torch.finfo(similarities.dtype).tiny)
-    if temperature * -floor < 2.5:
+    floor = 0.7 * math.log2(torch.finfo(similarities.dtype).tiny)
+    if 2.5 * scale > -floor:
         similarities.clamp_(min=floor)
-    return similarities.exp_()
+    return similarities.exp2_()

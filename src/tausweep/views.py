@@ -22,8 +22,12 @@ from tausweep.view_parameters import ViewParameters, draw, order
 
 __all__ = ["ViewParameters", "draw", "flip", "order", "plain", "render"]
 
-# 128 images of 32 x 32: small enough for the cache, large enough to hide the cost of a call.
 _PIXELS_AT_ONCE = 2**17
+"""128 images of 32 x 32: small enough for a CPU's cache, large enough to hide a call's cost."""
+_IMAGES_AT_ONCE = 2048
+"""On an accelerator: sixty small kernels are paid once for all of them."""
+_DEVICE_PIXELS_AT_ONCE = 2**21
+"""Those of 32 x 32; at 224 kernels are large, and memory is what counts."""
 
 
 def render(
@@ -121,6 +125,14 @@ def flip(images: Tensor) -> Tensor:
     return images.flip(-1)
 
 
+def images_at_once(height: int, width: int, size: int, device: torch.device) -> int:
+    """How many images of H x W are best rendered together to S x S views on a device."""
+    pixels = max(size * size, height * width)
+    if device.type != "cpu":
+        return max(1, min(_IMAGES_AT_ONCE, _DEVICE_PIXELS_AT_ONCE // pixels))
+    return max(1, _PIXELS_AT_ONCE // pixels)
+
+
 def _crop(images: Tensor, parameters: ViewParameters, size: int, antialias: bool) -> Tensor:
     """Planes 3 x B x S x S in [0, 1] of the crop boxes, mirrored where that is due.
 
@@ -159,9 +171,7 @@ def _normalise(planes: Tensor, mean: Sequence[float], std: Sequence[float], out:
 def _chunks(images: Tensor, size: int) -> Iterator[slice]:
     """Ranges of images that are computed together."""
     batch, height, width, _ = images.shape
-    at_once = max(1, _PIXELS_AT_ONCE // max(size * size, height * width))
-    if images.device.type != "cpu":
-        at_once = max(1, batch)
+    at_once = images_at_once(height, width, size, images.device)
     for start in range(0, batch, at_once):
         yield slice(start, start + at_once)
 

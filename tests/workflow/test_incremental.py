@@ -150,7 +150,7 @@ CASES = [
     Case(
         "code of the training is changed",
         lambda c: c.edit(
-            "src/tausweep/pretrain.py", "VIEWS_AT_ONCE = 2048", "VIEWS_AT_ONCE = 1024"
+            "src/tausweep/views.py", "_IMAGES_AT_ONCE = 2048", "_IMAGES_AT_ONCE = 1024"
         ),
         NOTHING,
         "nothing by itself; `tausweep status` names the records, see below",

@@ -1,0 +1,181 @@
+"""Timing in one process: what is compared takes turns, and a ratio is the median over the rounds.
+
+On a shared machine the same code moves by a third from minute to minute. Cells that take turns meet
+the same neighbours, so their ratio holds where their seconds do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gc
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "snakemake", "lightly", "kornia")
+FOLDER = Path("results/speed")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        number: Of the aim that the line belongs to.
+        what: Measured.
+        against: What it is held against.
+        seconds: Of the measured.
+        base: Seconds of what it is held against.
+        ratio: As the aim has it: seconds / base, or base / seconds where more is better.
+        aim: ``<= x`` or ``>= x`` for the ratio; empty where there is none.
+        note: What else to know.
+    """
+
+    number: str
+    what: str
+    against: str
+    seconds: float
+    base: float
+    ratio: float
+    aim: str = ""
+    note: str = ""
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the ratio reaches its aim; none without one."""
+        if not self.aim:
+            return None
+        sign, limit = self.aim.split()
+        return self.ratio <= float(limit) if sign == "<=" else self.ratio >= float(limit)
+
+
+Cells = dict[str, Callable[[], object]]
+Times = dict[str, list[float]]
+
+
+def interleave(cells: Cells, rounds: int, warmup: int = 1) -> Times:
+    """Seconds of every cell in every round; the cells take turns within a round."""
+    times: Times = {name: [] for name in cells}
+    gc.collect()
+    for number in range(warmup + rounds):
+        for name, cell in cells.items():
+            began = time.perf_counter()
+            cell()
+            if number >= warmup:
+                times[name].append(time.perf_counter() - began)
+    return times
+
+
+def ratio(times: Times, cell: str, base: str) -> float:
+    """Median over the rounds of cell / base."""
+    return median(a / b for a, b in zip(times[cell], times[base], strict=True))
+
+
+def slower(
+    number: str, what: str, against: str, times: Times, aim: str = "", note: str = ""
+) -> Row:
+    """Row of seconds(what) / seconds(against), both named as their cells."""
+    return Row(
+        number, what, against, median(times[what]), median(times[against]),
+        ratio(times, what, against), aim, note,
+    )  # fmt: skip
+
+
+def faster(
+    number: str, what: str, against: str, times: Times, aim: str = "", note: str = ""
+) -> Row:
+    """Row of seconds(against) / seconds(what): how many times faster."""
+    return Row(
+        number, what, against, median(times[what]), median(times[against]),
+        ratio(times, against, what), aim, note,
+    )  # fmt: skip
+
+
+def peak_mb(program: str, *arguments: object) -> float:
+    """Peak resident memory, in MB, of a program of this folder in a process of its own."""
+    command = [sys.executable, str(Path(__file__).with_name(program)), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def own_peak_mb() -> float:
+    """Peak resident memory of this process in MB (Linux; the peak of its own memory only)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+
+
+def hardware() -> str:
+    """The machine and the versions, in one line."""
+    cpu = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    versions = []
+    for name in PACKAGES:
+        try:
+            versions.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            versions.append(f"{name} -")
+    import torch
+
+    device = "no GPU"
+    if torch.cuda.is_available():
+        device = torch.cuda.get_device_name()
+    capability = torch.backends.cpu.get_cpu_capability()
+    threads = torch.get_num_threads()
+    return (
+        f"{cpu}, {capability}, {os.cpu_count()} cores, {threads} threads, {device}; "
+        f"Python {platform.python_version()}, {', '.join(versions)}"
+    )
+
+
+def arguments(description: str | None) -> argparse.Namespace:
+    """The options that all programs share; sets torch's threads."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's threads")
+    options = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(options.threads)
+    return options
+
+
+def show(name: str, rows: Sequence[Row]) -> None:
+    """Print the rows, and write them to ``results/speed/<name>.csv``."""
+    print(f"\n{name}: {hardware()}")
+    for row in rows:
+        print(line(row))
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        fields = [*Row.__dataclass_fields__, "reached", "hardware"]
+        writer = csv.DictWriter(file, fields, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({**asdict(row), "reached": row.reached, "hardware": hardware()})
+    sys.stdout.flush()
+
+
+def line(row: Row) -> str:
+    """A row as a line of text."""
+    mark = {True: "ok", False: "SHORT", None: ""}[row.reached]
+    times = f"{duration(row.seconds):>9} {duration(row.base):>9}"
+    text = f"{row.number:>4} {times} {row.ratio:8.3f} {row.aim:>8} {mark:5} {row.what}"
+    text += f"  vs  {row.against}"
+    return f"{text}  ({row.note})" if row.note else text
+
+
+def duration(seconds: float) -> str:
+    """Seconds in a readable unit."""
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
