@@ -109,7 +109,8 @@ class Embedder:
         return pixels(images, self.size, self.mean, self.std, self.device)
 
     def _groups(self, index: Tensor) -> Iterable[Tensor]:
-        return index.split(max(1, min(BATCH, PIXELS_AT_ONCE // self.size**2)))
+        groups: tuple[Tensor, ...] = index.split(max(1, min(BATCH, PIXELS_AT_ONCE // self.size**2)))
+        return groups
 
     def _pooled(self, batches: Iterator[Tensor], count: int) -> Tensor:
         features = torch.empty(count, self.encoder.trunk.features)

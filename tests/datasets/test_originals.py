@@ -1,13 +1,16 @@
 """Originals: files are kept as they are where that is exact, and memory holds none of them."""
 
 import io
+import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pictures import picture, tree
@@ -17,7 +20,8 @@ from tausweep.datasets.originals import Originals
 from tausweep.datasets.pictures import Pictures, read
 from tausweep.datasets.prepared import FILES, FORMS
 from tausweep.decoding import decode
-from tausweep.study import DatasetSettings, Source, StudyError
+from tausweep.pixels import pixels as views_of
+from tausweep.study import DatasetSettings, Source, StudyError, ViewSettings
 
 ORIGINALS = FORMS["originals"].files
 
@@ -253,3 +257,26 @@ def test_descriptors_are_closed(tmp_path: Path) -> None:
     for _ in range(20):
         datasets.load(tmp_path / "out")
     assert len([*place.iterdir()]) <= before + 2
+
+
+@pytest.mark.skipif("TAUSWEEP_SHARED_DATA" not in os.environ, reason="needs the real images")
+def test_real_originals_are_kept_byte_for_byte_and_cut_to_224(tmp_path: Path) -> None:
+    place = Path(os.environ["TAUSWEEP_SHARED_DATA"]) / "imagenet100_samples.tar.xz"
+    with tarfile.open(place) as tar:
+        tar.extractall(tmp_path, filter="data")
+    root = tmp_path / "imagenet100_samples"
+    shutil.copytree(root / "train", root / "test")
+    wanted = settings(root, image_size=224)
+    datasets.prepare(wanted, tmp_path / "out")
+    data, paths = (
+        datasets.load(tmp_path / "out"),
+        datasets.read(wanted.source, "train").images.paths,
+    )
+    assert [bytes(data.train_images.encoded(i)) for i in range(100)] == [
+        path.read_bytes() for path in paths
+    ]
+    found = views_of(data.train_images, 224, data.mean, data.std, torch.device("cpu"))
+    drawn = found.draw(ViewSettings(flip=True, blur_probability=0.5), 0, 0)
+    for batch in (*found.views([torch.arange(100)], drawn), *found.plain([torch.arange(100)])):
+        assert batch.shape == (100, 3, 224, 224)
+        assert batch.std(dim=(1, 2, 3)).min() > 0.02

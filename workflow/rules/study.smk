@@ -87,8 +87,8 @@ def evaluate_memory_mb(wildcards):
     return memory_mb(wildcards) + round(copies * 4 * features / 1e6)
 
 
-# A GPU takes about 2,500 images a second through ResNet-50 at 224 pixels, of which a core decodes
-# 400 to 500. Snakemake gives no more than there are.
+# Originals are decoded during training: some 300 images a second and core (docs/data.md). Snakemake
+# gives no more cores than there are.
 DECODING_THREADS = 8
 
 

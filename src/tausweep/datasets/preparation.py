@@ -34,7 +34,8 @@ from tausweep.study import StudyError
 if TYPE_CHECKING:
     from tausweep.study import DatasetSettings
 
-Made, Gathered = TypeVar("Made"), TypeVar("Gathered")
+Made = TypeVar("Made")
+Gathered = TypeVar("Gathered")
 
 _PARTIAL = ".partial"
 _CHUNK_IMAGES, _CHUNK_BYTES = 32, 2**22
@@ -114,7 +115,8 @@ def _make(settings: DatasetSettings, folder: Path, threads: int) -> dict[str, An
         "test": (test, _rows(test, settings.test_limit, settings.subset_seed, "test_limit")),
     }
     form = FORMS[settings.form]
-    files, splits = {}, {}
+    files: dict[str, Any] = {}
+    splits = {}
     for name, (split, rows) in chosen.items():
         prefix, what = folder / f"{name}_", f"{name} split"
         if settings.form == "squares":
