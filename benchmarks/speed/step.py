@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 
 import measure
-import pictures
+import patches
 import torch
 from measure import Row, Times
 from torch import Tensor
@@ -89,7 +89,7 @@ def whole_and_bare(asked: RunSettings, count: int, steps: int) -> Times:
         began = time.perf_counter()
         return len(times["whole"]) > steps
 
-    data = pictures.prepared(count, asked.dataset.image_size)
+    data = patches.prepared(count, asked.dataset.image_size)
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = CheckpointFile(Path(folder), {})
         with suppress(StoppedError):
@@ -126,7 +126,7 @@ def lightly_steps(asked: RunSettings, count: int, workers: int) -> Iterator[None
     from torch.utils.data import DataLoader, Dataset
 
     size = asked.dataset.image_size
-    data = pictures.prepared(count, size)
+    data = patches.prepared(count, size)
     transform = SimCLRTransform(
         input_size=size, cj_prob=1.0, cj_strength=1.0, cj_bright=0.4, cj_contrast=0.4, cj_sat=0.4,
         cj_hue=0.4, min_scale=0.2, random_gray_scale=0.2, gaussian_blur=0.0, hf_prob=0.0,
