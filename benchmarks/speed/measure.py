@@ -79,26 +79,6 @@ def ratio(times: Times, cell: str, base: str) -> float:
     return median(a / b for a, b in zip(times[cell], times[base], strict=True))
 
 
-def slower(
-    number: str, what: str, against: str, times: Times, aim: str = "", note: str = ""
-) -> Row:
-    """Row of seconds(what) / seconds(against), both named as their cells."""
-    return Row(
-        number, what, against, median(times[what]), median(times[against]),
-        ratio(times, what, against), aim, note,
-    )  # fmt: skip
-
-
-def faster(
-    number: str, what: str, against: str, times: Times, aim: str = "", note: str = ""
-) -> Row:
-    """Row of seconds(against) / seconds(what): how many times faster."""
-    return Row(
-        number, what, against, median(times[what]), median(times[against]),
-        ratio(times, against, what), aim, note,
-    )  # fmt: skip
-
-
 def peak_mb(program: str, *arguments: object) -> float:
     """Peak resident memory, in MB, of a program of this folder in a process of its own."""
     command = [sys.executable, str(Path(__file__).with_name(program)), *map(str, arguments)]
@@ -114,30 +94,21 @@ def own_peak_mb() -> float:
 
 def hardware() -> str:
     """The machine and the versions, in one line."""
-    cpu = next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
+    import torch
+
+    from tausweep import devices
+
+    here = devices.describe(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     versions = []
     for name in PACKAGES:
         try:
             versions.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             versions.append(f"{name} -")
-    import torch
-
-    device = "no GPU"
-    if torch.cuda.is_available():
-        device = torch.cuda.get_device_name()
-    capability = torch.backends.cpu.get_cpu_capability()
-    threads = torch.get_num_threads()
     return (
-        f"{cpu}, {capability}, {os.cpu_count()} cores, {threads} threads, {device}; "
-        f"Python {platform.python_version()}, {', '.join(versions)}"
+        f"{here['cpu']}, {here['cpu_capability']}, {here['cores']} cores, {here['threads']} "
+        f"threads, {here.get('gpu', 'no GPU')}; Python {platform.python_version()}, "
+        f"{', '.join(versions)}"
     )
 
 

@@ -221,4 +221,4 @@ if __name__ == "__main__":
         memory(int(sys.argv[2]))
     else:
         measure.arguments(__doc__)
-        measure.show("step", list(rows()))
+        measure.show("step", [*rows(), *memory_rows()])

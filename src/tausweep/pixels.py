@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -80,19 +80,15 @@ def resident(images: Images, device: torch.device) -> Images:
     return images
 
 
+@dataclass(frozen=True, eq=False)
 class SquarePixels:
     """Squares of one size, N x H x W x 3 uint8: an array, or a tensor on the device."""
 
-    def __init__(
-        self,
-        images: NDArray[np.uint8] | Tensor,
-        size: int,
-        mean: Channels,
-        std: Channels,
-        device: torch.device,
-    ) -> None:
-        self.images, self.size, self.mean, self.std = images, size, mean, std
-        self.device = device
+    images: NDArray[np.uint8] | Tensor
+    size: int
+    mean: Channels
+    std: Channels
+    device: torch.device
 
     def __len__(self) -> int:
         return len(self.images)
@@ -130,6 +126,7 @@ Cut = Callable[[Image, int], Tensor]
 """Of an image and its row in the split: the square, uint8 S x S x 3."""
 
 
+@dataclass(frozen=True, eq=False)
 class OriginalPixels:
     """Images of their original sizes, decoded when they are needed.
 
@@ -137,11 +134,11 @@ class OriginalPixels:
     ``IMAGES_AHEAD`` images if that is more.
     """
 
-    def __init__(
-        self, images: Originals, size: int, mean: Channels, std: Channels, device: torch.device
-    ) -> None:
-        self.images, self.size, self.mean, self.std = images, size, mean, std
-        self.device = device
+    images: Originals
+    size: int
+    mean: Channels
+    std: Channels
+    device: torch.device
 
     def __len__(self) -> int:
         return len(self.images)

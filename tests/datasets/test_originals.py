@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from damage import DAMAGES, do_damage
 from pictures import picture, tree
 from tausweep import datasets
 from tausweep.datasets.encoded import encoded
@@ -123,17 +124,12 @@ def test_the_files_are_plain(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [*ORIGINALS, "manifest.json"])
-@pytest.mark.parametrize("damage", ["removed", "truncated", "altered"])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_what_is_damaged_is_made_again(tmp_path: Path, name: str, damage: str) -> None:
     wanted = settings(tree(tmp_path / "in", 2))
     datasets.prepare(wanted, tmp_path / "out")
     whole, path = content(tmp_path / "out"), tmp_path / "out" / name
-    if damage == "removed":
-        path.unlink()
-    elif damage == "truncated":
-        path.write_bytes(whole[name][:-5])
-    else:
-        path.write_bytes(whole[name][:-9] + bytes([whole[name][-9] ^ 1]) + whole[name][-8:])
+    do_damage(path, damage)
     datasets.prepare(wanted, tmp_path / "out")
     assert content(tmp_path / "out") == whole
 

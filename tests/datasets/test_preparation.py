@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from damage import DAMAGES, do_damage
 from tausweep import datasets
 from tausweep.datasets import preparation
 from tausweep.datasets.pictures import square
@@ -117,17 +118,12 @@ def test_what_is_complete_is_not_made_again(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [*FILES, "manifest.json"])
-@pytest.mark.parametrize("damage", ["removed", "truncated", "altered"])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_what_is_damaged_is_made_again(tmp_path, name, damage):
     wanted = settings(tree(tmp_path / "in"))
     datasets.prepare(wanted, tmp_path / "out")
     whole, path = content(tmp_path / "out"), tmp_path / "out" / name
-    if damage == "removed":
-        path.unlink()
-    elif damage == "truncated":
-        path.write_bytes(whole[name][:-5])
-    else:
-        path.write_bytes(whole[name][:-9] + bytes([whole[name][-9] ^ 1]) + whole[name][-8:])
+    do_damage(path, damage)
     datasets.prepare(wanted, tmp_path / "out")
     assert content(tmp_path / "out") == whole
 

@@ -1,0 +1,16 @@
+"""Damage to a file, for the tests that it is noticed."""
+
+from pathlib import Path
+
+DAMAGES = ("removed", "truncated", "altered")
+
+
+def do_damage(path: Path, damage: str) -> None:
+    """Remove a file, cut off its last five bytes, or turn a bit nine bytes before its end."""
+    content = path.read_bytes()
+    if damage == "removed":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(content[:-5])
+    else:
+        path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
