@@ -40,7 +40,8 @@ class Embedder:
 
     def __init__(self, encoder: Encoder, size: int, mean: Channels, std: Channels) -> None:
         self.encoder = encoder.eval()
-        self.device = next(encoder.parameters()).device
+        # Raw pixels have no parameters and nothing to compute.
+        self.device = next(encoder.parameters(), torch.empty(0)).device
         self.size, self.mean, self.std = size, mean, std
 
     def features(self, images: Images, flipped: bool = False) -> Tensor:

@@ -120,6 +120,18 @@ class Trunk(nn.Module):
         return features
 
 
+class Pixels(nn.Module):
+    """No trunk: its features are the normalised image's values, 3 H W of them."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.features = features
+
+    def forward(self, views: Tensor) -> Tensor:
+        """B x 3 x H x W float -> B x 3 H W float."""
+        return views.flatten(1)
+
+
 class Encoder(nn.Module):
     """f of the paper: trunk, head, L2 normalisation.
 
@@ -128,11 +140,16 @@ class Encoder(nn.Module):
 
     def __init__(self, settings: EncoderSettings, seed: int, bn_group: int | None = None) -> None:
         super().__init__()
+        self.trunk: Trunk | Pixels
+        self.head: nn.Module
+        if settings.trunk == "pixels":
+            self.trunk, self.head = Pixels(settings.dim), nn.Identity()
+            return
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.trunk = Trunk(settings, bn_group)
             features = self.trunk.features
-            self.head: nn.Module = nn.Linear(features, settings.dim)
+            self.head = nn.Linear(features, settings.dim)
             if settings.head == "mlp":
                 hidden = nn.Linear(features, features)
                 self.head = nn.Sequential(hidden, nn.ReLU(inplace=True), self.head)

@@ -79,6 +79,11 @@ class Evaluation:
         """``complete`` or ``diverged``."""
         return str(self._trained[1]["outcome"])
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether a loss has moved the encoder, and the bank from its random start."""
+        return self.settings.pretrain.epochs > 0
+
     @cached_property
     def bank(self) -> Tensor:
         """N x d float32, as training left it."""
@@ -173,10 +178,13 @@ class Evaluation:
         return {"probe": probed.to_json(), "converged": converged.to_json()}
 
     def knn(self) -> Values:
-        """Weighted kNN: keys are the training embeddings, and the bank beside them."""
+        """Weighted kNN: keys are the training embeddings, and a trained bank beside them."""
         e, settings = self.embeddings, self.settings.knn
+        keyed = {"accuracy": e["train"]}
+        if self.is_trained:
+            keyed["accuracy_bank"] = e["bank"]
         found = {}
-        for name, keys in (("accuracy", e["train"]), ("accuracy_bank", e["bank"])):
+        for name, keys in keyed.items():
             if settings.k > len(keys):
                 raise StudyError(
                     f"knn.k: {settings.k} is more than the {len(keys)} keys; allowed is "
@@ -262,13 +270,16 @@ class Evaluation:
 
 
 MEASURED = ("linear", "knn", "geometry", "separation", "penalty")
+OF_THE_LOSS = ("separation", "penalty")
+"""Look at the bank that a loss was trained against."""
 
 
 def evaluate(evaluation: Evaluation) -> dict[str, Values]:
     """All measures of a run by name, plug-ins' too; a diverged run has none."""
     if evaluation.outcome != "complete":
         return {}
-    names = [*MEASURED, *(evaluation.settings.measures or {})]
+    own = [name for name in MEASURED if evaluation.is_trained or name not in OF_THE_LOSS]
+    names = [*own, *(evaluation.settings.measures or {})]
     try:
         return {name: evaluation.measured(name) for name in names}
     except FloatingPointError as error:

@@ -147,7 +147,7 @@ def _pretrain_locked(
         "settings_digest": settings.pretrain_digest,
         "data_digest": data.digest,
         "code_version": provenance.code_version("pretrain"),
-        "train_loss": history[-1]["loss"] if trained.outcome == "complete" else None,
+        "train_loss": history[-1]["loss"] if history and trained.outcome == "complete" else None,
         "seconds": round(seconds, 3),
         "images_per_second": (
             round(len(history) * len(data.train_images) / seconds, 1) if history else None

@@ -20,8 +20,10 @@ LOSSES = {
     "hard_contrastive": "hard contrastive",
     "hard_simple": "hard simple",
     "nearest_negative": "nearest negative",
+    "untrained": "untrained encoder",
+    "raw_pixels": "raw pixels",
 }
-"""In the order of Table 1; others follow by name."""
+"""In the order of Table 1, the baselines after them; others follow by name."""
 
 TABLE1_TEMPERATURES = (0.07, 0.3, 0.7, 1.0)
 

@@ -148,6 +148,8 @@ def check(study: Study, layout: Layout) -> None:
 def _layers(encoder: EncoderSettings, image_size: int) -> Iterator[tuple[int, int, int, int]]:
     """Side of the result, kernel area, channels in and out of every layer, the head's last."""
     kind, blocks = TRUNKS[encoder.trunk]
+    if encoder.trunk == "pixels":
+        return
     kernel, stride, pool = (3, 1, 1) if encoder.stem == "cifar" else (7, 2, 2)
     side, channels = math.ceil(image_size / stride), encoder.width
     yield side, kernel**2, 3, channels
@@ -188,8 +190,8 @@ def parameter_count(encoder: EncoderSettings) -> int:
 
 def feature_count(encoder: EncoderSettings) -> int:
     """Dimension D of the pooled features."""
-    *_, (_, _, features, _) = _layers(encoder, 1)
-    return features
+    layers = [*_layers(encoder, 1)]
+    return layers[-1][2] if layers else encoder.dim
 
 
 @dataclass(frozen=True)

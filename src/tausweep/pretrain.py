@@ -108,6 +108,8 @@ def pretrain(
             saved = time.monotonic()
 
     try:
+        if settings.pretrain.epochs == 0:
+            trainer.take_statistics()
         while trainer.position.epoch < settings.pretrain.epochs:
             for _ in trainer.epoch():
                 if stop():
@@ -138,7 +140,8 @@ class _Trainer:
         settings.check_batches(self.count)
         images, size = resident(data.train_images, device), settings.dataset.image_size
         self.pixels: Pixels = pixels(images, size, data.mean, data.std, device)
-        self.loss = make_loss(settings, self.count)
+        if settings.pretrain.epochs > 0:
+            self.loss = make_loss(settings, self.count)
         self.position = _Position()
         encoder = Encoder(settings.encoder, settings.seed, settings.pretrain.bn_group)
         self.encoder = encoder.to(device).to(memory_format=torch.channels_last).train()
@@ -179,6 +182,16 @@ class _Trainer:
                 yield
                 began = time.perf_counter()
         self._close_epoch(lr)
+
+    @torch.no_grad()
+    def take_statistics(self) -> None:
+        """Let batch norm see an epoch's views, and nothing learn from them.
+
+        With the statistics that a layer is made with, an untrained encoder's features shrink by
+        every layer, and a linear probe of fixed lr would see nothing: a baseline too easy to beat.
+        """
+        for _, batch in self._batches(0, 0):
+            self.encoder(batch)
 
     def read_sums(self) -> None:
         """Bring the epoch's sums to the host; on a GPU this waits for all steps so far.

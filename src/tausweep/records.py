@@ -75,10 +75,12 @@ def flat(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The numbers of the measures' files as columns; a plug-in's numbers keep their names.
 
     Args:
-        measured: Content of ``linear.json``, ``knn.json`` ... by name; empty for a diverged run.
+        measured: Content of ``linear.json``, ``knn.json`` ... by name; empty for a diverged run,
+            without ``separation`` and ``penalty`` for an encoder that no loss has trained.
     """
     if not measured:
         return {}
+    separation, penalty = measured.get("separation", {}), measured.get("penalty", {})
     probe, converged = measured["linear"]["probe"], measured["linear"]["converged"]
     knn, geometry = measured["knn"], measured["geometry"]
     row = {
@@ -87,11 +89,11 @@ def flat(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "linear_accuracy_converged": converged["accuracy"],
         "feature_rms": probe["feature_rms"],
         "knn_accuracy": knn["accuracy"],
-        "knn_accuracy_bank": knn["accuracy_bank"],
+        "knn_accuracy_bank": knn.get("accuracy_bank"),
         **{name: geometry["test"].get(name) for name in GEOMETRY},
         **{f"train_{name}": geometry["train"].get(name) for name in GEOMETRY},
-        **{name: measured["separation"].get(name) for name in SEPARATION},
-        **{name: measured["penalty"].get(name) for name in PENALTY},
+        **{name: separation.get(name) for name in SEPARATION},
+        **{name: penalty.get(name) for name in PENALTY},
     }
     for name in measured.keys() - {"linear", "knn", "geometry", "separation", "penalty"}:
         row |= measured[name]

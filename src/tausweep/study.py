@@ -188,8 +188,10 @@ TRUNKS = {
     "resnet18": ("basic", (2, 2, 2, 2)),
     "resnet34": ("basic", (3, 4, 6, 3)),
     "resnet50": ("bottleneck", (3, 4, 6, 3)),
+    "pixels": ("none", ()),
 }
-"""Block kind and blocks a stage; resnet10 is for miniatures, the others are He et al. 2016's."""
+"""Block kind and blocks a stage; resnet10 is for miniatures, the others are He et al. 2016's, and
+pixels passes the normalised image through, for the baseline of that name."""
 
 SMALLEST_IMAGE = {"cifar": 8, "imagenet": 32}
 """Total stride of a trunk by stem: a smaller image would leave nothing to its last stage."""
@@ -207,7 +209,7 @@ class EncoderSettings(Settings):
         head: ``linear`` (one layer with bias) or ``mlp`` (hidden layer of the feature's width).
     """
 
-    trunk: Literal["resnet10", "resnet18", "resnet34", "resnet50"] = "resnet18"
+    trunk: Literal["resnet10", "resnet18", "resnet34", "resnet50", "pixels"] = "resnet18"
     stem: Literal["cifar", "imagenet"] = "cifar"
     width: Annotated[Integer, Field(ge=8)] = 64
     dim: Annotated[Integer, Field(ge=2)] = 128
@@ -224,7 +226,8 @@ class PretrainSettings(Settings):
     """Optimisation of the contrastive loss against the bank (paper sec. 5.1; author).
 
     Attributes:
-        epochs: Passes over the training split (author; his 201st is a slip).
+        epochs: Passes over the training split (author; his 201st is a slip). 0 leaves the weights
+            as they were initialised.
         batch_size: Anchors a step; the last, partial batch is kept.
         lr: Learning rate of SGD without Nesterov.
         milestones: Where lr is multiplied by ``decay``: shares of ``epochs`` (160 and 190 of 200).
@@ -235,7 +238,7 @@ class PretrainSettings(Settings):
             selection and bank are float32 always). bf16 is slow on a CPU.
     """
 
-    epochs: Count = 200
+    epochs: Annotated[Integer, Field(ge=0)] = 200
     batch_size: Count = 128
     lr: Positive = 0.03
     milestones: tuple[Annotated[Number, Field(gt=0, lt=1)], ...] = (0.8, 0.95)
@@ -329,16 +332,20 @@ MEASURES = {
     "separation": SeparationSettings,
 }
 
-TEMPERATURE_FREE = frozenset({"simple", "hard_simple", "nearest_negative"})
-HARD = frozenset({"hard_contrastive", "hard_simple"})
 LOSSES = ("contrastive", "simple", "hard_contrastive", "hard_simple", "nearest_negative")
+HARD = frozenset({"hard_contrastive", "hard_simple"})
+BASELINES = ("untrained", "raw_pixels")
+"""In the place of a loss, what any of them has to beat: the encoder's weights as initialised (with
+batch norm's statistics from an epoch of views), and no encoder. The measures that speak of bank and
+loss are left out."""
+TEMPERATURE_FREE = frozenset({"simple", "hard_simple", "nearest_negative", *BASELINES})
 
 
 class LossSettings(Settings):
     """One member of the family of losses, as a run has it.
 
     Attributes:
-        name: One of ``LOSSES``, or a free name with a ``module``.
+        name: One of ``LOSSES`` or ``BASELINES``, or a free name with a ``module``.
         temperature: tau; none for the losses without one.
         negatives: Size K of the hard set (author: 4095).
         alpha: The hard set as a share of the negatives instead of K (Eq. 9).
@@ -427,7 +434,19 @@ class RunSettings(Settings):
                 f"{self.encoder.trunk} with a {self.encoder.stem} stem, which takes {smallest} "
                 "pixels or more"
             )
+        if self.encoder.trunk == "pixels" and self.pretrain.epochs > 0:
+            raise ValueError(
+                "encoder.trunk: pixels has nothing to train; it is for the baseline raw_pixels"
+            )
         return self
+
+    def as_baseline(self) -> RunSettings:
+        """These settings untrained and, for ``raw_pixels``, with the image as its embedding."""
+        untrained = {"pretrain": self.pretrain.model_copy(update={"epochs": 0})}
+        if self.loss.name == "untrained":
+            return self.model_copy(update=untrained)
+        pixels = EncoderSettings(trunk="pixels", dim=3 * self.dataset.image_size**2)
+        return self.model_copy(update={**untrained, "encoder": pixels})
 
     def check_batches(self, count: int) -> None:
         """Refuse batches that batch norm cannot normalise: one image, whose last map is one pixel.
@@ -681,7 +700,8 @@ class Study(Settings):
             for name, module in self.measures.items()
         } or None
         try:
-            return RunSettings.model_validate(merged)
+            settings = RunSettings.model_validate(merged)
+            return settings.as_baseline() if loss in BASELINES else settings
         except ValidationError as error:
             context = {"dataset": f"datasets.{dataset}", "loss": f"losses.{loss}"}
             if "views" in entry.model_fields_set:
@@ -735,7 +755,7 @@ class Study(Settings):
         """
         given = self.model_dump(mode="json", exclude_defaults=True, exclude={"figures"})
         given = json.loads(json.dumps(given, sort_keys=True))
-        for section, known in (("datasets", [*PROTOCOL]), ("losses", [*LOSSES])):
+        for section, known in (("datasets", [*PROTOCOL]), ("losses", [*LOSSES, *BASELINES])):
             place = {name: i for i, name in enumerate(known)}
             ordered = sorted(given[section], key=lambda name: (place.get(name, len(place)), name))
             given[section] = {name: given[section][name] for name in ordered}
@@ -840,10 +860,10 @@ def _first_repeated(values: tuple[Any, ...]) -> Any:
 
 def _check_loss(name: str, grid: LossGrid) -> None:
     if grid.module is None:
-        if name not in LOSSES:
+        if name not in (*LOSSES, *BASELINES):
             raise ValueError(
                 f"losses.{name}: unknown loss{nearest(name, LOSSES)}; known are "
-                f"{', '.join(LOSSES)}, and any name with a module"
+                f"{', '.join((*LOSSES, *BASELINES))}, and any name with a module"
             )
         if name in TEMPERATURE_FREE and grid.temperature is not None:
             raise ValueError(f"losses.{name}.temperature: {name} has none")

@@ -205,7 +205,7 @@ def figure(
     chosen = _style(style)
     with chosen.applied():
         make = getattr(importlib.import_module(f"{__name__}.{module}"), function)
-        made: Figure = make(results, chosen, entry.title)
+        made: Figure = make(results.of_losses(), chosen, entry.title)
     return made
 
 
@@ -217,7 +217,7 @@ def caption(name: str, results: StudyResults) -> str:
     """
     if name not in FIGURES:
         raise StudyError(f"figure {name}: unknown; known are {', '.join(NAMES)}")
-    entry = FIGURES[name]
+    entry, results = FIGURES[name], results.of_losses()
     text = entry.text.format(t=results.t, ceiling=2 * results.t)
     sentences = [f"{entry.title}. {text}"]
     if entry.seeds:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tausweep import names
 from tausweep.figures.style import LossStyle, loss_style
-from tausweep.study import canonical
+from tausweep.study import BASELINES, canonical
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +39,10 @@ class StudyResults:
     published: pd.DataFrame | None = None
     scaled_down: str | None = None
     t: float = 2.0
+
+    def of_losses(self) -> StudyResults:
+        """Without the baselines, whose places tell nothing of a loss."""
+        return replace(self, records=self.records[~self.records["loss"].isin(BASELINES)])
 
     @cached_property
     def cells(self) -> Cells:
