@@ -1,0 +1,37 @@
+"""Keep a finished study's small files here: records, verdicts, tables, figures, and every run's
+record and history; no weights, no images.
+
+    python benchmarks/measured/keep.py benchmarks/cifar10-small.yaml
+
+This folder then has the layout of ``results``: ``tausweep claims FILE --results
+benchmarks/measured`` judges what is kept.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from tausweep import archive
+from tausweep import study as studies
+from tausweep.layout import Layout
+
+HERE = Path(__file__).resolve().parent
+KEPT = {".csv", ".md", ".svg"}
+KEPT_JSON = {"study.json", "claims.json", "record.json", "manifest.json"}
+
+
+def keep(study_file: str, results: Path) -> None:
+    """Copy what is kept of a study from ``results`` to this folder, in place of what was there."""
+    study = studies.load(study_file)
+    shutil.rmtree(Layout(HERE).study(study.study), ignore_errors=True)
+    for name, path in archive.contents(study, Layout(results), weights=False).items():
+        if path.suffix in KEPT or path.name in KEPT_JSON:
+            (HERE / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, HERE / name)
+
+
+if __name__ == "__main__":
+    for file in sys.argv[1:]:
+        keep(file, Path("results"))

@@ -1,0 +1,187 @@
+"""docs/findings.md and docs/speed.md, from their templates and the measurements kept here.
+
+    python benchmarks/measured/render.py            # writes them
+    python benchmarks/measured/render.py --check    # ends with 1 if one is not what it would write
+
+The text stands in the templates beside this file; every measured number comes from the records and
+CSV files of this folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from tausweep import names, protocol, records
+from tausweep import study as studies
+from tausweep.statistics import format_cell, paired
+from tausweep.study import Study, canonical
+from tausweep.tables.cells import Cells, Key
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+PAGES = {"findings.md.j2": ROOT / "docs/findings.md", "speed.md.j2": ROOT / "docs/speed.md"}
+
+
+def study(name: str) -> Study:
+    """The study file of measured records."""
+    return studies.load(ROOT / "benchmarks" / f"{name}.yaml")
+
+
+@cache
+def cells(name: str) -> Cells:
+    """The kept records of a study, cell by cell."""
+    return Cells(records.read_table(HERE / name / "records.csv"))
+
+
+def key(name: str, loss: str, temperature: float | None = None) -> Key:
+    """A cell of a study of one dataset; it must be there."""
+    (dataset,) = cells(name).datasets
+    found: Key = (dataset, loss, temperature)
+    if found not in cells(name).keys():
+        raise ValueError(f"{name} has no cell {found}")
+    return found
+
+
+def value(name: str, loss: str, temperature: float | None, column: str) -> str:
+    """Mean ± half-width of the 95% interval (number of seeds)."""
+    cell = cells(name).cell(key(name, loss, temperature), column)
+    return format_cell(cell.summary, names.measure(column).digits)
+
+
+def gap(name: str, column: str, first: tuple[str, float | None], second: tuple[str, float | None],
+        other: str | None = None) -> str:  # fmt: skip
+    """First cell minus second (of another study, if one is named), paired by seed."""
+    a = cells(name).cell(key(name, *first), column)
+    b = cells(other or name).cell(key(other or name, *second), column)
+    return format_cell(paired(a.values, b.values), names.measure(column).digits, signed=True)
+
+
+def table(name: str, *columns: str, losses: Iterable[str] | None = None) -> str:
+    """Every cell of a study (or of some losses) with some measures."""
+    found = cells(name)
+    rows = []
+    for dataset, loss, temperature in found.keys():
+        if losses is None or loss in losses:
+            tau = "" if temperature is None else canonical(temperature)
+            values = [value(name, loss, temperature, column) for column in columns]
+            rows.append([names.loss(loss), tau, *values])
+    return markdown(["loss", "tau", *(names.measure(c).label for c in columns)], rows)
+
+
+@cache
+def verdicts(name: str) -> dict[str, dict[str, str]]:
+    """Overall verdict by claim, with the reason and headline of the study's one dataset."""
+    every = json.loads((HERE / name / "claims.json").read_text(encoding="utf-8"))
+    found = {v["claim"]: dict(v) for v in every if v["dataset"] is not None}
+    overall = {v["claim"]: v["verdict"] for v in every if v["dataset"] is None}
+    return {claim: v | {"verdict": overall[claim]} for claim, v in found.items()}
+
+
+def claims(name: str) -> str:
+    """What the paper claims, the verdict, and what decided it."""
+    rows = [
+        [f"**{claim}** {v['text']}", f"**{v['verdict']}**", v["reason"]]
+        for claim, v in verdicts(name).items()
+    ]
+    return markdown(["the paper's claim", "verdict", "what decided it"], rows)
+
+
+def judged(name: str, verdict: str) -> str:
+    """The claims of one verdict by number."""
+    return " ".join(c for c, v in verdicts(name).items() if v["verdict"] == verdict) or "none"
+
+
+def departures(name: str) -> str:
+    """What differs from the paper's setting."""
+    rows = [[d.label, d.paper, d.here, d.where or "all runs"] for d in _compared(name).departures]
+    return markdown(["setting", "paper", "here", "where"], rows)
+
+
+def _compared(name: str) -> protocol.Protocol:
+    return protocol.compare(study(name))
+
+
+def origin(name: str) -> str:
+    """Machine, versions and code of a study's records, each value that occurs."""
+    found: dict[str, dict[str, None]] = {}
+    for path in sorted((HERE / name / "runs").rglob("record.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        hardware = content["evaluate"]["hardware"]
+        for label, text in (
+            ("machine", f"{hardware['cpu']}, {hardware['cpu_capability']}, "
+                        f"{hardware['cores']} cores, {hardware['threads']} thread a run"),
+            ("torch", content["evaluate"]["packages"]["torch"]),
+            ("commit", content["pretrain"]["commit"][:12]),
+            ("code version", content["columns"]["code_version"]),
+            ("data digest", content["columns"]["data_digest"][:16]),
+        ):  # fmt: skip
+            found.setdefault(label, {})[text] = None
+    return "; ".join(f"{label} {' and '.join(texts)}" for label, texts in found.items())
+
+
+def seconds(name: str, column: str = "pretrain_seconds") -> str:
+    """Sum over runs, in minutes."""
+    total = records.read_table(HERE / name / "records.csv")[column].sum()
+    return f"{total / 60:.0f}"
+
+
+def rows(path: str) -> list[dict[str, str]]:
+    """A CSV file of this folder."""
+    with (HERE / path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def csv_table(path: str, *columns: str) -> str:
+    """Columns of a CSV file of this folder."""
+    return markdown(list(columns), [[row[c] for c in columns] for row in rows(path)])
+
+
+def markdown(heads: list[str], body: list[list[str]]) -> str:
+    """A table."""
+
+    def line(texts: Iterable[str]) -> str:
+        return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
+
+    return "\n".join([line(heads), "|" + " --- |" * len(heads), *map(line, body)])
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Every page and what it should hold."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        autoescape=False,
+    )
+    functions = (value, gap, table, claims, judged, departures, origin, seconds, rows, csv_table)
+    environment.globals.update({function.__name__: function for function in functions})
+    for template, page in PAGES.items():
+        yield page, environment.get_template(template).render()
+
+
+def main() -> int:
+    """Write the pages, or say which differ."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if a page differs")
+    check = parser.parse_args().check
+    stale = 0
+    for page, text in pages():
+        if check and page.read_text(encoding="utf-8") != text:
+            print(f"{page}: not what its template and the measurements give", file=sys.stderr)
+            stale = 1
+        elif not check:
+            page.write_text(text, encoding="utf-8")
+    return stale
+
+
+if __name__ == "__main__":
+    sys.exit(main())
