@@ -4,7 +4,11 @@
 
 from functools import cache
 
-STUDY_FILE = (workflow.configfiles or ["benchmarks/demo.yaml"])[0]
+STUDY_FILE = Path((workflow.configfiles or ["benchmarks/demo.yaml"])[0])
+# Snakemake makes it absolute; records, which have the command, should not tell where the checkout is.
+if STUDY_FILE.is_relative_to(Path.cwd()):
+    STUDY_FILE = STUDY_FILE.relative_to(Path.cwd())
+STUDY_FILE = str(STUDY_FILE)
 try:
     STUDY = studies.load(STUDY_FILE)
     plan.check(STUDY, layout.Layout())
