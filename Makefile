@@ -3,15 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo cifar10-small test test-slurm test-slow lint lock clean
+.PHONY: help demo cifar10-small speed pages test test-slurm test-slow lint lock clean
 
 help:
 	@echo "make demo    the paper in miniature, from nothing to its tables: minutes on 2 cores"
-	@echo "make cifar10-small DATA=FOLDER  docs/findings.md anew from CIFAR-10's images: 2 hours on 2 cores"
+	@echo "make cifar10-small DATA=FOLDER  docs/findings.md anew from CIFAR-10's images: an hour or two on 2 cores"
+	@echo "make speed   docs/speed.md anew: a quarter of an hour on 2 quiet cores; installs the peers"
 	@echo "make test    every test but the slow ones"
 	@echo "make test-slurm  a study through a real Slurm, installed from Debian's packages if root"
 	@echo "make test-slow   the long tests: tens of kills, large arrays"
 	@echo "make lint    formatting, types, workflow"
+	@echo "make pages   docs/findings.md and docs/speed.md from the measurements that are kept"
 	@echo "make lock    write requirements.lock anew from the newest versions"
 
 $(READY): requirements.lock pyproject.toml
@@ -33,6 +35,13 @@ cifar10-small: $(READY)
 	mkdir -p data && ln -sfn "$(abspath $(DATA))" data/cifar10-images
 	$(BIN)/snakemake --configfile benchmarks/cifar10-small.yaml
 	@$(BIN)/tausweep show benchmarks/cifar10-small.yaml
+
+speed: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[speed]'
+	$(BIN)/python benchmarks/speed
+
+pages: $(READY)
+	$(BIN)/python benchmarks/measured/render.py
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2

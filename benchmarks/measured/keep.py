@@ -1,5 +1,6 @@
-"""Keep a finished study's small files here: records, verdicts, tables, figures, and every run's
-record and history; no weights, no images.
+"""Keep a finished study here: records, verdicts, tables, figures, every run's record and history.
+
+No weights and no images:
 
     python benchmarks/measured/keep.py benchmarks/cifar10-small.yaml
 

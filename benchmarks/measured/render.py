@@ -27,6 +27,9 @@ from tausweep.tables.cells import Cells, Key
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+SPEED = (
+    "step", "losses", "augmentation", "geometry", "neighbours", "probe", "growth", "dag",
+)  # fmt: skip
 PAGES = {"findings.md.j2": ROOT / "docs/findings.md", "speed.md.j2": ROOT / "docs/speed.md"}
 
 
@@ -45,7 +48,7 @@ def key(name: str, loss: str, temperature: float | None = None) -> Key:
     """A cell of a study of one dataset; it must be there."""
     (dataset,) = cells(name).datasets
     found: Key = (dataset, loss, temperature)
-    if found not in cells(name).keys():
+    if found not in cells(name).keys(dataset):
         raise ValueError(f"{name} has no cell {found}")
     return found
 
@@ -66,14 +69,13 @@ def gap(name: str, column: str, first: tuple[str, float | None], second: tuple[s
 
 def table(name: str, *columns: str, losses: Iterable[str] | None = None) -> str:
     """Every cell of a study (or of some losses) with some measures."""
-    found = cells(name)
-    rows = []
-    for dataset, loss, temperature in found.keys():
+    body = []
+    for _, loss, temperature in cells(name).keys(None):
         if losses is None or loss in losses:
             tau = "" if temperature is None else canonical(temperature)
             values = [value(name, loss, temperature, column) for column in columns]
-            rows.append([names.loss(loss), tau, *values])
-    return markdown(["loss", "tau", *(names.measure(c).label for c in columns)], rows)
+            body.append([names.loss(loss), tau, *values])
+    return markdown(["loss", "tau", *(names.measure(c).label for c in columns)], body)
 
 
 @cache
@@ -87,11 +89,11 @@ def verdicts(name: str) -> dict[str, dict[str, str]]:
 
 def claims(name: str) -> str:
     """What the paper claims, the verdict, and what decided it."""
-    rows = [
+    body = [
         [f"**{claim}** {v['text']}", f"**{v['verdict']}**", v["reason"]]
         for claim, v in verdicts(name).items()
     ]
-    return markdown(["the paper's claim", "verdict", "what decided it"], rows)
+    return markdown(["the paper's claim", "verdict", "what decided it"], body)
 
 
 def judged(name: str, verdict: str) -> str:
@@ -101,12 +103,9 @@ def judged(name: str, verdict: str) -> str:
 
 def departures(name: str) -> str:
     """What differs from the paper's setting."""
-    rows = [[d.label, d.paper, d.here, d.where or "all runs"] for d in _compared(name).departures]
-    return markdown(["setting", "paper", "here", "where"], rows)
-
-
-def _compared(name: str) -> protocol.Protocol:
-    return protocol.compare(study(name))
+    found = protocol.compare(study(name)).departures
+    body = [[d.label, d.paper, d.here, d.where or "all runs"] for d in found]
+    return markdown(["setting", "paper", "here", "where"], body)
 
 
 def origin(name: str) -> str:
@@ -144,6 +143,28 @@ def csv_table(path: str, *columns: str) -> str:
     return markdown(list(columns), [[row[c] for c in columns] for row in rows(path)])
 
 
+def speed_table() -> str:
+    """What the speed programs wrote, a row each."""
+    body = []
+    for name in SPEED:
+        for row in rows(f"speed/{name}.csv"):
+            reached = {"True": "yes", "False": "**no**", "": ""}[row["reached"]]
+            what = f"{row['what']} ({row['note']})" if row["note"] else row["what"]
+            body.append(
+                [row["number"], what, row["against"], _quantity(row, "seconds"),
+                 _quantity(row, "base"), f"{float(row['ratio']):.3g}", row["aim"], reached]
+            )  # fmt: skip
+    heads = ["#", "measured", "held against", "of it", "of that", "ratio", "aim", "reached"]
+    return markdown(heads, body)
+
+
+def _quantity(row: dict[str, str], column: str) -> str:
+    number = float(row[column])
+    if row["number"].startswith("M"):
+        return f"{number:,.0f} MB"
+    return f"{number:.3g} s" if number >= 1 else f"{number * 1e3:.3g} ms"
+
+
 def markdown(heads: list[str], body: list[list[str]]) -> str:
     """A table."""
 
@@ -162,7 +183,8 @@ def pages() -> Iterator[tuple[Path, str]]:
         trim_blocks=True,
         autoescape=False,
     )
-    functions = (value, gap, table, claims, judged, departures, origin, seconds, rows, csv_table)
+    functions = (value, gap, table, claims, judged, departures, origin, seconds, rows, csv_table,
+                 speed_table)  # fmt: skip
     environment.globals.update({function.__name__: function for function in functions})
     for template, page in PAGES.items():
         yield page, environment.get_template(template).render()
