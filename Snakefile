@@ -13,8 +13,9 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from tausweep import figures, layout, plan
+from tausweep import cost, figures, layout, plan
 from tausweep import study as studies
+from tausweep.architecture import forward_flops
 
 min_version("9.19")
 

@@ -273,3 +273,26 @@ def test_what_is_no_table_of_one_study_is_refused_by_name(tmp_path: Path) -> Non
     twice = pd.concat([table(), table()])
     with pytest.raises(StudyError, match=r"twice\.csv: .*stands in it twice"):
         compare_files(write(tmp_path / "twice.csv", twice), "published")
+
+
+def test_two_datasets_of_one_study_are_set_side_by_side(tmp_path: Path) -> None:
+    headline, seed_effect = table(), np.tile([0.3, -0.1, 0.2], 4)
+    option = headline.assign(
+        dataset="cifar10_flip", linear_accuracy=headline["linear_accuracy"] - 5 - seed_effect
+    )
+    ours = write(tmp_path / "records.csv", pd.concat([headline, option]))
+    out = tmp_path / "cells.csv"
+    text = compare_files(ours, ours, None, out, ("cifar10", "cifar10_flip"))
+    assert text.startswith("# synthetic: cifar10 against synthetic: cifar10_flip\n")
+    cells = pd.read_csv(out).groupby("measure")
+    accuracy = cells.get_group("linear_accuracy")
+    assert len(accuracy) == 4
+    assert accuracy["difference"].tolist() == pytest.approx([5 + seed_effect[:3].mean()] * 4)
+    assert (accuracy["method"] == "paired").all()
+    assert (accuracy["excludes_zero"] == 1).all()
+    assert (cells.get_group("uniformity")["difference"] == 0).all()
+    # The option against the published numbers of what it stands for.
+    published_side = compare_files(ours, "published", None, None, ("cifar10_flip", "cifar10"))
+    assert "synthetic: cifar10_flip against published: cifar10" in published_side
+    with pytest.raises(StudyError, match=r"dataset cifar10_flop: .* did you mean cifar10_flip"):
+        compare_files(ours, ours, datasets=("cifar10", "cifar10_flop"))

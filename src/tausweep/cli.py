@@ -163,6 +163,10 @@ def _parser() -> argparse.ArgumentParser:
         help="a column to compare, may be repeated "
         "(default: linear and kNN accuracy, uniformity, tolerance)",
     )  # fmt: skip
+    sub.add_argument(
+        "--datasets", nargs=2, metavar=("OF_A", "OF_B"),
+        help="set these two side by side as if they were one dataset; A and B may be one file",
+    )  # fmt: skip
     sub.add_argument("--csv", metavar="FILE", help="write the numbers as CSV too")
     command("published", _published, "Judge the claims by the published numbers.", study=False)
     command("show", _show, "Print Table 1 and the verdicts, and say where the rest is.", study=True)
@@ -302,7 +306,8 @@ def _export(options: argparse.Namespace) -> None:
 def _compare(options: argparse.Namespace) -> None:
     from tausweep import compare
 
-    print(compare.compare_files(options.a, options.b, options.measure, options.csv))
+    datasets = (options.datasets[0], options.datasets[1]) if options.datasets else None
+    print(compare.compare_files(options.a, options.b, options.measure, options.csv, datasets))
 
 
 def _published(options: argparse.Namespace) -> None:

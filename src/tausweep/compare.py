@@ -225,14 +225,20 @@ def compare_files(
     path_b: str,
     measures: Sequence[str] | None = None,
     csv: str | Path | None = None,
+    datasets: tuple[str, str] | None = None,
 ) -> str:
     """Compare two files of records, either of which may be the word ``published``.
+
+    With ``datasets`` the two may be one file: a study that has a dataset twice, once with another
+    setting, is compared with itself.
 
     Args:
         path_a: A ``records.csv``, or ``published``.
         path_b: The same.
         measures: As for ``compare``.
         csv: Where to write all cells as CSV; nowhere if not given.
+        datasets: Which dataset of A, and which of B, are set side by side as if they were one;
+            by default each with its namesake.
 
     Returns:
         Markdown.
@@ -242,6 +248,12 @@ def compare_files(
     """
     a, b = _read(path_a), _read(path_b)
     name_a, name_b = _study(a, path_a), _study(b, path_b)
+    if datasets is not None:
+        a, b = (
+            _only(frame, path, name).assign(dataset=datasets[0])
+            for frame, path, name in zip((a, b), (path_a, path_b), datasets, strict=True)
+        )
+        name_a, name_b = f"{name_a}: {datasets[0]}", f"{name_b}: {datasets[1]}"
     if name_a == name_b:
         name_a, name_b = f"{name_a} (A)", f"{name_b} (B)"
     found = compare(a, b, name_a, name_b, measures)
@@ -300,6 +312,18 @@ def _read(path: str) -> pd.DataFrame:
     except ValueError as error:
         raise StudyError(f"{path}: {error}") from None
     return frame
+
+
+def _only(frame: pd.DataFrame, path: str, dataset: str) -> pd.DataFrame:
+    """The rows of one dataset."""
+    rows = frame[frame["dataset"] == dataset]
+    if rows.empty:
+        known = [str(name) for name in frame["dataset"].unique()]
+        raise StudyError(
+            f"dataset {dataset}: {path} has none of that name{nearest(dataset, known)}; "
+            f"it has {', '.join(known)}"
+        )
+    return rows
 
 
 def _study(frame: pd.DataFrame, path: str) -> str:

@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
-from tausweep import datasets
+from tausweep import cost, datasets
+from tausweep.cost import manifest, train_count
 from tausweep.layout import Layout
-from tausweep.study import (
-    TRUNKS,
-    DatasetSettings,
-    EncoderSettings,
-    Run,
-    RunSettings,
-    Study,
-    StudyError,
-    canonical,
-    nearest,
-)
-
-FLOPS = {"a CPU thread": 40e9, "an H100 (bf16, 36% of peak)": 356e12}
-"""Stated sustained throughput for runs that nothing was measured for, floating-point operations a
-second: what ResNet-18 of width 16 reaches on one AVX2 core, and what the best speed-runs reach."""
-
-BACKWARD = 3.0
-"""Training costs forward, gradient to the activations and gradient to the weights."""
-
-EVALUATION = 8.0
-"""Forward passes over the training split that an evaluation takes, its measures included."""
-
-ORIGINAL_BYTES = 115e3
-"""An image of ImageNet at its original size: 147.9 GB of 1,281,167 training images."""
+from tausweep.study import DatasetSettings, Run, Study, StudyError, canonical, nearest
 
 
 def find_run(study: Study, run_id: str) -> Run:
@@ -86,16 +60,6 @@ def settings_of(study: Study, run_id: str) -> str:
     return json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False)
 
 
-def manifest(dataset: DatasetSettings, layout: Layout) -> dict[str, Any] | None:
-    """The manifest of prepared data, or none if it is not made yet."""
-    try:
-        text = (layout.prepared(dataset) / "manifest.json").read_text(encoding="utf-8")
-        found: dict[str, Any] = json.loads(text)
-    except (OSError, ValueError):
-        return None  # a damaged manifest is as good as none: Snakemake or `load` will say so
-    return found
-
-
 @lru_cache
 def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
     """What lies at the source; if it is gone, what the prepared data were made from.
@@ -114,15 +78,6 @@ def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
         if (made := manifest(dataset, layout)) is None:
             raise
         return str(made["source"]["fingerprint"])
-
-
-def train_count(dataset: DatasetSettings, layout: Layout) -> int | None:
-    """Number of training images N, the bank's size; none if it is not known yet."""
-    if dataset.train_limit is not None:
-        return dataset.train_limit
-    if (made := manifest(dataset, layout)) is not None:
-        return int(made["splits"]["train"]["images"])
-    return datasets.train_size(dataset.source)
 
 
 def check(study: Study, layout: Layout) -> None:
@@ -145,137 +100,8 @@ def check(study: Study, layout: Layout) -> None:
             )
 
 
-def _layers(encoder: EncoderSettings, image_size: int) -> Iterator[tuple[int, int, int, int]]:
-    """Side of the result, kernel area, channels in and out of every layer, the head's last."""
-    kind, blocks = TRUNKS[encoder.trunk]
-    if encoder.trunk == "pixels":
-        return
-    kernel, stride, pool = (3, 1, 1) if encoder.stem == "cifar" else (7, 2, 2)
-    side, channels = math.ceil(image_size / stride), encoder.width
-    yield side, kernel**2, 3, channels
-    side = math.ceil(side / pool)
-    for stage, count in enumerate(blocks):
-        planes = encoder.width * 2**stage
-        out = planes * (1 if kind == "basic" else 4)
-        for block in range(count):
-            before = side
-            side = math.ceil(side / 2) if stage > 0 and block == 0 else side
-            if kind == "basic":
-                yield side, 9, channels, planes
-                yield side, 9, planes, planes
-            else:
-                yield before, 1, channels, planes
-                yield side, 9, planes, planes
-                yield side, 1, planes, out
-            if channels != out:
-                yield side, 1, channels, out
-            channels = out
-    if encoder.head == "mlp":
-        yield 1, 1, channels, channels
-    yield 1, 1, channels, encoder.dim
-
-
-def forward_flops(encoder: EncoderSettings, image_size: int) -> float:
-    """Floating-point operations of one image's forward pass (two a multiply-add)."""
-    return sum(2.0 * side**2 * k * i * o for side, k, i, o in _layers(encoder, image_size))
-
-
-def parameter_count(encoder: EncoderSettings) -> int:
-    """Parameters of trunk and head: weights, and two a channel for batch norm or bias."""
-    layers = [*_layers(encoder, 1)]
-    heads = 2 if encoder.head == "mlp" else 1
-    # A head's layer has a bias alone.
-    return sum(k * i * o + 2 * o for _, k, i, o in layers) - sum(o for *_, o in layers[-heads:])
-
-
-def feature_count(encoder: EncoderSettings) -> int:
-    """Dimension D of the pooled features."""
-    layers = [*_layers(encoder, 1)]
-    return layers[-1][2] if layers else encoder.dim
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a study's runs cost.
-
-    Attributes:
-        training: Floating-point operations of all pretraining.
-        seconds: From measured throughput, of the runs that it is known for.
-        measured: How many runs that is.
-        disk: Bytes kept: encoders, banks, embeddings, prepared images.
-        unknown: Datasets whose size is not known before they are prepared.
-    """
-
-    training: float
-    seconds: float
-    measured: int
-    disk: float
-    unknown: tuple[str, ...]
-
-
-def cost(study: Study, layout: Layout) -> Cost:
-    """Price a study; throughput is taken from runs under the results folder where they exist."""
-    speeds = _measured_throughput(layout)
-    training = seconds = disk = 0.0
-    measured, unknown, images = 0, set(), {}
-    for run in study.runs():
-        settings = run.settings
-        count = train_count(settings.dataset, layout)
-        if count is None:
-            unknown.add(run.dataset)
-            continue
-        side = settings.dataset.image_size
-        flops = forward_flops(settings.encoder, side)
-        training += count * flops * (BACKWARD * settings.pretrain.epochs + EVALUATION)
-        if (speed := speeds.get(_alike(settings))) is not None:
-            forwards = settings.pretrain.epochs + EVALUATION / BACKWARD
-            seconds += count * forwards / speed
-            measured += 1
-        parameters = parameter_count(settings.encoder)
-        disk += 4 * (parameters + 3.2 * count * settings.encoder.dim)
-        images[layout.prepared(settings.dataset)] = _prepared_bytes(settings.dataset, count, layout)
-    return Cost(training, seconds, measured, disk + sum(images.values()), tuple(sorted(unknown)))
-
-
-def _prepared_bytes(dataset: DatasetSettings, count: int, layout: Layout) -> float:
-    """Size of prepared images: as they are if they are there, else with a test split of a fifth.
-
-    Of ImageNet100, whose images keep their size, 5,000 are the test split.
-    """
-    if (made := manifest(dataset, layout)) is not None:
-        return float(sum(file["bytes"] for file in made["files"].values()))
-    if dataset.form == "originals":
-        test = 5_000 if dataset.source.kind == "imagenet100" else 0.2 * count
-        return ORIGINAL_BYTES * (count + test)
-    return 1.2 * count * 3 * dataset.image_size**2
-
-
-def _alike(settings: RunSettings) -> tuple[Any, ...]:
-    """Runs of one key train at about the same speed on one machine."""
-    pretrain = settings.pretrain
-    return (
-        settings.encoder, settings.dataset.image_size, pretrain.batch_size, pretrain.precision,
-        settings.loss.name,
-    )  # fmt: skip
-
-
-def _measured_throughput(layout: Layout) -> dict[tuple[Any, ...], float]:
-    """Images a second of finished runs, the last one read of each kind."""
-    found: dict[tuple[Any, ...], float] = {}
-    for path in sorted(layout.root.glob("*/runs/*/*/*/*/record.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            settings = RunSettings.model_validate(record["settings"])
-            speed = record["columns"]["images_per_second"]
-        except (ValueError, KeyError, TypeError):
-            continue  # a damaged or older record prices nothing
-        if speed:
-            found[_alike(settings)] = float(speed)
-    return found
-
-
 def describe(study: Study, layout: Layout) -> str:
-    """The plan as text: runs, what would run, time and disk.
+    """The plan as text: runs, hard sets, time, disk and memory.
 
     Raises:
         StudyError: See ``check``.
@@ -293,7 +119,7 @@ def describe(study: Study, layout: Layout) -> str:
         lines.append(f"  {dataset + '/' + loss:{width}}  {' '.join(taus)}")
     seeds = " ".join(f"seed{seed}" for seed in study.seeds)
     lines += [f"  {'each with':{width}}  {seeds}", "", *_hard_set_lines(study, layout)]
-    lines += _cost_lines(study, layout)
+    lines += ["", *cost.describe(study, layout), *_absent_lines(study, layout)]
     return "\n".join(lines)
 
 
@@ -311,35 +137,14 @@ def _hard_set_lines(study: Study, layout: Layout) -> list[str]:
     return list(lines)
 
 
-def _cost_lines(study: Study, layout: Layout) -> list[str]:
-    price = cost(study, layout)
-    total = len(study.runs())
-    lines = [f"training: {price.training / 1e15:,.3g} PFLOP"]
-    if price.measured:
-        lines.append(
-            f"time from measured throughput ({price.measured} of {total} runs): "
-            f"{_hours(price.seconds)} on one job at a time"
-        )
-    if price.measured < total:
-        lines += [
-            f"time from stated throughput, {name}: {_hours(price.training / flops)}"
-            for name, flops in FLOPS.items()
-        ]
-    for settings in {run.settings.dataset for run in study.runs()}:
-        if source_fingerprint(settings, layout) == "absent":
-            lines.append(
-                f"not there yet: {settings.source.kind} ({datasets.root(settings.source)})"
-            )
-    lines.append(f"disk: about {price.disk / 1e9:,.3g} GB")
-    if price.unknown:
-        lines.append(f"not counted, for their size is not known yet: {', '.join(price.unknown)}")
-    return lines
-
-
-def _hours(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+def _absent_lines(study: Study, layout: Layout) -> list[str]:
+    """Sources that are planned without being there."""
+    found = {run.settings.dataset: None for run in study.runs()}
+    return [
+        f"not there yet: {dataset.source.kind} ({datasets.root(dataset.source)})"
+        for dataset in found
+        if source_fingerprint(dataset, layout) == "absent"
+    ]
 
 
 def rules(study_file: str) -> str:

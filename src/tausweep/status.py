@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tausweep import plan, provenance, records
+from tausweep import provenance, records
+from tausweep.cost import manifest
 from tausweep.layout import Layout
 from tausweep.run_lock import held_by
 from tausweep.study import Run, Study, StudyError
@@ -105,7 +106,7 @@ def stale_reasons(columns: dict[str, Any], run: Run, layout: Layout) -> list[str
     reasons = []
     if columns["settings_digest"] != run.settings.digest:
         reasons.append("other settings")
-    made = plan.manifest(run.settings.dataset, layout)
+    made = manifest(run.settings.dataset, layout)
     if made is not None and made.get("digest") != columns["data_digest"]:
         reasons.append("other data")
     theirs = str(columns["code_version"]).split("-")

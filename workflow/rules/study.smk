@@ -62,33 +62,24 @@ GPU_FLOPS = 20e12
 @cache
 def image_count(dataset):
     # ImageNet100's, the largest, where the size is not known before the data are prepared.
-    return plan.train_count(dataset, layout.Layout()) or 130_000
+    return cost.train_count(dataset, layout.Layout()) or 130_000
 
 
 def pretrain_minutes(wildcards, attempt):
     settings = run_of(wildcards).settings
-    forward = plan.forward_flops(settings.encoder, settings.dataset.image_size)
-    steps = plan.BACKWARD * settings.pretrain.epochs * image_count(settings.dataset)
+    forward = forward_flops(settings.encoder, settings.dataset.image_size)
+    steps = cost.BACKWARD * settings.pretrain.epochs * image_count(settings.dataset)
     return attempt * (30 + round(3 * forward * steps / GPU_FLOPS / 60))
 
 
 def memory_mb(wildcards):
-    dataset = run_of(wildcards).settings.dataset
-    if dataset.form == "originals":
-        # They stay on disk; a few batches of 224 pixels and their maps.
-        return 16000
-    # The images whole, and once more while they are copied to the device.
-    return 4000 + round(2 * image_count(dataset) * 3 * dataset.image_size**2 / 1e6)
+    settings = run_of(wildcards).settings
+    return round(cost.training_memory(settings, image_count(settings.dataset)) / 1e6)
 
 
 def evaluate_memory_mb(wildcards):
-    # The features of every version that the probe alternates between, and of the plain images
-    # once in float32 and twice in float64.
     settings = run_of(wildcards).settings
-    random = settings.linear.views in ("colour", "crop")
-    copies = (settings.linear.versions if random else 2) + 5
-    features = image_count(settings.dataset) * plan.feature_count(settings.encoder)
-    return memory_mb(wildcards) + round(copies * 4 * features / 1e6)
+    return round(cost.evaluation_memory(settings, image_count(settings.dataset)) / 1e6)
 
 
 # Originals are decoded during training: some 300 images a second and core (docs/data.md). Snakemake

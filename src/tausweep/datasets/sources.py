@@ -41,6 +41,9 @@ TRAIN_IMAGES = {
 }
 """Published sizes of the training splits (docs/protocol.md); the digits' is ours."""
 
+EXTRA_IMAGES = 531_131
+"""Published size of SVHN's third split."""
+
 Channels = tuple[float, float, float]
 _CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -113,7 +116,10 @@ def train_size(source: Source) -> int | None:
         from tausweep.datasets import folder
 
         return folder.train_size(source)
-    return None if source.kind == "plugin" or source.extra else TRAIN_IMAGES[source.kind]
+    if source.kind == "plugin":
+        return None
+    extra = EXTRA_IMAGES if source.kind == "svhn" and source.extra else 0
+    return TRAIN_IMAGES[source.kind] + extra
 
 
 def normalisation(kind: str) -> tuple[Channels, Channels]:
