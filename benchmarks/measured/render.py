@@ -19,6 +19,9 @@ from pathlib import Path
 
 import jinja2
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "speed"))
+import measure
+
 from tausweep import names, protocol, records
 from tausweep import study as studies
 from tausweep.statistics import format_cell, paired
@@ -151,7 +154,7 @@ def speed_table() -> str:
             reached = {"True": "yes", "False": "**no**", "": ""}[row["reached"]]
             what = f"{row['what']} ({row['note']})" if row["note"] else row["what"]
             body.append(
-                [row["number"], what, row["against"], _quantity(row, "seconds"),
+                [row["number"], what, row["against"], _quantity(row, "found"),
                  _quantity(row, "base"), f"{float(row['ratio']):.3g}", row["aim"], reached]
             )  # fmt: skip
     heads = ["#", "measured", "held against", "of it", "of that", "ratio", "aim", "reached"]
@@ -159,10 +162,7 @@ def speed_table() -> str:
 
 
 def _quantity(row: dict[str, str], column: str) -> str:
-    number = float(row[column])
-    if row["number"].startswith("M"):
-        return f"{number:,.0f} MB"
-    return f"{number:.3g} s" if number >= 1 else f"{number * 1e3:.3g} ms"
+    return measure.quantity(float(row[column]), row["unit"])
 
 
 def markdown(heads: list[str], body: list[list[str]]) -> str:

@@ -186,8 +186,9 @@ def memory_rows() -> Iterator[Row]:
     ):
         extra = measure.peak_mb("losses.py", "memory", form, LARGE, torch.get_num_threads())
         yield Row(
-            number, f"peak memory above bank and batch, {what}, N = {LARGE:,}, MB",
-            "B x N float32 (MB)", extra, held, extra / held, "<= 0.1" if form == "ours" else "",
+            number, f"peak memory above bank and batch, {what}, N = {LARGE:,}",
+            "B x N float32", extra, held, extra / held, "<= 0.1" if form == "ours" else "",
+            unit="MB",
         )  # fmt: skip
 
 

@@ -32,21 +32,23 @@ class Row:
         number: Of the aim that the line belongs to.
         what: Measured.
         against: What it is held against.
-        seconds: Of the measured.
-        base: Seconds of what it is held against.
-        ratio: As the aim has it: seconds / base, or base / seconds where more is better.
+        found: Of the measured, in ``unit``.
+        base: Of what it is held against.
+        ratio: As the aim has it: found / base, or base / found where more is better.
         aim: ``<= x`` or ``>= x`` for the ratio; empty where there is none.
         note: What else to know.
+        unit: ``s`` or ``MB``.
     """
 
     number: str
     what: str
     against: str
-    seconds: float
+    found: float
     base: float
     ratio: float
     aim: str = ""
     note: str = ""
+    unit: str = "s"
 
     @property
     def reached(self) -> bool | None:
@@ -141,12 +143,14 @@ def show(name: str, rows: Sequence[Row]) -> None:
 def line(row: Row) -> str:
     """A row as a line of text."""
     mark = {True: "ok", False: "SHORT", None: ""}[row.reached]
-    times = f"{duration(row.seconds):>9} {duration(row.base):>9}"
-    text = f"{row.number:>4} {times} {row.ratio:8.3f} {row.aim:>8} {mark:5} {row.what}"
+    numbers = " ".join(f"{quantity(number, row.unit):>9}" for number in (row.found, row.base))
+    text = f"{row.number:>4} {numbers} {row.ratio:8.3f} {row.aim:>8} {mark:5} {row.what}"
     text += f"  vs  {row.against}"
     return f"{text}  ({row.note})" if row.note else text
 
 
-def duration(seconds: float) -> str:
-    """Seconds in a readable unit."""
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+def quantity(number: float, unit: str) -> str:
+    """Seconds or megabytes in three digits."""
+    if unit == "s" and number < 1:
+        number, unit = number * 1e3, "ms"
+    return f"{number:,.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"

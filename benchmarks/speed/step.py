@@ -209,9 +209,9 @@ def memory_rows() -> Iterator[Row]:
         peak = measure.peak_mb("step.py", "memory", count)
         held = count * (3 * 16**2 + 4 * 128) / 1e6
         yield Row(
-            "M", f"peak memory of hard contrastive steps, N = {count:,}, MB",
-            "images, bank (MB)", peak, held, peak / held, "",
-            "a process with torch has 300 MB; the hard losses hold B x N similarities",
+            "", f"peak memory of hard contrastive steps, N = {count:,}",
+            "images and bank", peak, held, peak / held, "",
+            "a process with torch has 300 MB; the hard losses hold B x N similarities", "MB",
         )  # fmt: skip
 
 
