@@ -1,4 +1,4 @@
-"""Tiny prepared data and settings that the tests of training and evaluation share."""
+"""What the tests of several modules need."""
 
 from pathlib import Path
 from typing import Any
@@ -8,34 +8,9 @@ import torch
 
 from tausweep import datasets
 from tausweep.datasets.prepared import Prepared
-from tausweep.study import RunSettings, parse
+from tiny_run import run_settings
 
 torch.set_num_threads(1)
-
-
-def run_settings(
-    loss: str = "contrastive",
-    temperature: float | None = 0.3,
-    train_limit: int | None = 130,
-    **sections: Any,
-) -> RunSettings:
-    """Settings of a run on a few digits: 130 images, so that the last batch of 32 is partial."""
-    grid: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
-    if loss.startswith("hard"):
-        grid["negatives"] = sections.pop("negatives", 20)
-    study = {
-        "study": "tiny",
-        "seeds": [sections.pop("seed", 0)],
-        "datasets": {"digits": {"train_limit": train_limit, "test_limit": 100}},
-        "losses": {loss: grid},
-        "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
-        "pretrain": {"epochs": 3, "batch_size": 32} | sections.pop("pretrain", {}),
-        "linear": {"epochs": 20, "lr": 0.05} | sections.pop("linear", {}),
-        "knn": {"k": 10},
-        "separation": {"anchors": 64},
-        **sections,
-    }
-    return parse(study).runs()[0].settings
 
 
 @pytest.fixture(scope="session")

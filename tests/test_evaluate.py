@@ -10,7 +10,6 @@ import torch
 import torchvision.transforms.v2.functional as reference
 from safetensors.numpy import load_file
 
-from conftest import run_settings
 from pictures import tree
 from tausweep import datasets, records
 from tausweep import evaluate as module
@@ -22,6 +21,7 @@ from tausweep.encoders import Encoder
 from tausweep.evaluate import Evaluation, evaluate
 from tausweep.pretrain import pretrain
 from tausweep.study import RunSettings, StudyError
+from tiny_run import run_settings
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import run_settings
 from pictures import tree
 from tausweep import datasets, views
 from tausweep import pretrain as module
@@ -18,6 +17,7 @@ from tausweep.checkpoints import CheckpointFile
 from tausweep.datasets.prepared import Prepared
 from tausweep.pretrain import Pretrained, StoppedError, history_csv, pretrain, read_history
 from tausweep.study import RunSettings, StudyError
+from tiny_run import run_settings
 
 CPU = torch.device("cpu")
 ALL = [

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import argparse
 import errno
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from tausweep import __version__
 from tausweep.layout import Layout
 from tausweep.study import StudyError
 
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
 USAGE_ERROR = 2
 """Exit code of bad input; nothing was started."""
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+"""What asks a run to save its state and end."""
 
 DESCRIPTION = """\
 Reproduce and extend "Understanding the Behaviour of Contrastive Loss" (Wang & Liu, CVPR 2021).
@@ -47,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0, 2 for bad input, 1 for a failure, 128 + signal."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    options.arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code: int = options.run(options) or 0
         sys.stdout.flush()
@@ -62,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"tausweep: error: {sentence}", file=sys.stderr)
+    rank = int(os.environ.get("RANK", "0"))
+    who = f", process {rank + 1}" if rank > 0 else ""
+    print(f"tausweep{who}: error: {sentence}", file=sys.stderr)
     return code
 
 
@@ -131,6 +142,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--checkpoint-seconds", type=float, default=60.0, metavar="S",
         help="least time between checkpoints (%(default)s)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--processes", type=int, default=1, metavar="N",
+        help="train it with N processes of torchrun, a GPU each, which share the CPU threads too; "
+        "0 or 1 is this process alone (%(default)s)",
     )  # fmt: skip
 
     sub = command("evaluate", _evaluate, "Measure one run and write its record.", study=True)
@@ -205,12 +221,16 @@ def _prepare(options: argparse.Namespace) -> None:
 def _pretrain(options: argparse.Namespace) -> int:
     from tausweep import devices
 
-    devices.set_threads(options.threads)
+    count = int(os.environ.get("WORLD_SIZE", "0"))
+    if count == 0 and options.processes > 1:
+        return _launch(options)
+    devices.set_threads(max(options.threads // max(count, 1), min(options.threads, 1)))
     from tausweep import jobs
     from tausweep.pretrain import StoppedError
+    from tausweep.processes import ProcessesError
     from tausweep.run_lock import RunLockedError
 
-    stopped = _stop_on_signal()
+    stopped = _stop_on_signal(patient=count > 1)
     try:
         jobs.pretrain(
             options.study, options.run_id, Path(options.results), planned=options.settings,
@@ -218,21 +238,75 @@ def _pretrain(options: argparse.Namespace) -> int:
             checkpoint_seconds=options.checkpoint_seconds,
         )  # fmt: skip
     except StoppedError as error:
-        return _fail(f"{error}; start the same command again to go on", 128 + stopped[0])
-    except RunLockedError as error:
+        # Another process may have got the signal.
+        code = 128 + (stopped or [signal.SIGTERM])[0]
+        if os.environ.get("RANK", "0") != "0":
+            return code
+        return _fail(f"{error}; start the same command again to go on", code)
+    except (RunLockedError, ProcessesError) as error:
         return _fail(str(error), 1)
     return 0
 
 
-def _stop_on_signal() -> list[int]:
-    """Signals that ask the job to save and end, as they arrive; a second one is not waited for."""
+def _launch(options: argparse.Namespace) -> int:
+    """Be torchrun, which starts this command as several processes; returns what they end with.
+
+    Raises:
+        StudyError: Bad input, said once and not by every process.
+    """
+    from tausweep import devices, study
+    from tausweep.plan import planned_run
+
+    planned_run(study.load(options.study), options.run_id, "pretrain", options.settings)
+    devices.set_threads(max(options.threads // options.processes, min(options.threads, 1)))
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        raise SignalException("to be passed on", signal.Signals(number))
+
+    # Torchrun passes on what is raised so, but of these it takes care of two only.
+    for number in STOP_SIGNALS:
+        signal.signal(number, pass_on)
+    # The processes say for themselves why they end.
+    logging.disable(logging.ERROR)
+    # What follows `--` is not taken for torchrun's own options, of which `--run` might be one.
+    torchrun = ["--standalone", f"--nproc-per-node={options.processes}", "-m", "--", "tausweep.cli"]
+    try:
+        run(parse_args([*torchrun, *options.arguments]))
+    except SignalException as signalled:
+        return 128 + signalled.sigval
+    except ChildFailedError as error:
+        return _failed(error)
+    return 0
+
+
+def _failed(error: ChildFailedError) -> int:
+    """Exit code of a command whose processes failed; says what a killed one cannot say itself."""
+    codes = {rank: failure.exitcode for rank, failure in sorted(error.failures.items())}
+    for rank, code in codes.items():
+        if code < 0 and code != -signal.SIGTERM:  # which is how torchrun ends those that are left
+            _fail(f"process {rank + 1} was ended by {signal.Signals(-code).name}", 1)
+    # 1 is also what those end with that only found another one gone.
+    return max(1, *codes.values())
+
+
+def _stop_on_signal(*, patient: bool) -> list[int]:
+    """Signals that ask the job to save and end, as they arrive.
+
+    Args:
+        patient: Whether a second one is waited for too, and does not end the job at once: under
+            torchrun, which passes on the signal that a scheduler sent to every process already.
+    """
     arrived: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         arrived.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        if not patient:
+            signal.signal(number, signal.SIG_DFL)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+    for number in STOP_SIGNALS:
         signal.signal(number, handle)
     return arrived
 

@@ -16,9 +16,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tausweep.study import StudyError
+
+if TYPE_CHECKING:
+    from tausweep.processes import Processes
 
 SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID", "KUBERNETES_SERVICE_HOST")
 POLL_SECONDS = 0.5
@@ -118,15 +121,29 @@ def lease(
     say: Callable[[str], None] | None = None,
     folder: Path | None = None,
 ) -> Iterator[int]:
-    """Hold one of the GPUs, or a share of one, while the block runs; yields its place in ``gpus``.
+    """Hold one of the GPUs, or a share of one; ``leases`` for one. Yields its place in ``gpus``."""
+    with leases(gpus, share, 1, say, folder) as (number,):
+        yield number
+
+
+@contextlib.contextmanager
+def leases(
+    gpus: Sequence[str],
+    share: int | None,
+    count: int,
+    say: Callable[[str], None] | None = None,
+    folder: Path | None = None,
+) -> Iterator[list[int]]:
+    """Hold some of the GPUs, or a share of each, while the block runs; yields places in ``gpus``.
 
     Locks are the kernel's, on files: a job that dies frees its own, however it dies. Jobs are
-    served in turn, so small ones cannot keep a whole GPU from one that waits for it. The emptiest
-    GPU is taken first.
+    served in turn, so small ones cannot keep a whole GPU from one that waits for it, and two that
+    want several each do not wait for each other's. The emptiest GPU is taken first.
 
     Args:
         gpus: Names of GPUs, see ``visible``.
         share: How many jobs like this one share a GPU; none takes it whole.
+        count: How many to hold; with a share, 1.
         say: Told once that it waits.
         folder: Where the locks lie; ``slot_folder()`` if not given.
     """
@@ -142,15 +159,19 @@ def lease(
         time.sleep(POLL_SECONDS)
 
     with contextlib.ExitStack() as stack:
+        numbers: list[int] = []
         with contextlib.ExitStack() as turn:
             while not _locked(turn, folder / "turn", fcntl.LOCK_EX):
                 turn.close()
                 wait()
-            while (found := _first_free(folder, gpus, share)) is None:
-                wait()
-            number, held = found
-            stack.push(held)
-        yield number
+            while len(numbers) < count:
+                if (found := _first_free(folder, gpus, share)) is None:
+                    wait()
+                    continue
+                number, held = found
+                stack.push(held)
+                numbers.append(number)
+        yield numbers
 
 
 def _first_free(
@@ -167,6 +188,53 @@ def _first_free(
         if (held := _taken(folder, gpus[number], share)) is not None:
             return number, held
     return None
+
+
+@contextlib.contextmanager
+def devices_of(
+    wanted: str,
+    processes: Processes,
+    say: Callable[[str], None],
+    stop: Callable[[], bool],
+) -> Iterator[Any]:
+    """The torch device of one of the processes that share a run: a whole GPU each, or the CPU.
+
+    Args:
+        wanted: ``auto``, ``cpu`` or ``cuda``; for a process alone, all that ``device`` takes.
+        processes: Those of the run; the first leases for all.
+        say: Told when the job has to wait.
+        stop: Asked while a process waits for the first.
+
+    Raises:
+        StudyError: There are fewer GPUs than processes, or one GPU is asked for by its number.
+        ProcessesError: ``stop`` was true.
+    """
+    import torch
+
+    visible_count = torch.cuda.device_count()
+    if processes.count == 1 or wanted == "cpu" or (wanted == "auto" and visible_count == 0):
+        with device(wanted, say=say) as found:
+            yield found
+        return
+    if wanted not in ("auto", "cuda"):
+        raise StudyError(
+            f"device: {wanted!r} is not allowed for {processes.count} processes; it should be "
+            "auto, cpu or cuda"
+        )
+    if visible_count < processes.count:
+        raise StudyError(
+            f"processes: {processes.count} take a GPU each, but {visible_count} are visible"
+        )
+
+    def lease_all() -> contextlib.AbstractContextManager[list[int]]:
+        if visible_count == processes.count and any(name in os.environ for name in SCHEDULERS):
+            return contextlib.nullcontext(list(range(visible_count)))
+        return leases(visible(visible_count, os.environ), None, processes.count, say)
+
+    with processes.by_first(lease_all, stop) as numbers:
+        found = torch.device(f"cuda:{numbers[processes.rank]}")
+        torch.cuda.set_device(found)
+        yield found
 
 
 @contextlib.contextmanager

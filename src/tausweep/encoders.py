@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tausweep.processes import ALONE, Processes
 from tausweep.study import TRUNKS, EncoderSettings
 
 
@@ -32,6 +33,10 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise B x C x H x W in groups of at most ``group`` instances."""
+        if len(x) == 0:
+            # A process without a part of the batch: no statistics, and a gradient of zero.
+            mean, var = self.running_mean, self.running_var
+            return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
         if not self.training or len(x) <= self.group:
             return super().forward(x)
         first, *rest = torch.split(x, self.group)
@@ -43,7 +48,91 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         return torch.cat(normalised)
 
 
+class _Synchronised(torch.autograd.Function):
+    """Batch norm by statistics over the parts of all processes; see ``SynchronisedBatchNorm2d``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, processes: Processes
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Normalised x; mean and biased variance (C each) and number of values behind them."""
+        channels = x.shape[1]
+        own = torch.zeros(2 * channels + 1, dtype=torch.float64, device=x.device)
+        if x.numel() > 0:
+            wide = x.to(weight.dtype)
+            spread, centre = torch.var_mean(wide, (0, 2, 3), correction=0)
+            own[:channels], own[channels:-1] = centre, spread
+            own[-1] = x.numel() // channels
+        rows = processes.rows(own)
+        means, variances, counts = rows.split([channels, channels, 1], dim=1)
+        # Chan et al. 1983: no difference of large squares.
+        count = counts.sum()
+        mean = (counts * means).sum(0) / count
+        var = (counts * (variances + (means - mean) ** 2)).sum(0) / count
+        mean, var = mean.to(weight.dtype), var.to(weight.dtype)
+        ctx.save_for_backward(x, weight, mean, var, count)
+        ctx.eps, ctx.processes = eps, processes
+        ctx.mark_non_differentiable(mean, var, count)
+        return F.batch_norm(x, mean, var, weight, bias, False, 0.0, eps), mean, var, count
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients to this process's x; to weight and bias, its part of the sums."""
+        x, weight, mean, var, count = ctx.saved_tensors
+        if x.numel() > 0:
+            # First as if mean and variance were constants ...
+            to_x, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
+                upstream, x, weight, mean, var, None, None, False, ctx.eps, [True, True, True]
+            )
+        else:  # which that function divides by
+            to_x, to_weight, to_bias = upstream, torch.zeros_like(mean), torch.zeros_like(mean)
+        # ... then what they owe to every value: w/sd (-mean(g) - normalised x mean(g x)).
+        sum_weight, sum_bias = ctx.processes.total([to_weight, to_bias])
+        inverse = (var + ctx.eps).rsqrt()
+        slope = -weight * inverse**2 * sum_weight / count.to(weight.dtype)
+        offset = -weight * inverse * sum_bias / count.to(weight.dtype) - slope * mean
+        to_x = to_x + (x * slope[:, None, None] + offset[:, None, None]).to(to_x.dtype)
+        return to_x, to_weight, to_bias, None, None
+
+
+class SynchronisedBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm of a batch that processes share: statistics over all of it, as one would have.
+
+    PyTorch's ``SyncBatchNorm`` is the same, for GPUs only; and this one takes empty parts.
+    """
+
+    def __init__(self, channels: int, processes: Processes) -> None:
+        super().__init__(channels)
+        self.processes = processes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise this process's B x C x H x W, B >= 0, by the statistics of all of them."""
+        if not self.training:
+            return super().forward(x)
+        normalised: Tensor
+        normalised, mean, var, count = _Synchronised.apply(
+            x, self.weight, self.bias, self.eps, self.processes
+        )
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum or 0.0)
+            self.running_var.lerp_((var * count / (count - 1)).to(var.dtype), self.momentum or 0.0)
+        return normalised
+
+
 Norm = Callable[[int], nn.Module]
+
+
+def set_tf32(allowed: bool) -> None:
+    """Whether convolutions and matrix products of float32 may round their inputs to TF32.
+
+    Of an NVIDIA GPU, from Ampere on; nothing else is changed. PyTorch lets convolutions do so.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
 
 
 def _conv(channels: int, out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
@@ -85,12 +174,19 @@ class Block(nn.Module):
 class Trunk(nn.Module):
     """Stem and four residual stages; forward gives pooled features, B x ``features``."""
 
-    def __init__(self, settings: EncoderSettings, bn_group: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: EncoderSettings,
+        bn_group: int | None = None,
+        processes: Processes = ALONE,
+    ) -> None:
         super().__init__()
         kind, blocks = TRUNKS[settings.trunk]
         norm: Norm = nn.BatchNorm2d
         if bn_group is not None:
             norm = partial(GhostBatchNorm2d, group=bn_group)
+        elif processes.count > 1:
+            norm = partial(SynchronisedBatchNorm2d, processes=processes)
         width = settings.width
         stem: list[tuple[str, nn.Module]]
         if settings.stem == "cifar":
@@ -138,7 +234,13 @@ class Encoder(nn.Module):
     Parameters are drawn from ``seed`` alone; the global generator is left as it was.
     """
 
-    def __init__(self, settings: EncoderSettings, seed: int, bn_group: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: EncoderSettings,
+        seed: int,
+        bn_group: int | None = None,
+        processes: Processes = ALONE,
+    ) -> None:
         super().__init__()
         self.trunk: Trunk | Pixels
         self.head: nn.Module
@@ -147,7 +249,7 @@ class Encoder(nn.Module):
             return
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.trunk = Trunk(settings, bn_group)
+            self.trunk = Trunk(settings, bn_group, processes)
             features = self.trunk.features
             self.head = nn.Linear(features, settings.dim)
             if settings.head == "mlp":

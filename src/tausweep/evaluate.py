@@ -22,7 +22,7 @@ from tausweep.atomic import write_json
 from tausweep.checkpoints import DamagedFileError, load_tensors, save_tensors, tensors_digest
 from tausweep.datasets.prepared import Prepared
 from tausweep.embed import Embedder
-from tausweep.encoders import Encoder
+from tausweep.encoders import Encoder, set_tf32
 from tausweep.provenance import code_version
 from tausweep.study import RunSettings, StudyError, digest
 
@@ -97,6 +97,8 @@ class Evaluation:
         )
         encoder.load_state_dict({k: t for k, t in self._trained[0].items() if k != "bank"})
         encoder.to(self.device).to(memory_format=torch.channels_last)
+        # Whatever it was trained with, it is measured in float32.
+        set_tf32(False)
         return Embedder(encoder, self.settings.dataset.image_size, self.data.mean, self.data.std)
 
     @cached_property

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from tausweep.study import DatasetSettings, Run, RunSettings, Study, StudyError
 if TYPE_CHECKING:
     from tausweep.datasets.prepared import Prepared
     from tausweep.figures import StudyResults
+    from tausweep.processes import Processes
 
 Message = Callable[[str], None]
 
@@ -83,19 +85,40 @@ def pretrain(
 ) -> None:
     """Pretrain a run and write its outputs; a finished run is left as it is.
 
+    Where torchrun started several processes, they share the run: the first holds the lock, writes
+    and speaks.
+
     Raises:
         StudyError: Bad input, before any work starts.
         RunLockedError: Another process writes this run, and waiting for it was stopped.
         StoppedError: ``stop`` was true; the state is saved.
+        ProcessesError: Another process of the run ended.
     """
+    from tausweep.processes import joined
+
     run = planned_run(studies.load(study), run_id, "pretrain", planned)
-    data = _data(run.settings, results)
     folder = Layout(results).run(run)
-    with run_lock(folder, wait=say, stop=stop):
-        if _is_pretrained(folder, run, data):
-            say(f"{run.id}: already pretrained, nothing to do")
-            return
-        _pretrain_locked(run, data, folder, device, say, stop, checkpoint_seconds)
+    with joined(device) as processes:
+        if not processes.first:
+            say = _silent
+        with processes.by_first(lambda: _made(run.settings, results), stop):
+            data = _data(run.settings, results)
+        with processes.by_first(lambda: run_lock(folder, wait=say, stop=stop), stop):
+            (done,) = processes.any(processes.first and _is_pretrained(folder, run, data))
+            if done:
+                say(f"{run.id}: already pretrained, nothing to do")
+                return
+            _pretrain_locked(run, data, folder, processes, device, say, stop, checkpoint_seconds)
+
+
+def _silent(line: str) -> None:
+    """What a process has to say that is not the first: the same."""
+
+
+@contextlib.contextmanager
+def _made(settings: RunSettings, results: Path) -> Iterator[None]:
+    _data(settings, results)
+    yield
 
 
 def _is_pretrained(folder: Path, run: Run, data: Prepared) -> bool:
@@ -119,6 +142,7 @@ def _pretrain_locked(
     run: Run,
     data: Prepared,
     folder: Path,
+    processes: Processes,
     wanted_device: str,
     say: Message,
     stop: Callable[[], bool],
@@ -134,12 +158,16 @@ def _pretrain_locked(
     identity = {"settings": settings.pretrain_json(), "data_digest": data.digest}
     checkpoints = CheckpointFile(folder, identity)
     say(f"{run.id}: {len(data.train_images):,} images, {settings.pretrain.epochs} epochs")
-    with devices.device(wanted_device, say=say) as device:
+    with devices.devices_of(wanted_device, processes, say, stop) as device:
         trained = train(
             settings, data, device, checkpoints,
-            say=say, stop=stop, checkpoint_seconds=checkpoint_seconds,
+            say=say, stop=stop, checkpoint_seconds=checkpoint_seconds, processes=processes,
         )  # fmt: skip
         hardware = devices.describe(device)
+    if processes.count > 1:
+        hardware["processes"] = processes.count
+    if not processes.first:
+        return
     history = trained.history
     seconds = sum(row["seconds"] for row in history)
     described = {

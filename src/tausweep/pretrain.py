@@ -3,7 +3,8 @@
 Protocol of docs/protocol.md: one view an image and step, contrasted with the bank; SGD; the bank is
 updated after the optimiser's step with that step's embeddings. All randomness belongs to
 (seed, epoch, instance), so the position (epoch, step) and the tensors are the whole state: a run
-that was killed and resumed ends with the same bytes as one that was not.
+that was killed and resumed ends with the same bytes as one that was not. Several processes may
+share a run: each takes its part of every batch, and all sum what they found (see ``processes``).
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from torch.optim.sgd import sgd
 
 from tausweep import losses, plugins, views
 from tausweep.bank import MemoryBank
-from tausweep.checkpoints import CheckpointFile
+from tausweep.checkpoints import CheckpointFile, tensors_digest
 from tausweep.datasets.prepared import Prepared
-from tausweep.encoders import Encoder
+from tausweep.encoders import Encoder, set_tf32
 from tausweep.pixels import Pixels, pixels, resident
-from tausweep.study import RunSettings
+from tausweep.processes import ALONE, Processes
+from tausweep.study import RunSettings, StudyError
 
 HISTORY = ("epoch", "lr", "loss", "positive_similarity", "seconds", "images_per_second")
 
@@ -78,6 +80,7 @@ def pretrain(
     say: Message,
     stop: Callable[[], bool] = lambda: False,
     checkpoint_seconds: float = 60.0,
+    processes: Processes = ALONE,
 ) -> Pretrained:
     """Train the run's encoder, from its checkpoint if there is one.
 
@@ -89,39 +92,47 @@ def pretrain(
         say: Takes a progress line an epoch, and every message about checkpoints.
         stop: Asked after every step; when true, the state is saved and the run ends.
         checkpoint_seconds: Least time between checkpoints.
+        processes: Those that share the run. The first saves and speaks; a stop that one of them is
+            asked for stops all of them after the same step.
 
     Raises:
         StoppedError: ``stop`` was true.
-        StudyError: K is larger than the bank, or a batch cannot be normalised.
+        StudyError: K is larger than the bank, a batch cannot be normalised, or it has no part for
+            every process.
+        ProcessesError: Another process ended, or has other weights or another bank.
     """
-    trainer = _Trainer(settings, data, device)
+    trainer = _Trainer(settings, data, device, processes)
     if (found := checkpoints.load(say)) is not None:
         trainer.restore(found.tensors, found.position)
         at = trainer.position
         say(f"resumed at epoch {at.epoch + 1}, step {at.step + 1}, from {checkpoints.path.name}")
+    trainer.check_same()
     saved = time.monotonic()
 
-    def save_if_due(*, now: bool = False) -> None:
+    def stopped() -> bool:
+        """Whether to stop here; saves before that, and when it is due."""
         nonlocal saved
-        if now or time.monotonic() - saved >= checkpoint_seconds:
-            checkpoints.save(*trainer.state())
+        due = time.monotonic() - saved >= checkpoint_seconds
+        stopping, saving = processes.any(stop(), due and processes.first)
+        if stopping or saving:
+            trainer.check_same()
+            if processes.first:
+                checkpoints.save(*trainer.state())
+            processes.any(True)  # nobody leaves, or goes on, before it is saved
             saved = time.monotonic()
+        return stopping
 
     try:
         if settings.pretrain.epochs == 0:
             trainer.take_statistics()
         while trainer.position.epoch < settings.pretrain.epochs:
             for _ in trainer.epoch():
-                if stop():
-                    save_if_due(now=True)
+                if stopped():
                     at = trainer.position
                     raise StoppedError(f"stopped and saved at epoch {at.epoch + 1}, step {at.step}")
-                save_if_due()
             say(trainer.progress())
-            if stop() and trainer.position.epoch < settings.pretrain.epochs:
-                save_if_due(now=True)
+            if stopped() and trainer.position.epoch < settings.pretrain.epochs:
                 raise StoppedError(f"stopped and saved after epoch {trainer.position.epoch}")
-            save_if_due()
         trainer.check_finite()
     except FloatingPointError as error:
         say(f"diverged: {error}")
@@ -132,18 +143,25 @@ def pretrain(
 class _Trainer:
     """State of a run and the steps that move it on."""
 
-    def __init__(self, settings: RunSettings, data: Prepared, device: torch.device) -> None:
-        self.settings, self.device = settings, device
+    def __init__(
+        self,
+        settings: RunSettings,
+        data: Prepared,
+        device: torch.device,
+        processes: Processes = ALONE,
+    ) -> None:
+        self.settings, self.device, self.processes = settings, device, processes
         self.count = len(data.train_images)
         self.batch = settings.pretrain.batch_size
         self.steps = math.ceil(self.count / self.batch)
         settings.check_batches(self.count)
+        _check_shares(settings, processes)
         images, size = resident(data.train_images, device), settings.dataset.image_size
         self.pixels: Pixels = pixels(images, size, data.mean, data.std, device)
         if settings.pretrain.epochs > 0:
             self.loss = make_loss(settings, self.count)
         self.position = _Position()
-        encoder = Encoder(settings.encoder, settings.seed, settings.pretrain.bn_group)
+        encoder = Encoder(settings.encoder, settings.seed, settings.pretrain.bn_group, processes)
         self.encoder = encoder.to(device).to(memory_format=torch.channels_last).train()
         self.bank = MemoryBank(
             self.count,
@@ -160,16 +178,13 @@ class _Trainer:
         torch.set_deterministic_debug_mode("warn")
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
-        torch.backends.cuda.matmul.allow_tf32 = settings.pretrain.precision == "tf32"
-        torch.backends.cudnn.allow_tf32 = settings.pretrain.precision == "tf32"
+        set_tf32(settings.pretrain.precision == "tf32")
 
     def epoch(self) -> Iterator[None]:
         """Take the remaining steps of the present epoch; control returns after each."""
         at = self.position
         lr = self.settings.pretrain.lr_at(at.epoch)
-        sums = self.sums = torch.tensor(
-            [at.loss, at.positive_similarity], dtype=torch.float64, device=self.device
-        )
+        sums = self.sums = self._sums()
         began = time.perf_counter()
         for index, batch in self._batches(at.epoch, at.step):
             sums += self._step(index, batch, lr)
@@ -182,6 +197,13 @@ class _Trainer:
                 yield
                 began = time.perf_counter()
         self._close_epoch(lr)
+
+    def _sums(self) -> Tensor:
+        """The epoch's sums so far, where steps add to them."""
+        at = self.position
+        return torch.tensor(
+            [at.loss, at.positive_similarity], dtype=torch.float64, device=self.device
+        )
 
     @torch.no_grad()
     def take_statistics(self) -> None:
@@ -216,6 +238,22 @@ class _Trainer:
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
                 raise FloatingPointError(f"{name} is not finite after the last step")
 
+    def check_same(self) -> None:
+        """Refuse to go on with processes whose weights, momentum or bank differ.
+
+        Running statistics of ghost batch norm are those of the batch's first group, which the
+        first process has; the others take them from it.
+
+        Raises:
+            ProcessesError: They differ.
+        """
+        if self.processes.count == 1:
+            return
+        buffers = dict(self.encoder.named_buffers())
+        for buffer in buffers.values():
+            buffer.copy_(self.processes.rows(buffer.reshape(1, -1)[0])[0].view_as(buffer))
+        self.processes.check_same("weights, momentum or bank", tensors_digest(self.state()[0]))
+
     def _close_epoch(self, lr: float) -> None:
         at = self.position
         at.history.append(
@@ -239,27 +277,56 @@ class _Trainer:
         # Chunks start where they start in an undisturbed epoch, so that a resumed one computes
         # its views in the same shapes, hence to the same bits.
         chunks = range(first_step - first_step % at_once, self.steps, at_once)
-        groups = [order[c * self.batch : (c + at_once) * self.batch] for c in chunks]
-        found = self.pixels.views(groups, drawn)
-        for chunk, index, rendered in zip(chunks, groups, found, strict=True):
-            index = index.to(self.device)
-            pairs = zip(index.split(self.batch), rendered.split(self.batch), strict=True)
-            for step, pair in enumerate(pairs, start=chunk):
+        batches = [order[c * self.batch : (c + at_once) * self.batch] for c in chunks]
+        steps = [batch.split(self.batch) for batch in batches]
+        own = [[self._own(index) for index in chunk] for chunk in steps]
+        found = self.pixels.views(map(torch.cat, own), drawn)
+        for chunk, indices, parts, rendered in zip(chunks, steps, own, found, strict=True):
+            split = rendered.split([len(part) for part in parts])
+            for step, (index, part) in enumerate(zip(indices, split, strict=True), start=chunk):
                 if step >= first_step:
-                    yield pair
+                    yield index.to(self.device), part
+
+    def _own(self, batch: Tensor) -> Tensor:
+        """This process's part of a batch; groups of ghost batch norm stay whole."""
+        return batch[self.processes.share(len(batch), self.settings.pretrain.bn_group or 1)]
 
     def _step(self, index: Tensor, batch: Tensor, lr: float) -> Tensor:
-        """One step; sums of loss and positive similarity over its anchors, float64."""
+        """One step; sums of loss and positive similarity over its anchors, float64.
+
+        Args:
+            index: B int64, all the batch's instances.
+            batch: Views of this process's part of them.
+            lr: Learning rate.
+        """
         mixed = self.settings.pretrain.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
             anchors = self.encoder(batch)
-        loss = self.loss(anchors, self.bank.entries, index)
+        own = self._own(index)
+        # Without a part there is no loss, but still sums of others to take part in.
+        loss = self.loss(anchors, self.bank.entries, own) if len(own) > 0 else anchors.sum()
+        loss = loss * (len(own) / len(index))
         gradients = torch.autograd.grad(loss, self.parameters)
+        loss, embeddings = loss.detach(), anchors.detach()
+        if self.processes.count > 1:
+            loss, embeddings, gradients = self._total(loss, embeddings, gradients, len(index))
         self._descend(gradients, lr)
-        detached = anchors.detach()
-        similarity = (detached * self.bank.entries[index]).sum()
-        self.bank.update(index, detached)
-        return torch.stack([loss.detach() * len(index), similarity]).double()
+        similarity = (embeddings * self.bank.entries[index]).sum()
+        self.bank.update(index, embeddings)
+        return torch.stack([loss * len(index), similarity]).double()
+
+    def _total(
+        self, loss: Tensor, embeddings: Tensor, gradients: tuple[Tensor, ...], batch: int
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Loss, embeddings (B x d) and gradients of the whole batch from those of its parts."""
+        whole = embeddings.new_zeros(batch, embeddings.shape[1])
+        self._own(whole).copy_(embeddings)
+        loss, whole, *summed = self.processes.total([loss, whole, *gradients])
+        # In the parameters' own layout of memory, which the fused step takes for granted.
+        aligned = [
+            torch.empty_like(p).copy_(g) for p, g in zip(self.parameters, summed, strict=True)
+        ]
+        return loss, whole, tuple(aligned)
 
     @torch.no_grad()
     def _descend(self, gradients: tuple[Tensor, ...], lr: float) -> None:
@@ -310,9 +377,27 @@ class _Trainer:
                 self.momentum[i] = torch.empty_like(parameter).copy_(buffer)
         self.bank.entries.copy_(tensors["bank"])
         self.position = _Position(**position)
+        self.sums = self._sums()
 
     def result(self, outcome: str) -> Pretrained:
         return Pretrained(outcome, self.encoder.eval(), self.bank, self.position.history)
+
+
+def _check_shares(settings: RunSettings, processes: Processes) -> None:
+    """Refuse processes that would have nothing to do.
+
+    Raises:
+        StudyError: A whole batch has fewer anchors, or groups of ghost batch norm, than there are
+            processes.
+    """
+    batch, group = settings.pretrain.batch_size, settings.pretrain.bn_group or 1
+    parts = math.ceil(batch / group)
+    if parts < processes.count:
+        what = "anchors" if group == 1 else f"groups of {group} (pretrain.bn_group)"
+        raise StudyError(
+            f"processes: {processes.count} cannot share batches of {batch}, which have {parts} "
+            f"{what}; allowed is 1 to {parts}"
+        )
 
 
 def bank_seed(seed: int) -> int:

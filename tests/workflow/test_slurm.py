@@ -112,24 +112,41 @@ def _environment(checkout: Checkout, slurm: Cluster) -> dict[str, str]:
     return slurm.environment | {"PATH": path}
 
 
+def resources(said: str) -> dict[str, dict[str, str]]:
+    """What each rule asks for, by a dry run."""
+    stated = re.findall(
+        r"^(?:local)?rule (\w+):.*?^    resources: ([^\n]*)$", said, re.MULTILINE | re.DOTALL
+    )
+    return {rule: dict(pair.split("=", 1) for pair in asked.split(", ")) for rule, asked in stated}
+
+
 def test_training_asks_for_a_gpu_and_time_and_evaluation_for_cpus_only(
     finished: Checkout, tmp_path: Path, dry: DryRuns
 ) -> None:
     checkout = finished.copy(tmp_path / "checkout")
     shutil.rmtree(checkout.folder / "results/tiny")
-    said = dry(checkout, "--workflow-profile", "profiles/slurm", checkout.records())
-    asked = {
-        rule: dict(pair.split("=", 1) for pair in stated.split(", "))
-        for rule, stated in re.findall(
-            r"^(?:local)?rule (\w+):.*?^    resources: ([^\n]*)$", said, re.MULTILINE | re.DOTALL
-        )
-    }
+    asked = resources(dry(checkout, "--workflow-profile", "profiles/slurm", checkout.records()))
     assert asked["pretrain"]["gpu"] == "1"
     assert int(asked["pretrain"]["runtime"]) >= 30
     assert int(asked["pretrain"]["mem_mb"]) >= 4000
     assert asked["pretrain"]["slurm_extra"] == "--signal=TERM@60"
     assert "gpu" not in asked["evaluate"]
     assert int(asked["evaluate"]["runtime"]) > 0
+
+
+def test_profile_trains_a_run_on_several_gpus_of_one_machine_where_it_says_so(
+    finished: Checkout, tmp_path: Path, dry: DryRuns
+) -> None:
+    checkout = finished.copy(tmp_path / "checkout")
+    shutil.rmtree(checkout.folder / "results/tiny")
+    profile = checkout.folder / "profiles/slurm/profile.yaml"
+    text = profile.read_text(encoding="utf-8")
+    profile.write_text(text.replace("# gpu: 4", "gpu: 4"), encoding="utf-8")
+    said = dry(checkout, "--workflow-profile", "profiles/slurm", checkout.records())
+    asked = resources(said)["pretrain"]
+    assert (asked["gpu"], asked["nodes"]) == ("4", "1")
+    assert asked["slurm_extra"] == "--signal=TERM@60"
+    assert said.count("tausweep pretrain") == said.count(" --processes 4 ") > 0
 
 
 def test_retries_stand_in_the_profile_and_in_no_rule() -> None:

@@ -1,5 +1,6 @@
 # One run: encoder and bank. Its checkpoint lies beside the outputs and is none of them, since
-# Snakemake deletes the outputs of a failed job; a job that starts again goes on from there.
+# Snakemake deletes the outputs of a failed job; a job that starts again goes on from there. With
+# `--set-resources pretrain:gpu=4` four processes, a GPU each, share a run.
 
 
 rule pretrain:
@@ -24,5 +25,6 @@ rule pretrain:
         settings=pretrain_digest,
     shell:
         "exec tausweep pretrain {resources.study:q} --settings {params.settings} --threads {threads}"
+        " --processes {resources.gpu}"
         " --run {wildcards.dataset}/{wildcards.loss}/{wildcards.tau}/seed{wildcards.seed}"
         " 2> {log:q}"
