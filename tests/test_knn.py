@@ -47,6 +47,26 @@ def test_equals_float64_on_stored_embeddings(k: int, temperature: float) -> None
     assert knn.accuracy(train, labels, test, truth, k, temperature) == pytest.approx(100 * share)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    columns=st.integers(1, 400),
+    count=st.integers(1, 40),
+    levels=st.sampled_from([2, 5, 50, 100_000]),
+    seed=st.integers(0, 999),
+)
+def test_the_search_by_groups_finds_the_largest_values(
+    columns: int, count: int, levels: int, seed: int
+) -> None:
+    """Few levels: nearly all values tie, within groups, between them and with the remainder."""
+    count = min(count, columns)
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randint(levels, (3, columns), generator=generator).float()
+    found, places = knn._largest(values, count)
+    assert torch.equal(found, values.sort(dim=1, descending=True).values[:, :count])
+    assert torch.equal(values.gather(1, places), found)
+    assert all(len(set(row)) == count for row in places.tolist())
+
+
 def test_three_separated_clusters_are_told_apart() -> None:
     train, labels = embeddings(300, 16, 3, 0.1, seed=0)
     test, truth = embeddings(600, 16, 3, 0.1, seed=1)

@@ -40,7 +40,10 @@ def normalised(x: Tensor, name: str = "x") -> Tensor:
         raise ValueError(f"{name}: {tuple(x.shape)} {x.dtype} given; allowed is n x d, floating")
     rows = x.detach().to(torch.float64, copy=True)
     # The largest entry first: its square may leave the range that the entry itself is in.
-    largest = rows.abs().amax(dim=1) if rows.shape[1] else rows.new_zeros(len(rows))
+    if rows.shape[1]:
+        largest = torch.maximum(rows.amax(dim=1), -rows.amin(dim=1))
+    else:
+        largest = rows.new_zeros(len(rows))
     bad = torch.nonzero(~(torch.isfinite(largest) & (largest > 0)))
     if len(bad):
         row = int(bad[0])
@@ -82,14 +85,15 @@ def uniformity(x: Tensor, t: float = 2.0, *, tile: int | None = None) -> float:
     block = rows.new_empty(min(size, n) ** 2)
     with full_precision(rows.device):
         for start in range(0, n, size):
-            a = rows[start : start + size]
+            a, sums = rows[start : start + size], []
             for other in range(start, n, size):
                 b = rows[other : other + size]
                 terms = block[: len(a) * len(b)].view(len(a), len(b))
                 torch.mm(a, b.T, out=terms).exp2_()
                 if other == start:
                     terms.triu_(1)
-                total += terms.sum(dim=1).to(torch.float64).sum()
+                sums.append(terms.sum(dim=1))
+            total += torch.stack(sums).sum(dtype=torch.float64)
     return 2 * t - math.log(float(total) / (n * (n - 1) / 2))
 
 
@@ -147,7 +151,7 @@ def _pair_sums(x: Tensor, labels: Tensor) -> tuple[float, int, float, int]:
     rows = normalised(x)
     _, codes, counts = torch.unique(labels.to(rows.device), return_inverse=True, return_counts=True)
     sums = rows.new_zeros(len(counts), rows.shape[1]).index_add_(0, codes, rows)
-    own = float(rows.square().sum())
+    own = float(torch.dot(rows.flatten(), rows.flatten()))
     within = float(sums.square().sum())
     n, same_pairs = len(rows), int((counts * (counts - 1)).sum())
     between = float(sums.sum(dim=0).square().sum()) - within
