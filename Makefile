@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo cifar10-small speed pages test test-slurm test-slow lint lock clean
+.PHONY: help demo cifar10-small cifar10-longer speed pages test test-slurm test-slow lint lock clean
 
 help:
 	@echo "make demo    the paper in miniature, from nothing to its tables: minutes on 2 cores"
@@ -29,12 +29,12 @@ demo: $(READY)
 	@$(BIN)/tausweep show benchmarks/demo.yaml
 
 # The images lie behind a link, so that settings and records do not depend on where they are kept.
-cifar10-small: $(READY)
+cifar10-small cifar10-longer: $(READY)
 	@test -d "$(DATA)/train" -a -d "$(DATA)/test" || \
 	  { echo "DATA=$(DATA): a folder with train/<class>/ and test/<class>/ is needed"; exit 2; }
 	mkdir -p data && ln -sfn "$(abspath $(DATA))" data/cifar10-images
-	$(BIN)/snakemake --configfile benchmarks/cifar10-small.yaml
-	@$(BIN)/tausweep show benchmarks/cifar10-small.yaml
+	$(BIN)/snakemake --configfile benchmarks/$@.yaml
+	@$(BIN)/tausweep show benchmarks/$@.yaml
 
 speed: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[speed]'
