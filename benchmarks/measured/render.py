@@ -30,9 +30,7 @@ from tausweep.tables.cells import Cells, Key
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-SPEED = (
-    "step", "losses", "augmentation", "geometry", "neighbours", "probe", "growth", "dag",
-)  # fmt: skip
+SPEED = ("step", "losses", "augmentation", "geometry", "neighbours", "probe", "dag")
 PAGES = {"findings.md.j2": ROOT / "docs/findings.md", "speed.md.j2": ROOT / "docs/speed.md"}
 
 
@@ -141,9 +139,35 @@ def rows(path: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def pilot(column: str, **chosen: float) -> str:
+    """A number of the one pilot that has these values in these columns."""
+    (found,) = (
+        row
+        for row in rows("pilots.csv")
+        if all(float(row[name.replace("_", " ")]) == wanted for name, wanted in chosen.items())
+    )
+    return found[column]
+
+
 def csv_table(path: str, *columns: str) -> str:
     """Columns of a CSV file of this folder."""
     return markdown(list(columns), [[row[c] for c in columns] for row in rows(path)])
+
+
+def growth_table() -> str:
+    """The curves of the growth program: their ends, and what the larger end grows like."""
+    curves: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in rows("speed/growth.csv"):
+        curves.setdefault((row["curve"], row["what"]), []).append(row)
+    body = [
+        [
+            names.loss(what), over,
+            *(f"{int(p['x']):,}: {measure.quantity(float(p['seconds']), 's')}" for p in (a, z)),
+            f"{over}^{float(z['exponent']):.2f}",
+        ]
+        for (over, what), (a, *_, z) in curves.items()
+    ]  # fmt: skip
+    return markdown(["what", "over", "from", "to", "grows like"], body)
 
 
 def speed_table() -> str:
@@ -183,8 +207,10 @@ def pages() -> Iterator[tuple[Path, str]]:
         trim_blocks=True,
         autoescape=False,
     )
-    functions = (value, gap, table, claims, judged, departures, origin, seconds, rows, csv_table,
-                 speed_table)  # fmt: skip
+    functions = (
+        value, gap, table, claims, judged, departures, origin, seconds, rows, pilot, csv_table,
+        speed_table, growth_table,
+    )  # fmt: skip
     environment.globals.update({function.__name__: function for function in functions})
     for template, page in PAGES.items():
         yield page, environment.get_template(template).render()

@@ -34,7 +34,7 @@ BATCHES = (16, 32, 64, 128, 256, 512, 1024)
 HARDEST = (64, 256, 1024, 4096, 16_384, 32_768)
 SEEDS = (1, 4, 16)
 """Of studies with as many runs as one dataset and one seed of the paper have, times these."""
-ROUNDS, ROUNDS_PLANNING = 5, 2
+ROUNDS, ROUNDS_PLANNING = 3, 2
 TITLES = {
     "N": f"Bank, B = {BATCH}",
     "B": f"Batch, N = {SMALL:,}",
@@ -197,7 +197,7 @@ def report(found: list[Curve]) -> None:
     print(f"\ngrowth: {measure.hardware()}")
     for curve in found:
         points = ", ".join(
-            f"{x:,}: {measure.duration(seconds)}"
+            f"{x:,}: {measure.quantity(seconds, 's')}"
             for x, seconds in zip(curve.x, curve.seconds, strict=True)
         )
         print(f"{curve.what} over {curve.over}, exponent {curve.exponent:.2f}: {points}")
