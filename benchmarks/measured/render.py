@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "speed"))
 import measure
 
 from tausweep import names, protocol, records
+from tausweep import published as printed
 from tausweep import study as studies
 from tausweep.statistics import format_cell, paired
 from tausweep.study import Study, canonical
@@ -58,6 +59,15 @@ def value(name: str, loss: str, temperature: float | None, column: str) -> str:
     """Mean ± half-width of the 95% interval (number of seeds)."""
     cell = cells(name).cell(key(name, loss, temperature), column)
     return format_cell(cell.summary, names.measure(column).digits)
+
+
+def published(loss: str, temperature: float | None, column: str) -> str:
+    """The number of the paper's Table 1 on CIFAR-10, as printed."""
+    frame = printed.records()
+    frame = frame[(frame["dataset"] == "cifar10") & (frame["loss"] == loss)]
+    at = frame["temperature"]
+    (row,) = frame[at.isna() if temperature is None else at == temperature].to_dict("records")
+    return str(row[printed.printed(column)])
 
 
 def gap(name: str, column: str, first: tuple[str, float | None], second: tuple[str, float | None],
@@ -208,8 +218,8 @@ def pages() -> Iterator[tuple[Path, str]]:
         autoescape=False,
     )
     functions = (
-        value, gap, table, claims, judged, departures, origin, seconds, rows, pilot, csv_table,
-        speed_table, growth_table,
+        value, published, gap, table, claims, judged, departures, origin, seconds, rows, pilot,
+        csv_table, speed_table, growth_table,
     )  # fmt: skip
     environment.globals.update({function.__name__: function for function in functions})
     for template, page in PAGES.items():
