@@ -1,0 +1,48 @@
+"""Pages of measured numbers say what the records kept beside them say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tausweep import claims, records
+from tausweep import study as studies
+
+ROOT = Path(__file__).resolve().parents[1]
+MEASURED = ROOT / "benchmarks/measured"
+STUDIES = sorted(path.parent.name for path in MEASURED.glob("*/records.csv"))
+
+
+def test_every_number_of_the_pages_comes_from_the_kept_measurements() -> None:
+    done = subprocess.run(
+        [sys.executable, str(MEASURED / "render.py"), "--check"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_kept_table_is_that_of_the_kept_records(name: str) -> None:
+    study = studies.load(ROOT / "benchmarks" / f"{name}.yaml")
+    rows = []
+    for run in study.runs():
+        kept = records.read(MEASURED / name / "runs" / run.id / "record.json")
+        assert kept["columns"]["settings_digest"] == run.settings.digest
+        rows.append(kept["columns"])
+    assert (MEASURED / name / "records.csv").read_text(encoding="utf-8") == records.table(rows)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_kept_verdicts_are_those_of_the_kept_records(name: str) -> None:
+    verdicts = claims.judge(records.read_table(MEASURED / name / "records.csv"))
+    assert (MEASURED / name / "claims.json").read_text(encoding="utf-8") == claims.to_json(verdicts)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_kept_records_tell_no_path_of_the_machine(name: str) -> None:
+    for path in (MEASURED / name).rglob("*.json"):
+        assert not re.search(r'[" ]/\w+/', path.read_text(encoding="utf-8")), path
