@@ -23,7 +23,7 @@ from tausweep import losses
 
 BATCH, DIM, TEMPERATURE, NEGATIVES = 128, 128, 0.07, 4095
 SMALL, LARGE = 50_000, 604_388
-ROUNDS_SMALL, ROUNDS_LARGE = 60, 11
+ROUNDS_SMALL, ROUNDS_LARGE = 40, 9
 OURS = "loss and gradient"
 
 LossOf = Callable[[Tensor, Tensor, Tensor], Tensor]

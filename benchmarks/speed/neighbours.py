@@ -64,7 +64,7 @@ def rows() -> Iterator[Row]:
     if different > QUERIES // 1000:
         raise ValueError(f"{different} of {QUERIES:,} predictions differ")
     accuracy = 100 * float((ours == expected.numpy()).mean())
-    times = measure.interleave(cells, rounds=5, warmup=0)
+    times = measure.interleave(cells, rounds=3, warmup=0)
     cosine = measure.interleave({"cosine": lambda: models["cosine"].predict(queries.numpy())}, 1, 0)
     what = f"kNN, {QUERIES:,} queries, {KEYS:,} keys, k = {K}, d = {DIM}"
     agree = f"{different} of {QUERIES:,} predictions differ; accuracy {accuracy:.1f} %"

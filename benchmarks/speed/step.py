@@ -165,8 +165,8 @@ def rows() -> Iterator[Row]:
     against = "bare forward + backward + SGD"
     for number, size, width, count, negatives, aims, steps in (
         ("1", 32, 64, 50_000, 4095, ("<= 1.05", "<= 1.06"), 5),
-        ("2", 16, 16, 10_000, 819, ("<= 1.15", "<= 1.20"), 60),
-        ("2", 16, 16, 50_000, 4095, ("<= 1.45", "<= 1.65"), 60),
+        ("2", 16, 16, 10_000, 819, ("<= 1.15", "<= 1.20"), 40),
+        ("2", 16, 16, 50_000, 4095, ("<= 1.45", "<= 1.65"), 40),
     ):
         trunk = f"ResNet-18 width {width}, {size} px, B = {BATCH}, N = {count:,}"
         for (loss, k), aim in zip(
