@@ -5,32 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from tausweep import cost, datasets
 from tausweep.layout import Layout
-from tausweep.study import Study, load, parse
+from tausweep.study import Study, load
+from tiny_study import images, study
 
 REPOSITORY = Path(__file__).parents[1]
-
-
-def study(**sections: Any) -> Study:
-    content = {
-        "study": "s",
-        "seeds": [0],
-        "datasets": {"digits": {}},
-        "losses": {"contrastive": {"temperature": [0.1]}},
-        "knn": {"k": 10},
-    }
-    return parse(content | sections)
-
-
-def images(folder: Path, counts: dict[str, int]) -> Path:
-    for name, count in counts.items():
-        (folder / name).mkdir(parents=True)
-        for i in range(count):
-            Image.new("RGB", (8, 8), (i, 0, 0)).save(folder / name / f"{i}.png")
-    return folder
 
 
 def test_disk_of_imagenet100_is_its_files_and_its_runs(tmp_path: Path) -> None:

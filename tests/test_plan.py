@@ -6,30 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from tausweep import plan
 from tausweep.layout import Layout
-from tausweep.study import Study, StudyError, parse
-
-
-def study(**sections: Any) -> Study:
-    content = {
-        "study": "s",
-        "seeds": [0],
-        "datasets": {"digits": {}},
-        "losses": {"contrastive": {"temperature": [0.1]}},
-        "knn": {"k": 10},
-    }
-    return parse(content | sections)
-
-
-def images(folder: Path, counts: dict[str, int]) -> Path:
-    for name, count in counts.items():
-        (folder / name).mkdir(parents=True)
-        for i in range(count):
-            Image.new("RGB", (8, 8), (i, 0, 0)).save(folder / name / f"{i}.png")
-    return folder
+from tausweep.study import Study, StudyError
+from tiny_study import images, study
 
 
 def folder_study(path: Path, **sections: Any) -> Study:

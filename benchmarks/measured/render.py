@@ -26,7 +26,7 @@ from tausweep import names, protocol, records
 from tausweep import published as printed
 from tausweep import study as studies
 from tausweep.statistics import format_cell, paired
-from tausweep.study import Study, canonical
+from tausweep.study import canonical
 from tausweep.tables.cells import Cells, Key
 
 HERE = Path(__file__).resolve().parent
@@ -35,18 +35,13 @@ SPEED = ("step", "losses", "augmentation", "geometry", "neighbours", "probe", "d
 PAGES = {"findings.md.j2": ROOT / "docs/findings.md", "speed.md.j2": ROOT / "docs/speed.md"}
 
 
-def study(name: str) -> Study:
-    """The study file of measured records."""
-    return studies.load(ROOT / "benchmarks" / f"{name}.yaml")
-
-
 @cache
 def cells(name: str) -> Cells:
     """The kept records of a study, cell by cell."""
     return Cells(records.read_table(HERE / name / "records.csv"))
 
 
-def key(name: str, loss: str, temperature: float | None = None) -> Key:
+def key(name: str, loss: str, temperature: float | None) -> Key:
     """A cell of a study of one dataset; it must be there."""
     (dataset,) = cells(name).datasets
     found: Key = (dataset, loss, temperature)
@@ -70,22 +65,23 @@ def published(loss: str, temperature: float | None, column: str) -> str:
     return str(row[printed.printed(column)])
 
 
-def gap(name: str, column: str, first: tuple[str, float | None], second: tuple[str, float | None],
-        other: str | None = None) -> str:  # fmt: skip
-    """First cell minus second (of another study, if one is named), paired by seed."""
-    a = cells(name).cell(key(name, *first), column)
-    b = cells(other or name).cell(key(other or name, *second), column)
+Place = tuple[str, float | None]
+"""Loss and temperature."""
+
+
+def gap(name: str, column: str, first: Place, second: Place) -> str:
+    """First cell minus second, paired by seed."""
+    a, b = (cells(name).cell(key(name, *place), column) for place in (first, second))
     return format_cell(paired(a.values, b.values), names.measure(column).digits, signed=True)
 
 
-def table(name: str, *columns: str, losses: Iterable[str] | None = None) -> str:
-    """Every cell of a study (or of some losses) with some measures."""
+def table(name: str, *columns: str) -> str:
+    """Every cell of a study with some measures."""
     body = []
     for _, loss, temperature in cells(name).keys(None):
-        if losses is None or loss in losses:
-            tau = "" if temperature is None else canonical(temperature)
-            values = [value(name, loss, temperature, column) for column in columns]
-            body.append([names.loss(loss), tau, *values])
+        tau = "" if temperature is None else canonical(temperature)
+        values = [value(name, loss, temperature, column) for column in columns]
+        body.append([names.loss(loss), tau, *values])
     return markdown(["loss", "tau", *(names.measure(c).label for c in columns)], body)
 
 
@@ -114,7 +110,7 @@ def judged(name: str, verdict: str) -> str:
 
 def departures(name: str) -> str:
     """What differs from the paper's setting."""
-    found = protocol.compare(study(name)).departures
+    found = protocol.compare(studies.load(ROOT / f"benchmarks/{name}.yaml")).departures
     body = [[d.label, d.paper, d.here, d.where or "all runs"] for d in found]
     return markdown(["setting", "paper", "here", "where"], body)
 
@@ -137,9 +133,9 @@ def origin(name: str) -> str:
     return "; ".join(f"{label} {' and '.join(texts)}" for label, texts in found.items())
 
 
-def seconds(name: str, column: str = "pretrain_seconds") -> str:
-    """Sum over runs, in minutes."""
-    total = records.read_table(HERE / name / "records.csv")[column].sum()
+def core_minutes(name: str) -> str:
+    """Training of all runs of a study, each on one thread."""
+    total = records.read_table(HERE / name / "records.csv")["pretrain_seconds"].sum()
     return f"{total / 60:.0f}"
 
 
@@ -218,7 +214,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         autoescape=False,
     )
     functions = (
-        value, published, gap, table, claims, judged, departures, origin, seconds, rows, pilot,
+        value, published, gap, table, claims, judged, departures, origin, core_minutes, rows, pilot,
         csv_table, speed_table, growth_table,
     )  # fmt: skip
     environment.globals.update({function.__name__: function for function in functions})

@@ -12,7 +12,6 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 
 import measure
@@ -66,9 +65,7 @@ def alone(name: str) -> None:
     ways = {"ours": lambda: ours(x, labels)[0], "pdist": lambda: by_pdist(x)}
     found = {}
     for way in ways if name == "pdist" else [name]:
-        # Linux: the peak restarts from what is resident now.
-        Path("/proc/self/clear_refs").write_text("5")
-        before = measure.own_peak_mb()
+        before = measure.restart_peak()
         began = time.perf_counter()
         value = ways[way]()
         seconds = time.perf_counter() - began

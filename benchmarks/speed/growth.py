@@ -7,8 +7,6 @@ by least squares over the upper half of a curve's points: what its larger end gr
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -17,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import dag
 import measure
 import numpy as np
 import yaml
@@ -28,7 +27,6 @@ from measure import Cells
 from tausweep.figures import panels
 from tausweep.figures.style import INK, Style, loss_style
 
-ROOT = Path(__file__).resolve().parents[2]
 BANKS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 604_388)
 BATCHES = (16, 32, 64, 128, 256, 512, 1024)
 HARDEST = (64, 256, 1024, 4096, 16_384, 32_768)
@@ -43,6 +41,7 @@ TITLES = {
 }
 LABELS = {"N": "bank entries N", "B": "anchors B", "K": "negatives K", "runs": "runs"}
 PLANNING = "snakemake -n"
+DRY_RUN = [*dag.SNAKEMAKE, "-n", "--quiet", "--nolock", "-c", "1", "--configfile"]
 
 
 @dataclass
@@ -89,7 +88,7 @@ def losses_over(over: str, xs: tuple[int, ...], names: tuple[str, ...]) -> Itera
 
 def planning() -> Curve:
     """Seconds of a dry run of studies of the paper's form, from the command to its end."""
-    study: dict[str, Any] = yaml.safe_load((ROOT / "benchmarks/paper.yaml").read_text())
+    study: dict[str, Any] = yaml.safe_load((dag.ROOT / "benchmarks/paper.yaml").read_text())
     study["datasets"] = {"digits": {}}
     for name in ("hard_contrastive", "hard_simple"):
         study["losses"][name]["negatives"] = 118
@@ -103,22 +102,9 @@ def planning() -> Curve:
             file = Path(folder) / f"{seeds}.yaml"
             content = {**study, "study": f"growth{seeds}", "seeds": list(range(seeds))}
             file.write_text(yaml.safe_dump(content), encoding="utf-8")
-            cells[str(seeds * runs)] = partial(dry_run, file)
+            cells[str(seeds * runs)] = partial(dag.run, [*DRY_RUN, str(file)])
         times = measure.interleave(cells, ROUNDS_PLANNING)
     return Curve("runs", PLANNING, [*map(int, cells)], [median(t) for t in times.values()])
-
-
-def dry_run(study: Path) -> None:
-    """``snakemake -n`` in the repository's root.
-
-    Raises:
-        subprocess.CalledProcessError: Where it fails.
-    """
-    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "--nolock", "-c", "1"]
-    subprocess.run(
-        [*command, "--configfile", str(study)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
 
 
 def curves() -> Iterator[Curve]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from statistics import median
 
 import measure
@@ -168,9 +167,7 @@ def memory(form: str, size: int) -> None:
     # What torch, its threads and its autograd need once is paid on a small bank.
     with_gradient(FORMS[form], problem(NEGATIVES + 1))
     where = problem(size)
-    # Linux: 5 sets the peak back to what is resident now.
-    Path("/proc/self/clear_refs").write_text("5")
-    before = measure.own_peak_mb()
+    before = measure.restart_peak()
     with_gradient(FORMS[form], where)
     print(measure.own_peak_mb() - before)
 

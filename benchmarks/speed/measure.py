@@ -94,6 +94,12 @@ def own_peak_mb() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 
 
+def restart_peak() -> float:
+    """Let the peak start again from what is resident now, and return that in MB (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return own_peak_mb()
+
+
 def hardware() -> str:
     """The machine and the versions, in one line."""
     import torch

@@ -16,7 +16,7 @@ import torch
 from measure import Cells, Row
 from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsClassifier
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from tausweep import knn

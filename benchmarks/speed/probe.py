@@ -19,7 +19,7 @@ import patches
 import torch
 from measure import Row
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from tausweep import linear, views

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -101,8 +101,10 @@ def pretrain(
     with joined(device) as processes:
         if not processes.first:
             say = _silent
-        with processes.by_first(lambda: _made(run.settings, results), stop):
-            data = _data(run.settings, results)
+        # The first makes and checks them before the others open them.
+        data = _data(run.settings, results) if processes.first else None
+        with processes.by_first(contextlib.nullcontext, stop):
+            data = data or _data(run.settings, results)
         with processes.by_first(lambda: run_lock(folder, wait=say, stop=stop), stop):
             (done,) = processes.any(processes.first and _is_pretrained(folder, run, data))
             if done:
@@ -113,12 +115,6 @@ def pretrain(
 
 def _silent(line: str) -> None:
     """What a process has to say that is not the first: the same."""
-
-
-@contextlib.contextmanager
-def _made(settings: RunSettings, results: Path) -> Iterator[None]:
-    _data(settings, results)
-    yield
 
 
 def _is_pretrained(folder: Path, run: Run, data: Prepared) -> bool:

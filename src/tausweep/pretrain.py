@@ -212,8 +212,9 @@ class _Trainer:
         With the statistics that a layer is made with, an untrained encoder's features shrink by
         every layer, and a linear probe of fixed lr would see nothing: a baseline too easy to beat.
         """
-        for _, batch in self._batches(0, 0):
-            self.encoder(batch)
+        if self.parameters:
+            for _, batch in self._batches(0, 0):
+                self.encoder(batch)
 
     def read_sums(self) -> None:
         """Bring the epoch's sums to the host; on a GPU this waits for all steps so far.

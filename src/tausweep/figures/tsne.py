@@ -65,7 +65,7 @@ def embed(path: Path, at_most: int = AT_MOST) -> tuple[np.ndarray, np.ndarray]:
     thread from a fixed seed, hence repeatable.
     """
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     x, labels = tensors(path, "test", "test_labels")
     order = np.random.default_rng(SEED).permutation(len(x))[:at_most]
