@@ -7,8 +7,8 @@ READY := .venv/.ready
 
 help:
 	@echo "make demo    the paper in miniature, from nothing to its tables: minutes on 2 cores"
-	@echo "make cifar10-small DATA=FOLDER  docs/findings.md anew from CIFAR-10's images: an hour or two on 2 cores"
-	@echo "make speed   docs/speed.md anew: a quarter of an hour on 2 quiet cores; installs the peers"
+	@echo "make cifar10-small DATA=FOLDER  the study of docs/findings.md, on CIFAR-10's images: an hour or two on 2 cores"
+	@echo "make speed   what docs/speed.md shows, measured here: a quarter of an hour on 2 quiet cores; installs the peers"
 	@echo "make test    every test but the slow ones"
 	@echo "make test-slurm  a study through a real Slurm, installed from Debian's packages if root"
 	@echo "make test-slow   the long tests: tens of kills, large arrays"

@@ -24,15 +24,24 @@ KEPT_JSON = {"study.json", "claims.json", "record.json", "manifest.json"}
 
 
 def keep(study_file: str, results: Path) -> None:
-    """Copy what is kept of a study from ``results`` to this folder, in place of what was there."""
+    """Copy what is kept of a study from ``results`` to this folder, in place of what was there.
+
+    Raises:
+        StudyError: The study is not valid or not complete; what is kept stays as it is.
+    """
     study = studies.load(study_file)
+    found = archive.contents(study, Layout(results), weights=False)
     shutil.rmtree(Layout(HERE).study(study.study), ignore_errors=True)
-    for name, path in archive.contents(study, Layout(results), weights=False).items():
+    for name, path in found.items():
         if path.suffix in KEPT or path.name in KEPT_JSON:
             (HERE / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, HERE / name)
 
 
 if __name__ == "__main__":
-    for file in sys.argv[1:]:
-        keep(file, Path("results"))
+    try:
+        for file in sys.argv[1:]:
+            keep(file, Path("results"))
+    except studies.StudyError as error:
+        print(f"keep: error: {error}", file=sys.stderr)
+        sys.exit(2)

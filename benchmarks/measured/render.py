@@ -25,8 +25,9 @@ import measure
 from tausweep import names, protocol, records
 from tausweep import published as printed
 from tausweep import study as studies
+from tausweep.claims import judge
 from tausweep.statistics import format_cell, paired
-from tausweep.study import canonical
+from tausweep.study import RunSettings, Study, canonical
 from tausweep.tables.cells import Cells, Key
 
 HERE = Path(__file__).resolve().parent
@@ -75,6 +76,21 @@ def gap(name: str, column: str, first: Place, second: Place) -> str:
     return format_cell(paired(a.values, b.values), names.measure(column).digits, signed=True)
 
 
+def settings(name: str, loss: str = "contrastive") -> RunSettings:
+    """Of the first run of a loss."""
+    return next(run.settings for run in _study(name).runs() if run.loss == loss)
+
+
+def _study(name: str) -> Study:
+    return studies.load(ROOT / f"benchmarks/{name}.yaml")
+
+
+def speed(program: str, what: str, column: str) -> str:
+    """``found`` or ``base`` of the first row of a speed program whose text begins so."""
+    row = next(row for row in rows(f"speed/{program}.csv") if row["what"].startswith(what))
+    return _quantity(row, column)
+
+
 def table(name: str, *columns: str) -> str:
     """Every cell of a study with some measures."""
     body = []
@@ -108,9 +124,17 @@ def judged(name: str, verdict: str) -> str:
     return " ".join(c for c, v in verdicts(name).items() if v["verdict"] == verdict) or "none"
 
 
+@cache
+def judged_without(name: str, temperature: float) -> dict[str, str]:
+    """Verdict by claim of the records without a temperature."""
+    frame = records.read_table(HERE / name / "records.csv")
+    found = judge(frame[frame["temperature"] != temperature])
+    return {v.claim: v.verdict for v in found if v.dataset is None}
+
+
 def departures(name: str) -> str:
     """What differs from the paper's setting."""
-    found = protocol.compare(studies.load(ROOT / f"benchmarks/{name}.yaml")).departures
+    found = protocol.compare(_study(name)).departures
     body = [[d.label, d.paper, d.here, d.where or "all runs"] for d in found]
     return markdown(["setting", "paper", "here", "where"], body)
 
@@ -214,8 +238,8 @@ def pages() -> Iterator[tuple[Path, str]]:
         autoescape=False,
     )
     functions = (
-        value, published, gap, table, claims, judged, departures, origin, core_minutes, rows, pilot,
-        csv_table, speed_table, growth_table,
+        settings, value, published, gap, table, claims, judged, judged_without, departures, origin,
+        core_minutes, rows, pilot, csv_table, speed, speed_table, growth_table,
     )  # fmt: skip
     environment.globals.update({function.__name__: function for function in functions})
     for template, page in PAGES.items():
