@@ -3,9 +3,10 @@
 import json
 from importlib import metadata
 
+import pytest
 import torch
 
-from tausweep import devices
+from tausweep import devices, provenance
 from tausweep.provenance import code_version, describe, now
 from tausweep.syntax import syntax_digest
 
@@ -30,6 +31,31 @@ def test_comments_docstrings_and_formatting_do_not_count() -> None:
 def test_a_changed_number_counts() -> None:
     assert syntax_digest(CODE) != syntax_digest(CODE.replace("2 * x", "3 * x"))
     assert syntax_digest(CODE) != syntax_digest(CODE.replace("LIMIT = 3", "LIMIT = 4"))
+
+
+def test_the_digest_is_the_same_on_every_python() -> None:
+    """3.11 to 3.14 print trees of these differently; the digest was computed on 3.11 and 3.13."""
+    code = """
+class A(B, metaclass=C):
+    x: int = 0
+    def f(self, *a, k=None, **b):
+        with open(f"{a!r:>{k}}" f"") as g, h:
+            return {**b, "n": [*a]} or f"{self.x}y"
+async def e(): pass
+t = lambda: (yield)
+"""
+    assert syntax_digest(code)[:16] == "1ea8980a1885f01c"
+
+
+def test_the_commit_of_code_without_a_checkout_is_taken_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def absent(*_: object, **__: object) -> None:
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr("subprocess.run", absent)
+    monkeypatch.setenv("TAUSWEEP_COMMIT", "e82f244")
+    assert provenance._commit.__wrapped__() == "e82f244"
 
 
 def test_stages_have_versions_of_their_own() -> None:

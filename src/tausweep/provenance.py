@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import shlex
 import subprocess
 import sys
@@ -99,7 +100,10 @@ def _version(package: str) -> str | None:
 
 @cache
 def _commit() -> str | None:
-    """The commit of the checkout that the code runs from, ``+`` if the code differs from it."""
+    """The commit of the checkout that the code runs from, ``+`` if the code differs from it.
+
+    Code that was carried to a machine without its checkout has its commit in ``TAUSWEEP_COMMIT``.
+    """
     folder = Path(tausweep.__file__).parent
 
     def git(*arguments: str) -> str:
@@ -114,4 +118,4 @@ def _commit() -> str | None:
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.SubprocessError):
-        return None
+        return os.environ.get("TAUSWEEP_COMMIT")
