@@ -1,6 +1,9 @@
 """Checkpoints survive what kills a run, and are never mistaken for another run's."""
 
 import json
+import os
+import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +80,27 @@ def test_killed_while_saving_leaves_the_old_file_and_no_other(tmp_path: Path) ->
         fail_halfway(tmp_path / "x.json")
     assert json.loads((tmp_path / "x.json").read_text()) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
+def test_whatever_is_written_by_way_of_a_temporary_file_keeps_the_umasks_mode(
+    tmp_path: Path, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        (tmp_path / "plain").write_text("")
+        save_tensors(tmp_path / "tensors", TENSORS, {})
+        CheckpointFile(tmp_path, {}).save(TENSORS, {"steps": 1})
+        write_json(tmp_path / "json", 1)
+        with replacing(tmp_path / "moved") as temporary:
+            private, name = tempfile.mkstemp(dir=tmp_path)
+            os.close(private)
+            Path(name).replace(temporary)
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in tmp_path.iterdir()}
+    assert len(modes) == 5
+    assert set(modes.values()) == {oct(0o666 & ~umask)}
 
 
 def test_json_has_no_nan(tmp_path: Path) -> None:

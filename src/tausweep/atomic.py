@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,19 @@ from typing import Any
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; move it there, synced, when the block succeeds.
 
-    At any instant, for any reader, ``path`` is either the old file or the whole new one.
+    At any instant, for any reader, ``path`` is either the old file or the whole new one. Its mode
+    is that of a file that is simply opened for writing there, whoever writes the temporary one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        # Asked of a file and not of os.umask, which can be read only by setting it, for all threads
+        # of the process; the folder's default access list counts as well.
+        with temporary.open("wb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         yield temporary
+        # Libraries write to files of their own that only this user may read: safetensors does.
+        temporary.chmod(mode)
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
             os.fsync(descriptor)
