@@ -15,6 +15,7 @@ import jinja2
 
 from tausweep import names, statistics
 from tausweep.tables.cells import Cell
+from tausweep.tables.latex_text import escape_latex
 
 FORMATS = ("csv", "md", "tex", "html")
 Kind = Literal["measured", "published", "difference"]
@@ -144,36 +145,6 @@ def _bold(entry: Entry) -> str:
 
 def _pipe(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("_", "\\_")
-
-
-LATEX_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "τ": r"$\tau$",
-    "±": r"$\pm$",
-    "−": r"$-$",
-    "→": r"$\to$",
-    "∞": r"$\infty$",
-    "⁺": r"$^{+}$",
-    "²": r"$^{2}$",
-    "‖": r"$\Vert$",
-    "†": r"$\dagger$",
-    "—": "---",
-    "–": "--",
-    "“": "``",
-    "”": "''",
-}
-
-
-def escape_latex(text: str) -> str:
-    """Text that pdflatex prints as it is; what it has no letter for becomes a question mark."""
-    known = (LATEX_SPECIAL.get(character, character) for character in text)
-    return "".join(c if c.isascii() or "À" <= c <= "ÿ" else "?" for c in known)
 
 
 def latex_entry(entry: Entry) -> str:
