@@ -184,6 +184,34 @@ def test_encoder_whose_features_overflow_is_diverged_not_a_crash(
     assert said[-1] == "diverged: features are not finite"
 
 
+def with_head(folder: Path, here: Path, bias: float) -> Path:
+    """The run with a head that gives every image the same output."""
+    tensors, metadata = load_tensors(folder / "encoder.safetensors")
+    dead = {name: t * 0 for name, t in tensors.items() if name.startswith("head.")}
+    dead["head.bias"] += bias
+    save_tensors(here / "encoder.safetensors", tensors | dead, metadata)
+    return here
+
+
+def test_embeddings_without_a_direction_are_a_divergence_not_a_crash(
+    folder: Path, digits: Prepared, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    assert evaluate(evaluation(with_head(folder, tmp_path, 0.0), digits, said)) == {}
+    assert said[-1] == "diverged: embeddings have no direction: zero or not finite"
+
+
+def test_a_collapsed_run_is_measured_and_flagged(
+    folder: Path, digits: Prepared, tmp_path: Path, row: dict[str, float]
+) -> None:
+    lost = records.flat(evaluate(evaluation(with_head(folder, tmp_path, 0.3), digits)))
+    assert (row["collapsed"], lost["collapsed"]) == (0, 1)
+    assert lost["uniformity"] == pytest.approx(0, abs=1e-5)
+    assert lost["tolerance"] == pytest.approx(1)
+    wanted = {*records.ACCURACY, *records.GEOMETRY, *records.SEPARATION, *records.PENALTY}
+    assert all(math.isfinite(lost[name]) for name in wanted)
+
+
 def test_probe_that_diverges_has_no_accuracy_and_the_rest_stands(
     folder: Path, digits: Prepared
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -10,12 +11,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
+from safetensors.numpy import save_file
 
 import frames
-from tausweep import figures, published, statistics, tables
+from tausweep import figures, geometry, published, statistics, tables
+from tausweep import penalty as penalties
+from tausweep import separation as measures
 from tausweep.figures import NAMES, StudyResults, panels, penalty, results, tsne
 from tausweep.figures.style import LOSS_STYLES, Style, loss_style
 from tausweep.study import StudyError
@@ -305,6 +310,66 @@ def test_tsne_maps_a_seeded_sample_with_its_own_labels(complete: StudyResults) -
     _, whole = results.tensors(path, "test", "test_labels")
     order = np.random.default_rng(tsne.SEED).permutation(len(whole))[:40]
     np.testing.assert_array_equal(labels, whole[order])
+
+
+def degenerate(kind: str, n: int) -> torch.Tensor:
+    """Unit vectors, n x 16, of a run that has gone wrong."""
+    draws = torch.Generator().manual_seed(3)
+    one = torch.randn(16, generator=draws)
+    sign = {
+        "identical": torch.ones(n),
+        "two points": 1 - 2.0 * (torch.arange(n) % 2),
+        "one outlier": 1 - 2.0 * (torch.arange(n) == 0),
+        "rank 1": torch.randn(n, generator=draws),
+        "rounding": torch.ones(n),
+    }[kind]
+    x = sign[:, None] * one
+    if kind == "rounding":
+        x = x + 1e-7 * torch.randn(n, 16, generator=draws)
+    return torch.nn.functional.normalize(x, dim=1)
+
+
+@pytest.mark.parametrize(
+    "kind", ["identical", "two points", "one outlier", "rank 1", "rounding", "three images"]
+)
+def test_every_figure_comes_out_of_degenerate_embeddings(kind: str, tmp_path: Path) -> None:
+    """The files are what the measures themselves give of such embeddings."""
+    images, bank = (3 if kind == "three images" else 60), 80
+    kind = "one outlier" if kind == "three images" else kind
+    labels = torch.arange(bank) % 2
+    test, train = degenerate(kind, images), degenerate(kind, bank)
+    block = geometry.measure(test, labels[:images], views=(test, test))
+    apart = measures.separation(train[:40], train, torch.arange(40), 10, labels, 8).to_json()
+    shares = penalties.measure(train[:40], train, torch.arange(40), temperature=0.07)
+    columns = {name: block[name] for name in ("uniformity", "tolerance", "effective_dimension")}
+    columns |= {name: apart[name] for name in (*frames.NEGATIVES, "positive_similarity")}
+    frame = frames.records(("cifar10",), (0.07,), ("contrastive", "simple"), (0, 1))
+    frame = frame.assign(**columns, collapsed=int(block["collapsed"]))
+    frames.run_folders(tmp_path, frame, images=images, bank=bank, epochs=4)
+    of = StudyResults(tmp_path, frame)
+    written = {"geometry": {"test": block}, "separation": apart, "penalty": shares}
+    for folder in tmp_path.rglob("seed*"):
+        for name, values in written.items():
+            content = json.dumps({"values": values})
+            (folder / f"{name}.json").write_text(content, encoding="utf-8")
+        content = {"test": test.numpy(), "test_labels": labels[:images].numpy()}
+        save_file(content, folder / tsne.FILE)
+    for name in NAMES:
+        figures.figure(name, of, FAST).draw_without_rendering()
+    shown = texts("fig2_tsne", of)
+    lost = kind in ("identical", "rounding")
+    assert ("Collapsed: all embeddings\nare one point." in shown) == lost
+    assert ("too few for a map" in shown) == (images == 3)
+    assert ("collapsed, counted" in texts("fig4_uniformity", of)) == lost
+    assert ("Collapsed, all test embeddings one" in figures.caption("dilemma", of)) == lost
+
+
+@pytest.mark.parametrize("value", [0.0, math.nan, math.inf])
+def test_embeddings_without_a_direction_have_no_map(value: float, tmp_path: Path) -> None:
+    x = degenerate("rank 1", 40).numpy()
+    x[7] = value
+    save_file({"test": x, "test_labels": np.arange(40) % 2}, tmp_path / "x")
+    assert tsne.unmapped(tmp_path / "x") == "Embeddings without a direction:\nzero or not finite."
 
 
 @pytest.mark.parametrize("tau", [0.05, 0.2, 1.0, 30.0])

@@ -207,6 +207,20 @@ def test_a_diverged_run_is_a_caution_and_leaves_its_claims_undecided(tmp_path: P
     assert "diverged (seed 0)" in first
 
 
+def test_a_collapsed_run_is_a_caution_and_counts(tmp_path: Path) -> None:
+    study = study_of()
+    frame = records_of(study).assign(collapsed=0)
+    chosen = (
+        (frame["loss"] == "contrastive") & (frame["temperature"] == 0.07) & (frame["seed"] == 0)
+    )
+    frame.loc[chosen, "collapsed"] = 1
+    html = page(study, frame, tmp_path)
+    assert "All test embeddings of 1 of 30 runs are one point" in text_of(html)
+    assert "CIFAR10, contrastive: τ = 0.07, seed 0" in text_of(html)
+    assert html.count("collapsed ‡") == 1
+    assert "30 complete" in text_of(html)
+
+
 def test_single_seeds_are_a_caution_and_give_no_interval(tmp_path: Path) -> None:
     study = study_of(seeds=[0])
     text = text_of(page(study, records_of(study), tmp_path))

@@ -92,6 +92,16 @@ def test_results_of_today_are_done_and_divergence_is_a_result(study: Study, layo
     assert (found[first.id].state, found[second.id].state) == ("complete", "diverged")
 
 
+def test_a_collapsed_run_is_complete_and_named(study: Study, layout: Layout) -> None:
+    first, second = study.runs()[:2]
+    write_record(first, layout, collapsed=1)
+    write_record(second, layout, collapsed=0)
+    described = status.describe(study, layout)
+    assert "2 complete" in described
+    named = described.split("collapsed: complete, but all test embeddings are one point\n")[1]
+    assert named.split("\n\n")[0] == f"  {first.id}"
+
+
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [

@@ -397,6 +397,23 @@ def test_captions_name_rule_interval_flip_and_scale(collected: pd.DataFrame) -> 
     )
 
 
+def test_a_collapsed_run_counts_and_is_marked(collected: pd.DataFrame) -> None:
+    chosen = (collected["loss"] == "contrastive") & (collected["temperature"] == 0.07)
+    frame = collected.assign(collapsed=(chosen & (collected["seed"] == 1)).astype(float))
+    table = tables.table1(frame)
+    column = "contrastive τ = 0.07"
+    assert entries(table)[("CIFAR10", "uniformity", "measured", column)].endswith("(3‡)")
+    assert "‡: in a run of the cell training collapsed" in table.caption
+    assert r"\ddagger" in table.text("tex")
+    numbers = table.cells.set_index(["dataset", "loss", "temperature", "measure"])
+    row = numbers.loc[("cifar10", "contrastive", "0.07", "uniformity")]
+    assert (row["n"], row["collapsed"]) == (3, 1)
+    plain = tables.table1(collected)
+    assert "‡" not in plain.caption
+    same = plain.cells.drop(columns="collapsed")
+    pd.testing.assert_frame_equal(table.cells.drop(columns="collapsed"), same)
+
+
 def test_an_infinite_or_absent_number_counts_as_no_seed(collected: pd.DataFrame) -> None:
     frame = collected.copy()
     frame["effective_dimension"] = np.inf

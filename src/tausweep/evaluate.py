@@ -136,14 +136,26 @@ class Evaluation:
             self.say(f"{error}; made again")
         train, test = self.features
         tensors = {
-            "train": self.embedder.embeddings(train),
-            "test": self.embedder.embeddings(test),
+            "train": self._embedded(train),
+            "test": self._embedded(test),
             "train_labels": self._labels("train"),
             "test_labels": self._labels("test"),
             "bank": self.bank,
         }
         save_tensors(path, tensors, {"made_of": self._made_of})
         return tensors
+
+    def _embedded(self, features: Tensor) -> Tensor:
+        """Embeddings of pooled features.
+
+        Raises:
+            FloatingPointError: One is not finite, or zero and thus without a direction.
+        """
+        found = self.embedder.embeddings(features)
+        # A row that is not of length 1 is not finite, or was too small to be normalised.
+        if not (found.square().sum(dim=1) > 0.5).all():
+            raise FloatingPointError("embeddings have no direction: zero or not finite")
+        return found
 
     def _labels(self, split: str) -> Tensor:
         return torch.from_numpy(getattr(self.data, f"{split}_labels").copy())
@@ -162,7 +174,7 @@ class Evaluation:
         index = self._sample(len(images))
         drawn = self.embedder.draw(images, self.settings.views, self.settings.seed, number, stream)
         features = self.embedder.view_features(images, drawn, index)
-        return self.embedder.embeddings(features), index
+        return self._embedded(features), index
 
     @cached_property
     def anchors(self) -> tuple[Tensor, Tensor]:

@@ -49,12 +49,15 @@ PENALTY = (
     "limit_low_error",
     "limit_high_error",
 )
+FLAGS = ("collapsed",)
+"""1 where all test embeddings are one point (``geometry.collapsed``), else 0."""
 TRAINING = ("train_loss", "images_per_second", "pretrain_seconds")
 SIZES = ("bank_size", "hard_set_size", "alpha")
 """N, K and K / (N - 1): the printed alphas belong to K = 4,095 and other N (docs/protocol.md)."""
 ORIGIN = ("device", "threads", "precision", "data_digest", "settings_digest", "code_version")
 COLUMNS = (
     *IDENTITY,
+    *FLAGS,
     *ACCURACY,
     *GEOMETRY,
     *(f"train_{name}" for name in GEOMETRY),
@@ -84,6 +87,7 @@ def flat(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     probe, converged = measured["linear"]["probe"], measured["linear"]["converged"]
     knn, geometry = measured["knn"], measured["geometry"]
     row = {
+        "collapsed": int(geometry["test"]["collapsed"]),
         "linear_accuracy": probe["accuracy"],
         "linear_accuracy_best": probe["best"],
         "linear_accuracy_converged": converged["accuracy"],

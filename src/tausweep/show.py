@@ -35,8 +35,12 @@ def describe(study: Study, layout: Layout) -> str:
             format_cell(summary(complete[name].dropna())) if len(complete) else lacking
             for name in SHOWN
         ]
+        if "collapsed" in complete and (complete["collapsed"] == 1).any():
+            values = [f"{text}‡" for text in values]
         rows.append((run.dataset, names.loss(run.loss), _shown(run.temperature), *values))
     lines = [f"study {study.study}: measured, {len(study.seeds)} seed(s)", "", *_aligned(rows)]
+    if any(row[-1].endswith("‡") for row in rows):
+        lines.append("‡: in a run of the cell all test embeddings are one point: it collapsed")
     return "\n".join([*lines, "", *_verdicts(folder / "claims.json"), "", *_places(folder)])
 
 

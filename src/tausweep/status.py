@@ -48,6 +48,11 @@ class RunState:
     log: Path | None = None
     lines: tuple[str, ...] = ()
 
+    @property
+    def collapsed(self) -> bool:
+        """Whether it is complete with embeddings that are one point (``geometry.collapsed``)."""
+        return self.state == "complete" and bool((self.columns or {}).get("collapsed"))
+
 
 def states(study: Study, layout: Layout) -> list[RunState]:
     """State of every run, in the study's order."""
@@ -160,6 +165,12 @@ def describe(study: Study, layout: Layout) -> str:
     counts = Counter(state.state for state in found)
     counted = ", ".join(f"{counts[name]} {name}" for name in STATES if counts[name])
     lines = [f"study {study.study}: {len(found)} runs: {counted}"]
+    if collapsed := [state for state in found if state.collapsed]:
+        lines += [
+            "",
+            "collapsed: complete, but all test embeddings are one point",
+            *_listed(collapsed),
+        ]
     for name in STATES[1:]:
         of_state = [state for state in found if state.state == name]
         if of_state:

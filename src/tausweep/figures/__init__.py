@@ -20,6 +20,7 @@ from tausweep.figures.results import StudyResults
 from tausweep.study import StudyError, canonical
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from tausweep.figures.style import Style
@@ -239,6 +240,8 @@ def caption(name: str, results: StudyResults) -> str:
             "† (in sweeps: × at the foot): a run of the cell diverged, the others are shown, so "
             "the cell flatters."
         )
+    if results.cells.any_collapsed:
+        sentences.append(_collapsed(results))
     if results.scaled_down:
         sentences.append(f"Scaled down: {results.scaled_down.rstrip('.')}.")
     return " ".join(sentences)
@@ -280,21 +283,32 @@ def _intervals(results: StudyResults) -> str:
 
 
 def _unfinished(results: StudyResults) -> list[str]:
-    """One sentence a status that is not complete, with its cells (the first few by name)."""
-    sentences = []
-    for status, rows in results.records.groupby("status", sort=True):
-        if status == "complete":
-            continue
-        cells = Counter(
-            zip(rows["dataset"], rows["loss"], rows["temperature"].map(_at), strict=True)
-        )
-        listed = [
-            f"{names.dataset(dataset)} {names.loss(loss)}{at} ({count} seed{'s' * (count > 1)})"
-            for (dataset, loss, at), count in cells.items()
-        ]
-        more = f" and {len(listed) - 4} more" if len(listed) > 4 else ""
-        sentences.append(f"{str(status).capitalize()}: {', '.join(listed[:4])}{more}.")
-    return sentences
+    """One sentence a status that is not complete, with its cells."""
+    return [
+        f"{str(status).capitalize()}: {_cells_of(rows)}."
+        for status, rows in results.records.groupby("status", sort=True)
+        if status != "complete"
+    ]
+
+
+def _collapsed(results: StudyResults) -> str:
+    records = results.records
+    rows = records[(records["status"] == "complete") & (records["collapsed"] == 1)]
+    return (
+        f"Collapsed, all test embeddings one point to the accuracy of float32, and counted in the "
+        f"means: {_cells_of(rows)}."
+    )
+
+
+def _cells_of(rows: pd.DataFrame) -> str:
+    """The cells of these runs, the first few by name."""
+    cells = Counter(zip(rows["dataset"], rows["loss"], rows["temperature"].map(_at), strict=True))
+    listed = [
+        f"{names.dataset(dataset)} {names.loss(loss)}{at} ({count} seed{'s' * (count > 1)})"
+        for (dataset, loss, at), count in cells.items()
+    ]
+    more = f" and {len(listed) - 4} more" if len(listed) > 4 else ""
+    return f"{', '.join(listed[:4])}{more}"
 
 
 def _at(temperature: float) -> str:

@@ -84,12 +84,13 @@ class _Legend:
     def __init__(self, sweep: Sweep, results: StudyResults):
         self._sweep, self._results = sweep, results
         self._cells: dict[str, list[Cell]] = {}
-        self.published = self.diverged = self.lacking = self.cut = False
+        self.published = self.diverged = self.lacking = self.collapsed = self.cut = False
         self.intervals = panels.Intervals()
 
     def add(self, loss: str, found: Sequence[Cell]) -> None:
         self._cells.setdefault(loss, []).extend(found)
         self.diverged |= any(cell.diverged for cell in found)
+        self.collapsed |= any(cell.collapsed for cell in found)
         self.lacking |= any(cell.lacking for cell in found)
 
     def handles(self) -> list[Line2D]:
@@ -111,6 +112,8 @@ class _Legend:
             entries.append(handle(**_PUBLISHED, color=INK, label="published (n = 1)"))
         if self.diverged:
             entries.append(handle(**_DIVERGED, color=INK, label="diverged"))
+        if self.collapsed:
+            entries.append(handle(**_COLLAPSED, color=INK, label="collapsed, counted"))
         if self.lacking:
             entries.append(handle(**_LACKING, color=INK, label="missing or failed"))
         if self.cut:
@@ -131,6 +134,7 @@ _DIVERGED: dict[str, Any] = {
     "markeredgewidth": 1.4,
     "linestyle": "none",
 }
+_COLLAPSED: dict[str, Any] = {"marker": "$‡$", "markersize": 5, "linestyle": "none"}
 _LACKING: dict[str, Any] = {
     "marker": "_",
     "markersize": 6,
@@ -186,10 +190,14 @@ def _draw_panel(
 def _mark_unfinished(
     axes: Axes, x: np.ndarray, found: Sequence[Cell], foot: float, colour: str
 ) -> bool:
-    """Mark cells with diverged, missing or failed runs at the foot; whether there is any."""
+    """Mark cells with diverged, collapsed, missing or failed runs at the foot; whether any is."""
     marked = False
     for at, cell in zip(x, found, strict=True):
-        for count, look in ((cell.diverged, _DIVERGED), (cell.lacking, _LACKING)):
+        for count, look in (
+            (cell.diverged, _DIVERGED),
+            (cell.collapsed, _COLLAPSED),
+            (cell.lacking, _LACKING),
+        ):
             if count:
                 marked = True
                 axes.plot(

@@ -19,6 +19,8 @@ LOSS = "contrastive"
 WANTED = (0.07, 0.2)
 AT_MOST = 2000
 PERPLEXITY = 30.0
+FEWEST = 4
+"""Images of which each has three others: the perplexity, at most a third of them, is 1."""
 SEED = 0
 
 
@@ -53,23 +55,51 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
             )
             panels.say(panel, reason)
             continue
+        if reason := unmapped(files[0]):
+            panels.say(panel, reason)
+            continue
         points, labels = embed(files[0])
         _draw_map(panel, points, labels, style)
     return figure
+
+
+def unmapped(path: Path, at_most: int = AT_MOST) -> str:
+    """Why the test embeddings of a run have no map; empty if they have one.
+
+    t-SNE's start divides by the spread of the points, and its tree, given the NaN of points that
+    have none, crashes the process.
+    """
+    import torch
+
+    from tausweep.geometry import collapsed
+
+    x, _ = _sample(path, at_most)
+    if len(x) < FEWEST:
+        return f"{len(x)} test images:\ntoo few for a map."
+    lengths = np.linalg.norm(x, axis=1)
+    if not (np.isfinite(lengths) & (lengths > 0)).all():
+        return "Embeddings without a direction:\nzero or not finite."
+    if collapsed(torch.from_numpy(x)):
+        return "Collapsed: all embeddings\nare one point."
+    return ""
+
+
+def _sample(path: Path, at_most: int) -> tuple[np.ndarray, np.ndarray]:
+    x, labels = tensors(path, "test", "test_labels")
+    order = np.random.default_rng(SEED).permutation(len(x))[:at_most]
+    return x[order].astype(np.float64), labels[order]
 
 
 def embed(path: Path, at_most: int = AT_MOST) -> tuple[np.ndarray, np.ndarray]:
     """The t-SNE map (n x 2) of the test embeddings of a run, and their labels (n).
 
     At most ``at_most`` images, the same ones for every run on the same data; scikit-learn on one
-    thread from a fixed seed, hence repeatable.
+    thread from a fixed seed, hence repeatable. ``unmapped`` says of which embeddings there is none.
     """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    x, labels = tensors(path, "test", "test_labels")
-    order = np.random.default_rng(SEED).permutation(len(x))[:at_most]
-    x, labels = x[order].astype(np.float64), labels[order]
+    x, labels = _sample(path, at_most)
     perplexity = min(PERPLEXITY, (len(x) - 1) / 3)
     with threadpool_limits(1):
         points = TSNE(perplexity=perplexity, init="pca", random_state=SEED).fit_transform(x)

@@ -50,6 +50,7 @@ def all_cautions(
         *_scaled_down(scaled_down),
         *_unfinished(runs, commands),
         *_diverged(runs),
+        *_collapsed(runs),
         *_stale(runs, commands),
         *_code(runs, commands),
         *_single_seeds(runs),
@@ -93,6 +94,18 @@ def _diverged(runs: Runs) -> Iterable[Caution]:
             f"The loss of {_of(rows, runs)} was not finite. Cells say so, and verdicts that "
             "read them are undecided, since the other seeds are the survivors. Another learning "
             "rate is an entry of the study file's overrides.",
+            _which(rows, runs),
+        )
+
+
+def _collapsed(runs: Runs) -> Iterable[Caution]:
+    if rows := [row for row in runs.having("complete") if row.collapsed]:
+        yield Caution(
+            "warning",
+            "Collapsed runs",
+            f"All test embeddings of {_of(rows, runs)} are one point, to the accuracy of float32. "
+            "Their numbers are what such a run measures, and they count in the means of their "
+            "cells, which are marked ‡.",
             _which(rows, runs),
         )
 

@@ -105,6 +105,11 @@ class RunRow:
         cell = f"{names.dataset(self.run.dataset)}, {names.loss(self.run.loss)}{tau}"
         return f"{cell}, seed {self.run.seed}"
 
+    @property
+    def collapsed(self) -> bool:
+        """Whether it is complete with embeddings that are one point (``geometry.collapsed``)."""
+        return self.status == "complete" and self.number("collapsed") == 1
+
     def number(self, column: str) -> float | None:
         """A number of its row, or none."""
         value = self.columns.get(column)

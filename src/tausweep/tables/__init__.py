@@ -247,6 +247,8 @@ _FLIP = (
 _MARKS = {
     "diverged": "“diverged”: every run of the cell did; †: a run of the cell diverged, the others "
     "are shown, so the cell flatters.",
+    "collapsed": "‡: in a run of the cell training collapsed, all test embeddings are one point to "
+    "the accuracy of float32; the run counts in the mean.",
     "missing": "—: no complete run.",
 }
 
@@ -270,6 +272,7 @@ def _caption(
                 f"study's at t = {t:g}."
             )
     sentences += [_MARKS["missing"], _MARKS["diverged"] if cells.any_diverged else ""]
+    sentences.append(_MARKS["collapsed"] if cells.any_collapsed else "")
     sentences.append(_FLIP if flip is None else _flips(flip))
     if scaled_down:
         sentences.append(f"Scaled down: {scaled_down.rstrip('.')}.")

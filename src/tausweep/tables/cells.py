@@ -12,7 +12,7 @@ import pandas as pd
 
 from tausweep import names, statistics
 from tausweep.published import printed
-from tausweep.records import IDENTITY, ORIGIN
+from tausweep.records import FLAGS, IDENTITY, ORIGIN
 from tausweep.study import canonical
 
 Key = tuple[str, str, float | None]
@@ -29,6 +29,7 @@ class Cell:
         values: One number a complete seed, indexed by seed; what is not finite is left out.
         summary: Of ``values``.
         diverged: Seeds whose run diverged.
+        collapsed: Complete seeds whose embeddings are one point; their numbers count.
         lacking: Seeds whose run is missing, failed or stale.
         published: What others printed, or none.
         printed: The same with the decimals of its source; empty if those are not known.
@@ -39,6 +40,7 @@ class Cell:
     values: pd.Series[float]
     summary: statistics.Summary
     diverged: int = 0
+    collapsed: int = 0
     lacking: int = 0
     published: float | None = None
     printed: str = ""
@@ -64,6 +66,7 @@ class Cells:
         columns: Every column of numbers.
         has_published: Whether any cell of the records has a published one beside it.
         any_diverged: Whether any run diverged.
+        any_collapsed: Whether any complete run's embeddings are one point.
     """
 
     def __init__(self, records: pd.DataFrame, published: pd.DataFrame | None = None):
@@ -71,9 +74,10 @@ class Cells:
         self._published = {} if published is None else dict(_grouped(published))
         self.has_published = bool(self._published.keys() & self._groups.keys())
         self.any_diverged = bool((records["status"] == "diverged").any())
+        self.any_collapsed = any(group.collapsed for group in self._groups.values())
         self.datasets = names.datasets_in_order(records["dataset"])
         self.losses = names.losses_in_order(records["loss"])
-        skipped = {*IDENTITY, *ORIGIN}
+        skipped = {*IDENTITY, *FLAGS, *ORIGIN}
         self.columns = [
             str(name)
             for name in records.columns
@@ -112,6 +116,7 @@ class Cells:
             values=values,
             summary=statistics.summary(values.to_numpy()),
             diverged=diverged,
+            collapsed=group.collapsed,
             lacking=runs - len(group.seeds.get("complete", [])) - diverged,
             published=float(theirs.mean()) if len(theirs) else None,
             printed=others.text(printed(column)) if len(theirs) == 1 else "",
@@ -157,6 +162,7 @@ def tidy(table: str, cells: Iterable[Cell], bold: Iterable[Cell] = ()) -> pd.Dat
             "n": cell.summary.n,
             "diverged": cell.diverged,
             "missing": cell.lacking,
+            "collapsed": cell.collapsed,
             "published": _or_nan(cell.published),
             "difference": _or_nan(cell.difference),
             "best": int(id(cell) in chosen),
@@ -168,7 +174,7 @@ def tidy(table: str, cells: Iterable[Cell], bold: Iterable[Cell] = ()) -> pd.Dat
 
 TIDY = [
     *("table", "dataset", "loss", "temperature", "measure", "mean", "sd", "half_width", "n"),
-    *("diverged", "missing", "published", "difference", "best"),
+    *("diverged", "missing", "collapsed", "published", "difference", "best"),
 ]
 
 
@@ -178,6 +184,11 @@ class _Group:
 
     complete: pd.DataFrame
     seeds: dict[str, list[int]]
+
+    @property
+    def collapsed(self) -> int:
+        """Complete runs whose embeddings are one point."""
+        return int((self.numbers("collapsed") == 1).sum())
 
     @staticmethod
     def empty() -> _Group:

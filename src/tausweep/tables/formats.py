@@ -21,6 +21,7 @@ FORMATS = ("csv", "md", "tex", "html")
 Kind = Literal["measured", "published", "difference"]
 MISSING = "—"
 SOME_DIVERGED = "†"
+COLLAPSED = "‡"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Entry:
         if self.state == "difference":
             return signed(self.cell.difference or 0.0, digits), "", ""
         mark = SOME_DIVERGED if self.cell.diverged else ""
+        mark += COLLAPSED if self.cell.collapsed else ""
         mean, half, n = measured(self.cell.summary, digits)
         return mean, half, n + mark
 
@@ -147,6 +149,9 @@ def _pipe(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("_", "\\_")
 
 
+MARKS_OF_CELLS = {SOME_DIVERGED: r"\dagger ", COLLAPSED: r"\ddagger "}
+
+
 def latex_entry(entry: Entry) -> str:
     """Mean with its half-width below and n above, which takes the width of one of them."""
     number, half, n = entry.parts()
@@ -154,7 +159,8 @@ def latex_entry(entry: Entry) -> str:
         return rf"\textit{{{number}}}" if entry.state == "diverged" else escape_latex(number)
     mantissa = re.sub(r"e([+−-]?)0*(\d+)$", r"\\times 10^{\g<1>\2}", number)
     below = f"_{{\\pm {half}}}" if half else ""
-    above = f"^{{({n.replace(SOME_DIVERGED, chr(92) + 'dagger ')})}}" if n else ""
+    marked = "".join(MARKS_OF_CELLS.get(character, character) for character in n)
+    above = f"^{{({marked})}}" if n else ""
     body = f"{{{mantissa.replace('−', '-')}}}"
     return rf"$\mathbf{body}{below}{above}$" if entry.bold else f"${body}{below}{above}$"
 
