@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -271,12 +273,25 @@ def test_losses_without_temperature_stand_outside_the_scale(complete: StudyResul
     assert min(single_points) < 0.07
 
 
-@pytest.mark.parametrize("gap", [0.1, 0.2])
-def test_labels_of_temperatures_keep_their_distance(gap: float) -> None:
-    grid = [0.05, 0.07, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
-    labels = panels.tick_labels(grid, gap)
-    assert {0.05, 1.0, 0.3} <= labels.keys() <= {*grid}
-    assert (np.diff(np.log10(list(labels))) >= gap).all()
+AUTHORS = (0.05, 0.07, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@pytest.mark.parametrize("datasets", [("cifar10",), ("cifar10", "cifar100")])
+@pytest.mark.parametrize("name", ["fig4_uniformity", "fig8_separation"])
+def test_every_temperature_has_its_label_and_none_covers_another(
+    name: str, datasets: tuple[str, ...], tmp_path: Path
+) -> None:
+    drawn = figures.figure(name, StudyResults(tmp_path, frames.records(datasets, AUTHORS)), FAST)
+    drawn.draw_without_rendering()
+    labels = drawn.axes[0].get_xticklabels()
+    assert {f"{t:g}" for t in AUTHORS} <= {label.get_text().strip() for label in labels}
+    boxes = []
+    for label in labels:
+        box = label.get_window_extent()
+        rows = label.get_text().count("\n")
+        # Only its last line has letters.
+        boxes.append(Bbox([[box.x0, box.y0], [box.x1, box.y0 + box.height / (rows + 1)]]))
+    assert not [1 for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)]
 
 
 def test_each_loss_has_its_own_colour_marker_and_line() -> None:
@@ -295,7 +310,10 @@ def test_a_run_is_found_by_its_canonical_temperature(complete: StudyResults) -> 
 
 def test_tsne_takes_the_temperatures_closest_to_the_papers_in_ratio(tmp_path: Path) -> None:
     frame = frames.records(("svhn", "cifar10"), temperatures=(0.05, 0.1, 0.4), seeds=(0,))
-    assert tsne.chosen(StudyResults(tmp_path, frame)) == ("cifar10", [0.05, 0.1])
+    assert tsne.chosen(StudyResults(tmp_path, frame)) == (
+        "cifar10",
+        {0.05: [0.07], 0.1: [0.2]},
+    )
     assert results.closest(0.2, [0.1, 0.4]) in (0.1, 0.4)
     with pytest.raises(ValueError, match="temperatures"):
         results.closest(0.2, [])

@@ -311,7 +311,15 @@ class Collected:
             published.records(),
             protocol.scaled_down(self.study),
             self.study.uniformity_t,
+            self._classes(),
         )
+
+    def _classes(self) -> dict[str, list[str]]:
+        from tausweep.cost import manifest
+
+        datasets = {run.dataset: run.settings.dataset for run in self.study.runs()}
+        made = {name: manifest(settings, self.layout) for name, settings in datasets.items()}
+        return {name: found.get("classes", []) for name, found in made.items() if found}
 
     def tables(self) -> None:
         """Write Table 1 and the full table in every format."""

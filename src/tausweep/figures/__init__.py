@@ -71,18 +71,21 @@ FIGURES: dict[str, Entry] = {
         "Uniformity against tolerance of the test embeddings; a line follows one loss over "
         "temperature (numbers beside the points; bold: its most accurate one), faint where it "
         "leads to the loss's limit τ → ∞ (simple, hard simple). Fill: last-epoch linear accuracy, "
-        "each panel on its own scale; an arrow below the scale: less than its lower end. The upper "
-        "right corner would be both uniform and tolerant. Uniformity u is spaced as "
-        "−log({ceiling:g} − u) where it comes close to its ceiling 2t = {ceiling:g}.",
+        "each panel on its own scale, which spans this study's paths; an arrow at its end: points "
+        "lie beyond (stars without fill: a full-scale accuracy beside a miniature's). The upper "
+        "right corner would be both uniform and tolerant. The axis of uniformity u is linear, "
+        "unless its label says that it is spaced as −log({ceiling:g} − u), for u that comes close "
+        "to its ceiling 2t = {ceiling:g}.",
         of_uniformity=True,
     ),
     "fig2_tsne": Entry(
         "tsne.draw",
         "Fig. 2: t-SNE of the embeddings",
         "t-SNE (scikit-learn, PCA start, perplexity 30, fixed seed) of at most 2,000 test "
-        "embeddings, un-augmented, encoder in eval mode, contrastive loss, at the temperatures "
-        "closest to 0.07 and 0.2; one seed (n = 1). Colours and numbers: classes (grey: beyond "
-        "ten). Distances between clusters mean little in such a map.",
+        "embeddings, un-augmented, encoder in eval mode, contrastive loss, at the paper's "
+        "temperatures 0.07 and 0.2, or the closest in ratio, which its panel says; one seed (n = "
+        "1). Colours and numbers: classes (grey: beyond ten). Distances between clusters mean "
+        "little in such a map.",
         needs=("embeddings.safetensors",),
         seeds=False,
     ),
@@ -123,7 +126,7 @@ FIGURES: dict[str, Entry] = {
         "Fig. 8: positive and ten nearest negatives",
         "Similarity of augmented training images to their own entry of the bank (positive) and to "
         "the ten most similar other entries. Above: means against temperature, from the nearest "
-        "(dark) to the tenth (light), intervals for these two and the positive. Below: "
+        "(strong) to the tenth (faint), intervals for these two and the positive. Below: "
         "distributions over anchors, all seeds together, each temperature scaled to "
         "its highest bin.",
         needs=("separation.json",),
@@ -132,7 +135,9 @@ FIGURES: dict[str, Entry] = {
         "sweep.accuracy",
         "Fig. 9: linear accuracy against temperature",
         "Linear-probe accuracy (1-crop top-1, last epoch; the best epoch stands in the full table "
-        f"only) against temperature, each panel on its own scale. {_LIMITS}",
+        "only) against temperature, each panel on its own scale; published values of a study that "
+        "is scaled down have a panel of their own. Grey lines (or numbers, far from the scale): "
+        f"baselines that no loss has trained. {_LIMITS}",
     ),
     "effective_dimension": Entry(
         "sweep.effective_dimension",
@@ -275,9 +280,11 @@ def _intervals(results: StudyResults) -> str:
     if counts[-1] == 1:
         return "Single runs (n = 1): no intervals."
     seeds = f"n = {counts[0]}" if counts[0] == counts[-1] else f"n = {counts[0]} to {counts[-1]}"
-    single = " (none where n = 1)" if counts[0] == 1 else ""
+    if counts[-1] == 2:
+        return f"Means over seeds ({seeds}); small dots: the seeds, too few for an interval."
+    few = " where n is 3 or more, small dots: the seeds" if counts[0] <= 2 else ""
     return (
-        f"Means over seeds ({seeds}); bands and bars: 95% t-intervals{single}; an arrowhead at "
+        f"Means over seeds ({seeds}); bands and bars: 95% t-intervals{few}; an arrowhead at "
         "a panel's edge: the interval goes on beyond it."
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,10 @@ PATHS = {"contrastive": "simple", "hard_contrastive": "hard_simple"}
 
 @dataclass(frozen=True)
 class _Point:
-    """Means over seeds of one cell; ``temperature`` is None for a loss without one."""
+    """Means over seeds of one cell; ``temperature`` is None for a loss without one.
+
+    ``pair`` has the two seeds of a cell that has no more: they are drawn instead of an interval.
+    """
 
     temperature: float | None
     x: float
@@ -45,6 +48,7 @@ class _Point:
     half_x: float
     half_y: float
     survivors: bool = False
+    pair: tuple[tuple[float, float], ...] = ()
 
 
 def draw(results: StudyResults, style: Style, title: str) -> Figure:
@@ -59,8 +63,6 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     published = False
     for i, (panel, dataset) in enumerate(zip(axes, datasets, strict=True)):
         published |= _draw_panel(figure, panel, results, dataset, style, drawn, intervals)
-        if i >= len(datasets) - 2:
-            panel.set_xlabel("uniformity →")
         if i % 2 == 0:
             panel.set_ylabel("tolerance →")
     every = [_points(results, d, loss) for d in datasets for loss in _losses(results, d)]
@@ -106,9 +108,12 @@ def _points(results: StudyResults, dataset: str, loss: str) -> list[_Point]:
     points = []
     for x, y, fill in zip(*columns, strict=True):
         if x.summary.n and y.summary.n:
-            half_x, half_y = panels.half_width(x), panels.half_width(y)
+            half_x, half_y = panels.half_width(x.summary), panels.half_width(y.summary)
             mean = (x.summary.mean, y.summary.mean, fill.summary.mean)
-            points.append(_Point(x.key[2], *mean, half_x, half_y, results.survivors(*x.key)))
+            common = x.values.index.intersection(y.values.index)
+            seeds = tuple(zip(x.values[common], y.values[common], strict=True))
+            pair = seeds if len(seeds) == panels.PAIR else ()
+            points.append(_Point(x.key[2], *mean, half_x, half_y, results.survivors(*x.key), pair))
     return points
 
 
@@ -136,11 +141,14 @@ def _draw_panel(
     losses = _losses(results, dataset)
     points = {loss: _points(results, dataset, loss) for loss in losses}
     theirs = {loss: _published_points(results.comparable, dataset, loss) for loss in losses}
-    norm = _norm([*points.values(), *theirs.values()], points)
+    norm = _norm(points)
     for loss, found in theirs.items():
         limit = theirs.get(PATHS.get(loss, ""), [])
         _path(axes, [*found, *limit], color=MUTED, linestyle=":", linewidth=0.9, zorder=1)
         look = results.look(loss)
+        if results.scaled_down:
+            # Accuracies of the full protocol have no place on a miniature's scale.
+            found = [replace(point, fill=math.nan) for point in found]
         _dots(axes, found, norm, marker="*", s=58, edgecolors=look.colour, linewidths=0.9, zorder=3)
     for loss in losses:
         look, found = results.look(loss), points[loss]
@@ -156,6 +164,9 @@ def _draw_panel(
                 sizes[0], sizes[1], xerr=sizes[2], yerr=sizes[3], color=look.colour,
                 linestyle="none", elinewidth=0.8, alpha=0.7, zorder=3,
             )  # fmt: skip
+        pairs = [seed for point in found for seed in point.pair]
+        if pairs:
+            axes.plot(*zip(*pairs, strict=True), ".", color=look.colour, markersize=3, zorder=3.5)
         dots = _dots(
             axes, found, norm, marker=look.marker, s=7 * style.marker_size, edgecolors=look.colour,
             linewidths=1.2, zorder=4,
@@ -167,7 +178,9 @@ def _draw_panel(
                     color=look.colour, fontsize=style.font_size, weight="bold", zorder=5,
                 )  # fmt: skip
     reached = [p.x for group in (*points.values(), *theirs.values()) for p in group]
-    _stretch(axes, reached, 2 * results.t)
+    axes.set_xlabel("uniformity →")
+    if _stretch(axes, reached, 2 * results.t):
+        axes.set_xlabel(f"uniformity u →  (spaced as −log({2 * results.t:g} − u))")
     axes.margins(0.1, 0.14)
     axes.text(
         0.98, 0.98, "more of both ↗", transform=axes.transAxes, ha="right", va="top", color=MUTED,
@@ -175,7 +188,7 @@ def _draw_panel(
     )  # fmt: skip
     bar = figure.colorbar(
         dots, ax=axes, fraction=0.06, pad=0.03, aspect=26,
-        extend="min" if _below(points, theirs, norm) else "neither",
+        extend=_extend([*points.values(), *([] if results.scaled_down else theirs.values())], norm),
     )  # fmt: skip
     bar.ax.set_title("acc. (%)", fontsize=style.font_size - 2, loc="center", pad=4, weight="normal")
     bar.ax.tick_params(labelsize=style.font_size - 2, length=2)
@@ -183,31 +196,33 @@ def _draw_panel(
     return any(theirs.values())
 
 
-def _norm(groups: Sequence[Sequence[_Point]], points: dict[str, list[_Point]]) -> Normalize:
-    """Accuracies of the paths; a limit far below them would leave one shade to all others."""
+def _norm(points: dict[str, list[_Point]]) -> Normalize:
+    """Our own accuracies, of the paths; one far beside them would leave one shade to the others."""
     paths = [p.fill for loss in PATHS for p in points.get(loss, []) if math.isfinite(p.fill)]
-    every = [p.fill for group in groups for p in group if math.isfinite(p.fill)]
+    every = [p.fill for group in points.values() for p in group if math.isfinite(p.fill)]
     if not every:
         return Normalize(0, 100)
-    low = min(paths or every)
-    return Normalize(low, max(max(every), low + 0.1))
+    low, high = min(paths or every), max(paths or every)
+    return Normalize(low, max(high, low + 0.1))
 
 
-def _below(
-    points: dict[str, list[_Point]], theirs: dict[str, list[_Point]], norm: Normalize
-) -> bool:
-    every = [p for group in (*points.values(), *theirs.values()) for p in group]
-    return any(p.fill < (norm.vmin or 0) for p in every)
+def _extend(groups: Sequence[Sequence[_Point]], norm: Normalize) -> str:
+    """The ends of the colour scale beyond which there are points."""
+    every = [point.fill for group in groups for point in group]
+    below = any(fill < (norm.vmin or 0) for fill in every)
+    above = any(fill > (norm.vmax or 0) for fill in every)
+    return {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
 
 
-def _stretch(axes: Axes, values: Sequence[float], ceiling: float) -> None:
+def _stretch(axes: Axes, values: Sequence[float], ceiling: float) -> bool:
     """Space uniformity u as -log(2t - u), for the hard losses differ only close to the ceiling.
 
-    The ceiling 2t is uniformity's least upper bound over dimensions.
+    The ceiling 2t is uniformity's least upper bound over dimensions. Returns whether any value is
+    that close; if not, the axis stays linear.
     """
     least = ceiling / 200
     if not ceiling * 7 / 8 <= max(values) <= ceiling - least:
-        return
+        return False
 
     def forward(u: np.ndarray) -> np.ndarray:
         return np.asarray(-np.log(np.maximum(ceiling - u, least)))
@@ -220,6 +235,7 @@ def _stretch(axes: Axes, values: Sequence[float], ceiling: float) -> None:
         FixedLocator([ceiling * part for part in (1 / 4, 1 / 2, 3 / 4, 7 / 8, 0.95, 0.975, 0.9875)])
     )
     axes.xaxis.set_major_formatter("{x:g}")
+    return True
 
 
 def _path(axes: Axes, points: Sequence[_Point], **options: Any) -> None:

@@ -15,9 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
 from matplotlib.ticker import (
-    FixedLocator,
     LogLocator,
-    NullFormatter,
     NullLocator,
     StrMethodFormatter,
 )
@@ -25,6 +23,7 @@ from matplotlib.ticker import (
 from tausweep import names
 from tausweep.figures.results import StudyResults
 from tausweep.figures.style import INK, MUTED, Style
+from tausweep.statistics import Summary
 from tausweep.tables.cells import Cell
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -34,9 +33,15 @@ AT_INFINITY = frozenset({"simple", "hard_simple"})
 """Losses that are limits of the contrastive ones in temperature, up to a scale (Eq. 6, 7)."""
 
 
-def half_width(cell: Cell) -> float:
-    """Half the interval's width; NaN, which draws nothing, where one seed or none gives none."""
-    return math.nan if cell.summary.half_width is None else cell.summary.half_width
+PAIR = 2
+"""Seeds whose interval, 12.7 standard errors long on either side, says less than they do."""
+
+
+def half_width(found: Summary) -> float:
+    """Half the interval's width; NaN, which draws nothing, for fewer than three seeds."""
+    if found.half_width is None or found.n <= PAIR:
+        return math.nan
+    return found.half_width
 
 
 def seeds_text(found: Iterable[Cell]) -> str:
@@ -102,17 +107,33 @@ def note(axes: Axes, lines: Iterable[str], style: Style, *, right: bool = False)
     )  # fmt: skip
 
 
-def tick_labels(temperatures: Sequence[float], gap: float) -> dict[float, str]:
-    """Which measured temperatures get a label, so that none is nearer than ``gap`` decades.
+def tick_labels(temperatures: Sequence[float], letter: float) -> dict[float, str]:
+    """A label for each measured temperature, in as many rows as they need to keep apart.
 
-    The extremes first, then Table 1's, then the rest.
+    The extremes come first and thus stand in the first row, then Table 1's, then the rest; one that
+    would come within a letter of another goes to a lower row.
+
+    Args:
+        temperatures: All measured ones.
+        letter: Width of a letter in decades of the axis.
     """
     wanted = [min(temperatures), max(temperatures), 0.3, 0.1, 0.07, 0.7, 0.2, 0.5]
-    chosen: list[float] = []
-    for temperature in [*(t for t in wanted if t in temperatures), *temperatures]:
-        if all(abs(math.log10(temperature / other)) >= gap for other in chosen):
-            chosen.append(temperature)
-    return {temperature: f"{temperature:g}" for temperature in sorted(chosen)}
+    rows: list[list[float]] = []
+    found: dict[float, str] = {}
+
+    def free(row: list[float], temperature: float) -> bool:
+        return all(
+            abs(math.log10(temperature / other))
+            >= letter * (1 + (len(f"{temperature:g}") + len(f"{other:g}")) / 2)
+            for other in row
+        )
+
+    for temperature in dict.fromkeys([*(t for t in wanted if t in temperatures), *temperatures]):
+        place = next((i for i, row in enumerate(rows) if free(row, temperature)), len(rows))
+        rows += [[]] * (place == len(rows))
+        rows[place] = [*rows[place], temperature]
+        found[temperature] = "\n" * place + f"{temperature:g}"
+    return dict(sorted(found.items()))
 
 
 def plain_log_ticks(axes: Axes, subs: Sequence[float]) -> None:
@@ -141,24 +162,20 @@ class TemperatureAxis:
     tau. The limits stand beside the scale behind dotted lines, for no number of the axis is theirs.
     """
 
-    def __init__(
-        self, axes: Axes, temperatures: Sequence[float], free: Iterable[str], gap: float = 0.14
-    ):
+    def __init__(self, axes: Axes, temperatures: Sequence[float], free: Iterable[str]):
         """Set up the axis.
 
         Args:
             axes: Whose x axis it is.
             temperatures: All measured ones.
             free: Names of the losses without a temperature that will be drawn.
-            gap: Least distance of two labels, in decades.
         """
         temperatures = sorted(temperatures) or [1.0]
         low, high = temperatures[0], temperatures[-1]
         # A step has the width of a tick's label, whatever the range is.
         step = max(1.45, (high / low) ** 0.17)
         axes.set_xscale("log")
-        labels = tick_labels(temperatures, gap * max(1.0, math.log10(high / low)))
-        places = dict(labels)
+        places: dict[float, str] = {}
         free = list(free)
         self._left, self._right = low / step, high * step
         self._other = self._right * step
@@ -175,12 +192,11 @@ class TemperatureAxis:
             places[self._other] = "none"
             axes.axvline(self._right * step**0.5, color="#b0b0b0", linestyle=":", linewidth=0.8)
             right = self._other * step**0.4
-        axes.xaxis.set_major_locator(FixedLocator(list(places)))
+        inches = axes.get_window_extent().width / axes.figure.dpi
+        letter = 0.58 * _points(axes) / 72 / inches * math.log10(right / left)
+        places |= tick_labels(temperatures, letter)
         axes.set_xticks(list(places), list(places.values()))
-        axes.xaxis.set_minor_locator(FixedLocator([t for t in temperatures if t not in labels]))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        if not labels:
-            axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlim(left, right)
         axes.grid(visible=False, axis="x", which="both")
         self._step = step
@@ -199,14 +215,19 @@ class TemperatureAxis:
         return float(slot * self._step**shift)
 
 
+def _points(axes: Axes) -> float:
+    """Size of the x axis' labels."""
+    return float(axes.xaxis.get_ticklabels()[0].get_fontsize())
+
+
 @contextmanager
 def kept_near_points(
     axes: Axes, x: Floats, y: Floats, half_x: Floats, half_y: Floats
 ) -> Iterator[None]:
     """Let what is drawn in the block widen the axes by a fifth of the points' own range.
 
-    With two seeds a 95% interval is 12.7 standard errors long: drawn whole, one of them would
-    press all points into a corner. Such an interval is cut by the panel's edge.
+    With three seeds a 95% interval may be many times as long as what is drawn beside it: whole, it
+    would press all points into a corner. Such an interval is cut by the panel's edge.
     """
     before = axes.dataLim.frozen()
     yield

@@ -6,7 +6,8 @@ embeddings and banks of the runs (``penalty.json``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -63,26 +64,21 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     dataset = chosen_dataset(results)
     figure = Figure(figsize=(style.width, 2.35 * style.panel_height), layout="constrained")
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.25)).flat
-    _draw_formula(above.subplots())
     trained = _trained(results, dataset)
+    looks = _looks({*DRAWN, *trained})
+    _draw_formula(above.subplots(), looks)
     entropy, width = below.subplots(1, 2)
-    _draw_banks(entropy, results, dataset, trained, "entropy", style)
-    _draw_banks(width, results, dataset, trained, "interval_width", style)
+    _draw_banks(entropy, results, dataset, trained, "entropy", style, looks)
+    _draw_banks(width, results, dataset, trained, "interval_width", style, looks)
     name = f"{names.dataset(dataset)} bank" if dataset else "bank"
     panels.title(entropy, "Entropy of r", style)
     entropy.set_ylabel("H(r) − log(N − 1)  (nats)")
     panels.title(width, "Interval with 90% of r", style)
     width.set_ylabel("width in similarity")
     handles = [handle(color=INK, linestyle=(0, (4, 2)), label="formula, s even on [−1, 1]")]
-    for place, temperature in enumerate(trained):
-        handles.append(
-            handle(
-                color=temperature_colour(temperature, trained),
-                linestyle=TEMPERATURE_LINES[place % len(TEMPERATURE_LINES)],
-                marker="o",
-                label=f"{name}, {_trained_label(results, dataset, temperature)}",
-            )
-        )
+    for temperature in trained:
+        label = f"{name}, {_trained_label(results, dataset, temperature)}"
+        handles.append(handle(**looks[temperature], marker="o", label=label))
     if dataset is not None:
         gaps = results.gaps(dataset, LOSS, results.temperatures(dataset, LOSS))
         handles += [handle(linestyle="none", label=gap) for gap in gaps]
@@ -93,6 +89,18 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
             color=MUTED, ha="right", va="bottom", fontsize=style.font_size - 2,
         )  # fmt: skip
     return figure
+
+
+def _looks(temperatures: set[float]) -> dict[float, dict[str, Any]]:
+    """Colour and line of each temperature of the figure, the same in all of its panels."""
+    every = sorted(temperatures)
+    return {
+        temperature: {
+            "color": temperature_colour(temperature, every),
+            "linestyle": TEMPERATURE_LINES[place % len(TEMPERATURE_LINES)],
+        }
+        for place, temperature in enumerate(every)
+    }
 
 
 def chosen_dataset(results: StudyResults) -> str | None:
@@ -118,17 +126,13 @@ def _trained_label(results: StudyResults, dataset: str | None, temperature: floa
     return f"τ = {temperature:g}{results.dagger(dataset, LOSS, temperature)} (n = {seeds})"
 
 
-def _draw_formula(axes: Axes) -> None:
+def _draw_formula(axes: Axes, looks: Mapping[float, dict[str, Any]]) -> None:
     s = np.linspace(-1, 1, 401)
     axes.set_title("Relative penalty")
     axes.axhline(1, color="#b0b0b0", linewidth=0.8)
-    for place, temperature in enumerate(DRAWN):
-        colour = temperature_colour(temperature, DRAWN)
-        axes.plot(
-            s, relative_penalty(s, temperature), color=colour,
-            linestyle=TEMPERATURE_LINES[place % len(TEMPERATURE_LINES)],
-            label=f"τ = {temperature:g}",
-        )  # fmt: skip
+    for temperature in DRAWN:
+        r = relative_penalty(s, temperature)
+        axes.plot(s, r, **looks[temperature], label=f"τ = {temperature:g}")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     # Straight lines of slope 1/tau: the exponential rise is the figure's message.
     axes.set_yscale("log")
@@ -146,13 +150,14 @@ def _draw_banks(
     trained: Sequence[float],
     field: str,
     style: Style,
+    looks: Mapping[float, dict[str, Any]],
 ) -> None:
     grid = np.geomspace(0.05, 1.0, 100)
     formula = entropy_deficit(grid) if field == "entropy" else interval(grid)
-    TemperatureAxis(axes, [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0], [])
+    TemperatureAxis(axes, sorted({0.05, 0.1, 0.2, 0.5, 1.0, *trained}), [])
     axes.plot(grid, formula, color=INK, linestyle=(0, (4, 2)), linewidth=1.1)
     axes.set_xlabel("τ in r")
-    for place, temperature in enumerate(trained):
+    for temperature in trained:
         assert dataset is not None
         blocks = results.blocks(dataset, LOSS, temperature, FILE)
         x = np.array(blocks[0]["temperatures"])
@@ -160,14 +165,14 @@ def _draw_banks(
         rows = np.array([b[field] for b in blocks]) - np.array(offset)[:, None]
         found = [statistics.summary(column) for column in rows.T]
         mean = np.array([f.mean for f in found])
-        half = np.array([np.nan if f.half_width is None else f.half_width for f in found])
-        colour = temperature_colour(temperature, trained)
-        axes.plot(
-            x, mean, color=colour, linestyle=TEMPERATURE_LINES[place % len(TEMPERATURE_LINES)]
-        )
+        half = np.array([panels.half_width(f) for f in found])
+        colour = looks[temperature]["color"]
+        axes.plot(x, mean, **looks[temperature])
         axes.fill_between(
             x, mean - half, mean + half, color=colour, alpha=style.band_opacity, linewidth=0
         )
+        if len(rows) == panels.PAIR:
+            axes.plot(x, rows.T, ".", color=colour, markersize=2.5, alpha=0.55)
         own = int(np.argmin(np.abs(np.log(x / temperature))))
         if np.isclose(x[own], temperature):
             axes.plot(x[own], mean[own], "o", color=colour)

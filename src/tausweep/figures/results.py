@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ class StudyResults:
         published: Numbers of others (``tausweep.published``), or none.
         scaled_down: How the study is smaller than the paper's protocol; none if it is not.
         t: Of the uniformity that the records have.
+        classes: Names of each dataset's classes by label, where they are known.
+        baselines: Records of encoders that no loss has trained, apart from ``records``.
     """
 
     folder: Path
@@ -39,10 +41,23 @@ class StudyResults:
     published: pd.DataFrame | None = None
     scaled_down: str | None = None
     t: float = 2.0
+    classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    baselines: pd.DataFrame | None = None
 
     def of_losses(self) -> StudyResults:
-        """Without the baselines, whose places tell nothing of a loss."""
-        return replace(self, records=self.records[~self.records["loss"].isin(BASELINES)])
+        """With the baselines, whose places tell nothing of a loss, set apart."""
+        apart = self.records["loss"].isin(BASELINES)
+        return replace(self, records=self.records[~apart], baselines=self.records[apart])
+
+    def baseline_cells(self, dataset: str, column: str) -> list[Cell]:
+        """The cells of the baselines that have any number, in the order of print."""
+        from tausweep.tables.cells import Cells
+
+        if self.baselines is None:
+            return []
+        cells = Cells(self.baselines)
+        found = [cells.cell(key, column) for key in cells.keys(dataset)]
+        return [cell for cell in found if cell.summary.n]
 
     @cached_property
     def cells(self) -> Cells:

@@ -126,10 +126,14 @@ def _draw_line(
 ) -> None:
     x = np.array([cell.key[2] for cell in found], dtype=float)
     mean = np.array([cell.summary.mean for cell in found])
-    half = np.array([panels.half_width(cell) for cell in found])
+    half = np.array([panels.half_width(cell.summary) for cell in found])
     axes.plot(x, mean, **look)
     if intervals is None:
         return
+    for at, cell in zip(x, found, strict=True):
+        if cell.summary.n == panels.PAIR:
+            pair = cell.values.to_numpy()
+            axes.plot([at] * len(pair), pair, ".", color=look["color"], markersize=3, alpha=0.55)
     with intervals.near_points(axes, look["color"], x, mean, np.zeros_like(x), half):
         axes.fill_between(
             x, mean - half, mean + half, color=look["color"], alpha=style.band_opacity, linewidth=0

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,10 +22,12 @@ from tausweep import names
 from tausweep.figures import panels
 from tausweep.figures.panels import TemperatureAxis, handle
 from tausweep.figures.results import StudyResults
-from tausweep.figures.style import INK, LossStyle, Style
+from tausweep.figures.style import INK, MUTED, LossStyle, Style
 from tausweep.tables import PUBLISHED_T
 from tausweep.tables.cells import Cell
 
+Content = Literal["both", "measured", "published"]
+"""What a panel shows."""
 Published = Callable[[pd.DataFrame], "pd.Series[float]"]
 
 
@@ -41,6 +43,8 @@ class Sweep:
         shared: Whether all panels share one y axis.
         logarithmic: Whether the y axis is logarithmic.
         published: How published uniformities give this column; by default, it is there itself.
+        of_scale: Whether a smaller study's values are on another scale than the published ones,
+            which then have a panel of their own; the baselines say where that scale begins.
     """
 
     column: str
@@ -50,6 +54,7 @@ class Sweep:
     shared: bool = True
     logarithmic: bool = False
     published: Published | None = None
+    of_scale: bool = False
 
     def drawn(self, results: StudyResults) -> list[str]:
         """Losses that the records have, in the order in which they are drawn."""
@@ -65,14 +70,23 @@ def draw(sweep: Sweep, results: StudyResults, style: Style, title: str) -> Figur
     if not losses or not datasets:
         wanted = ", ".join(results.look(loss).label for loss in sweep.losses or ()) or "any loss"
         return panels.empty(style, title, f"The records have no run of {wanted}.")
-    figure, axes = panels.grid(style, len(datasets), sharey=sweep.shared)
+    shown: list[tuple[str, Content]] = []
+    for dataset in datasets:
+        theirs = len(_published(sweep, results, dataset, losses))
+        if sweep.of_scale and results.scaled_down and theirs:
+            shown += [(dataset, "measured"), (dataset, "published")]
+        else:
+            shown.append((dataset, "both"))
+    # Two of one dataset, one below the other: their temperatures lie at different places.
+    columns = 1 if len(datasets) == 1 else 2
+    figure, axes = panels.grid(style, len(shown), columns, sharey=sweep.shared)
     seen = _Legend(sweep, results)
-    for panel, dataset in zip(axes, datasets, strict=True):
+    for panel, (dataset, content) in zip(axes, shown, strict=True):
         panel.tick_params(labelleft=True)
-        _draw_panel(panel, sweep, results, dataset, losses, style, seen)
+        _draw_panel(panel, sweep, results, dataset, losses, style, seen, content)
     for i, panel in enumerate(axes):
-        panel.set_ylabel(sweep.label if i % 2 == 0 else "")
-        panel.set_xlabel("temperature τ" if i >= len(axes) - 2 else "")
+        panel.set_ylabel(sweep.label if i % columns == 0 else "")
+        panel.set_xlabel("temperature τ" if i >= len(axes) - columns else "")
     seen.cut = seen.intervals.mark_cut()
     panels.legend(figure, style, seen.handles())
     return figure
@@ -86,6 +100,7 @@ class _Legend:
         self._cells: dict[str, list[Cell]] = {}
         self.published = self.diverged = self.lacking = self.collapsed = self.cut = False
         self.intervals = panels.Intervals()
+        self.baselines: dict[str, list[Cell]] = {}
 
     def add(self, loss: str, found: Sequence[Cell]) -> None:
         self._cells.setdefault(loss, []).extend(found)
@@ -108,6 +123,9 @@ class _Legend:
                     label=f"{look.label} ({panels.seeds_text(found)})",
                 )
             )
+        for name, found in self.baselines.items():
+            label = f"{names.loss(name)} ({panels.seeds_text(found)})"
+            entries.append(handle(**_baseline(name), label=label))
         if self.published:
             entries.append(handle(**_PUBLISHED, color=INK, label="published (n = 1)"))
         if self.diverged:
@@ -151,8 +169,10 @@ def _draw_panel(
     losses: Sequence[str],
     style: Style,
     seen: _Legend,
+    content: Content,
 ) -> None:
-    panels.title(axes, names.dataset(dataset), style)
+    own = {"both": "", "measured": ", this study", "published": ", published"}[content]
+    panels.title(axes, f"{names.dataset(dataset)}{own}", style)
     here = [loss for loss in losses if results.has(dataset, loss)]
     context = sweep.context
     if context is not None and results.has(dataset, context):
@@ -160,14 +180,18 @@ def _draw_panel(
     if sweep.logarithmic:
         axes.set_yscale("log")
         panels.plain_log_ticks(axes, subs=(1.0, 2.0, 5.0))
-    measured = {t for loss in here for t in results.temperatures(dataset, loss)}
+    measured: set[float] = set()
+    if content != "published":
+        measured = {t for loss in here for t in results.temperatures(dataset, loss)}
     published = _published(sweep, results, dataset, here)
+    if content == "measured":
+        published = published.iloc[:0]
     measured |= {t for t in published["temperature"] if not math.isnan(t)}
     free = [loss for loss in here if not results.temperatures(dataset, loss)]
     axis = TemperatureAxis(axes, sorted(measured), free)
     foot, measured_any = 0.03, False
     for loss in here:
-        found = results.cell_line(dataset, loss, sweep.column)
+        found = results.cell_line(dataset, loss, sweep.column) if content != "published" else []
         measured_any |= any(cell.summary.n for cell in found)
         seen.add(loss, found)
         place = axis.place(loss) if loss in free else math.nan
@@ -182,9 +206,30 @@ def _draw_panel(
             seen.published = True
         if loss != context:
             foot += 0.05 * _mark_unfinished(axes, x, found, foot, results.look(loss).colour)
+    if sweep.of_scale and content != "published":
+        _draw_baselines(axes, results.baseline_cells(dataset, sweep.column), style, seen)
     if not measured_any and not len(published):
         axes.text(0.5, 0.5, "no complete run", ha="center", transform=axes.transAxes, color=INK)
         axes.tick_params(which="both", left=False, labelleft=False)
+
+
+def _baseline(name: str) -> dict[str, Any]:
+    return {"color": MUTED, "linestyle": (0, (6, 2, 1, 2)) if name == "untrained" else (0, (2, 2))}
+
+
+def _draw_baselines(axes: Axes, found: Sequence[Cell], style: Style, seen: _Legend) -> None:
+    """A line for each baseline, or its number where a line would press the losses together."""
+    low, high = axes.get_ylim()
+    far = []
+    for cell in found:
+        mean = cell.summary.mean
+        if low - 1.5 * (high - low) <= mean <= high + 1.5 * (high - low):
+            seen.baselines.setdefault(cell.key[1], []).append(cell)
+            axes.axhline(mean, **_baseline(cell.key[1]), linewidth=1.0, zorder=1)
+        else:
+            far.append(f"{names.loss(cell.key[1])}: {mean:.1f} (n = {cell.summary.n})")
+    if far:
+        panels.note(axes, far, style)
 
 
 def _mark_unfinished(
@@ -218,7 +263,7 @@ def _draw_loss(
 ) -> None:
     alpha = 0.4 if pale else 1.0
     mean = np.array([cell.summary.mean for cell in found])
-    half = np.array([panels.half_width(cell) for cell in found], dtype=float)
+    half = np.array([panels.half_width(cell.summary) for cell in found], dtype=float)
     axes.plot(
         x, mean, color=look.colour, linestyle=look.line, marker=look.marker, alpha=alpha,
         linewidth=style.line_width * (0.7 if pale else 1.0),
@@ -240,8 +285,9 @@ def _draw_loss(
     for at, cell in zip(x, found, strict=True):
         if cell.summary.n > 1:
             axes.plot(
-                [at] * len(cell.values), cell.values, ".", color=look.colour, markersize=2.5,
-                alpha=0.55, markeredgewidth=0,
+                [at] * len(cell.values), cell.values, ".", color=look.colour,
+                markersize=6 if cell.summary.n == panels.PAIR else 2.5, alpha=0.55,
+                markeredgewidth=0,
             )  # fmt: skip
 
 
@@ -275,7 +321,9 @@ uniformity = partial(draw, Sweep("uniformity", "uniformity", _PLAIN))
 tolerance = partial(draw, Sweep("tolerance", "tolerance", _PLAIN))
 uniformity_hard = partial(draw, Sweep("uniformity", "uniformity", _HARD, context="contrastive"))
 tolerance_hard = partial(draw, Sweep("tolerance", "tolerance", _HARD, context="contrastive"))
-accuracy = partial(draw, Sweep("linear_accuracy", "linear accuracy (%)", shared=False))
+accuracy = partial(
+    draw, Sweep("linear_accuracy", "linear accuracy (%)", shared=False, of_scale=True)
+)
 effective_dimension = partial(
     draw,
     Sweep("effective_dimension", "effective dimension", logarithmic=True, published=_dimension),

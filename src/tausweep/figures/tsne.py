@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from tausweep import names
 from tausweep.figures import panels
+from tausweep.figures.panels import handle
 from tausweep.figures.results import StudyResults, closest, tensors
 from tausweep.figures.style import CLASS_COLOURS, INK, Style
 
@@ -24,14 +27,17 @@ FEWEST = 4
 SEED = 0
 
 
-def chosen(results: StudyResults) -> tuple[str, list[float]] | None:
-    """Dataset (CIFAR10 if it is there) and the temperatures closest to 0.07 and 0.2."""
+def chosen(results: StudyResults) -> tuple[str, dict[float, list[float]]] | None:
+    """Dataset (CIFAR10 if it is there), the temperatures closest to 0.07 and 0.2, and for which."""
     having = [d for d in results.datasets if results.temperatures(d, LOSS)]
     if not having:
         return None
     dataset = "cifar10" if "cifar10" in having else having[0]
     temperatures = results.temperatures(dataset, LOSS)
-    return dataset, list(dict.fromkeys(closest(wanted, temperatures) for wanted in WANTED))
+    found: dict[float, list[float]] = {}
+    for wanted in WANTED:
+        found.setdefault(closest(wanted, temperatures), []).append(wanted)
+    return dataset, found
 
 
 def draw(results: StudyResults, style: Style, title: str) -> Figure:
@@ -41,12 +47,16 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
         return panels.empty(style, title, "The records have no run of the contrastive loss.")
     dataset, temperatures = choice
     figure = Figure(
-        figsize=(style.width, style.width / max(len(temperatures), 2) + 0.35), layout="constrained"
+        figsize=(style.width, style.width / max(len(temperatures), 2) + 0.8), layout="constrained"
     )
     axes = figure.subplots(1, len(temperatures), squeeze=False)[0]
-    for panel, temperature in zip(axes, temperatures, strict=True):
+    drawn: set[int] = set()
+    for panel, (temperature, wanted) in zip(axes, temperatures.items(), strict=True):
         dagger = results.dagger(dataset, LOSS, temperature)
-        panels.title(panel, f"{names.dataset(dataset)}, τ = {temperature:g}{dagger}", style)
+        others = [f"{tau:g}" for tau in wanted if not np.isclose(tau, temperature)]
+        instead = f" (for {' and '.join(others)})" if others else ""
+        heading = f"{names.dataset(dataset)}, τ = {temperature:g}{dagger}{instead}"
+        panels.title(panel, heading, style)
         files = results.files(dataset, LOSS, temperature, FILE)
         if not files:
             gap = results.gap(dataset, LOSS, temperature)
@@ -60,7 +70,28 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
             continue
         points, labels = embed(files[0])
         _draw_map(panel, points, labels, style)
+        drawn |= {*labels.tolist()}
+    if drawn:
+        classes = results.classes.get(dataset, [])
+        panels.legend(figure, style, _class_handles(sorted(drawn), classes))
     return figure
+
+
+def _class_handles(labels: Sequence[int], classes: Sequence[str]) -> list[Line2D]:
+    """A dot of its colour, number and name for each class that has a colour."""
+    shown = labels[: len(CLASS_COLOURS)]
+    named = [classes[i] if i < len(classes) else "" for i in shown]
+    handles = [
+        handle(
+            marker="o", linestyle="none", color=colour,
+            label=f"{i} {name}" if name and name != str(i) else f"class {i}",
+        )
+        for colour, i, name in zip(CLASS_COLOURS, shown, named, strict=False)
+    ]  # fmt: skip
+    if len(labels) > len(shown):
+        more = f"{len(labels) - len(shown)} more classes"
+        handles.append(handle(marker="o", linestyle="none", color="#d8d8d8", label=more))
+    return handles
 
 
 def unmapped(path: Path, at_most: int = AT_MOST) -> str:
