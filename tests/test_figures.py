@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -188,9 +190,10 @@ def test_bytes_repeat_in_another_process_and_ignore_a_users_matplotlib_settings(
     assert here.read_bytes() == (tmp_path / "there.svg").read_bytes()
 
 
-def test_a_line_is_the_mean_over_seeds_and_its_band_the_interval(complete: StudyResults) -> None:
-    axes = figures.figure("fig4_uniformity", complete, FAST).axes[0]
-    rows = complete.records
+def test_a_line_is_the_mean_over_seeds_and_its_band_the_interval(tmp_path: Path) -> None:
+    of = StudyResults(tmp_path, frames.records(("cifar10",), (0.07, 0.3, 1.0)))
+    axes = figures.figure("fig4_uniformity", of, FAST).axes[0]
+    rows = of.records
     rows = rows[(rows["dataset"] == "cifar10") & (rows["loss"] == "contrastive")]
     wanted = rows.groupby("temperature")["uniformity"].apply(lambda s: np.float64(s.mean()))
     drawn = next(line for line in axes.lines if line.get_linestyle() == "-")
@@ -202,6 +205,88 @@ def test_a_line_is_the_mean_over_seeds_and_its_band_the_interval(complete: Study
     ]
     assert band.y1 == pytest.approx(max(m + w for m, w in zip(wanted, widths, strict=True)))
     assert axes.get_xscale() == "log"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_seeds_have_no_band_but_their_own_dots(name: str, complete: StudyResults) -> None:
+    drawn = figures.figure(name, complete, FAST)
+    for axes in drawn.axes:
+        bands = [c for c in axes.collections if isinstance(c, PolyCollection)]
+        assert not [b for b in bands for p in b.get_paths() if p.get_extents().height > 0]
+        bars = [c for c in axes.collections if isinstance(c, LineCollection)]
+        assert not [s for b in bars for s in b.get_segments() if s.size and np.isfinite(s).all()]
+    if figures.FIGURES[name].seeds:
+        assert "small dots: the seeds, too few for an interval" in figures.caption(name, complete)
+    if name == "fig5_tolerance":
+        rows = complete.records
+        rows = rows[(rows["dataset"] == "cifar10") & (rows["loss"] == "contrastive")]
+        seeds = {float(y) for line in drawn.axes[0].lines if line.get_marker() == "."
+                 for y in line.get_ydata()}  # fmt: skip
+        assert {*rows["tolerance"]} <= seeds
+
+
+def test_a_temperature_has_one_colour_in_all_panels_of_fig_3(complete: StudyResults) -> None:
+    formula, *banks = figures.figure("fig3_penalty", complete, FAST).axes
+    above = {
+        line.get_label(): (line.get_color(), line.get_linestyle())
+        for line in formula.lines
+        if str(line.get_label()).startswith("τ")
+    }
+    assert len({*above.values()}) == len(above)
+    for panel in banks:
+        own = [line for line in panel.lines if line.get_marker() == "o"]
+        assert own
+        for dot in own:
+            colour, _ = above[f"τ = {dot.get_xdata()[0]:g}"]
+            assert to_hex(dot.get_color()) == to_hex(colour)
+
+
+def test_a_miniatures_accuracies_keep_their_axis_and_their_baselines(tmp_path: Path) -> None:
+    frame = frames.records(("cifar10",), (0.07, 0.3, 1.0))
+    ours = frame.assign(linear_accuracy=frame["linear_accuracy"] / 2)
+    base = ours[ours["loss"] == "simple"].assign(loss="untrained", linear_accuracy=35.0)
+    far = base.assign(loss="raw_pixels", linear_accuracy=20.0)
+    of = StudyResults(tmp_path, pd.concat([ours, base, far]), published.records(), "16 pixels")
+    drawn = figures.figure("fig9_accuracy", of, FAST)
+    own, theirs = drawn.axes
+    assert [a.get_title(loc="left") for a in drawn.axes] == [
+        "CIFAR10, this study",
+        "CIFAR10, published",
+    ]
+    assert 30 < own.get_ylim()[0] < own.get_ylim()[1] < 45
+    assert not [line for line in own.lines if line.get_marker() == "*"]
+    stars = [y for line in theirs.lines if line.get_marker() == "*" for y in line.get_ydata()]
+    assert min(stars) > 70
+    assert 35.0 in [line.get_ydata()[0] for line in own.lines if len({*line.get_ydata()}) == 1]
+    assert "raw pixels: 20.0 (n = 3)" in words_of(drawn)
+    full = StudyResults(tmp_path, ours, published.records())
+    assert len(figures.figure("fig9_accuracy", full, FAST).axes) == 1
+
+
+def test_the_colour_scale_of_the_dilemma_spans_our_own_accuracies(tmp_path: Path) -> None:
+    frame = frames.records(("cifar10",), (0.07, 0.3, 1.0))
+    ours = frame.assign(linear_accuracy=frame["linear_accuracy"] / 2)
+    paths = ours[ours["loss"].isin(["contrastive", "hard_contrastive"])]
+    means = paths.groupby(["loss", "temperature"])["linear_accuracy"].mean()
+    for scaled_down, fills in (("16 pixels", 0), (None, 1)):
+        of = StudyResults(tmp_path, ours, published.records(), scaled_down)
+        panel, bar = figures.figure("dilemma", of, FAST).axes
+        dots = panel.collections[-1]
+        assert (dots.norm.vmin, dots.norm.vmax) == pytest.approx((means.min(), means.max()))
+        assert bar.get_ylim() == pytest.approx((means.min(), means.max()))
+        stars = [c for c in panel.collections if c.get_zorder() == 3 and c.get_array() is not None]
+        filled = [np.isfinite(np.ma.filled(c.get_array(), np.nan)).any() for c in stars]
+        assert any(filled) == bool(fills)
+        assert "spaced as −log(4 − u)" in panel.get_xlabel()
+
+
+def test_tsne_names_its_classes_and_the_temperature_that_stands_in(tmp_path: Path) -> None:
+    frame = frames.records(("cifar10",), (0.07, 0.3), ("contrastive",), (0,))
+    frames.run_folders(tmp_path, frame, images=60, bank=80, epochs=2)
+    of = StudyResults(tmp_path, frame, classes={"cifar10": ["airplane", "automobile"]})
+    shown = texts("fig2_tsne", of).split("\n")
+    assert {"CIFAR10, τ = 0.07", "CIFAR10, τ = 0.3 (for 0.2)"} <= {*shown}
+    assert {"0 airplane", "1 automobile", "class 2", "class 9"} <= {*shown}
 
 
 def test_a_single_seed_has_no_band_and_the_legend_says_n(tmp_path: Path) -> None:
@@ -267,7 +352,8 @@ def test_a_gap_is_not_bridged(broken: StudyResults) -> None:
 def test_losses_without_temperature_stand_outside_the_scale(complete: StudyResults) -> None:
     axes = figures.figure("fig4_uniformity", complete, FAST).axes[0]
     ticks = [label.get_text() for label in axes.get_xticklabels()]
-    assert ticks == ["0.07", "0.3", "1", "0⁺", "∞"]
+    # 0.7 is among the published temperatures only.
+    assert [tick.strip() for tick in ticks] == ["0⁺", "0.07", "0.3", "0.7", "1", "∞"]
     single_points = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
     assert max(single_points) > 1.0
     assert min(single_points) < 0.07
@@ -285,13 +371,12 @@ def test_every_temperature_has_its_label_and_none_covers_another(
     drawn.draw_without_rendering()
     labels = drawn.axes[0].get_xticklabels()
     assert {f"{t:g}" for t in AUTHORS} <= {label.get_text().strip() for label in labels}
-    boxes = []
+    rows: dict[int, list[Bbox]] = {}
     for label in labels:
-        box = label.get_window_extent()
-        rows = label.get_text().count("\n")
-        # Only its last line has letters.
-        boxes.append(Bbox([[box.x0, box.y0], [box.x1, box.y0 + box.height / (rows + 1)]]))
-    assert not [1 for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)]
+        rows.setdefault(label.get_text().count("\n"), []).append(label.get_window_extent())
+    assert len(rows) > 1
+    for boxes in rows.values():
+        assert not [1 for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)]
 
 
 def test_each_loss_has_its_own_colour_marker_and_line() -> None:

@@ -608,3 +608,16 @@ def test_every_result_has_a_caption_that_renders(name: str) -> None:
 def test_no_caption_is_of_nothing() -> None:
     known = {*figures.NAMES, "table1", "full", "claims", "report", "workflow"}
     assert {path.stem for path in CAPTIONS.glob("*.rst")} == known
+
+
+def test_figures_follow_the_dark_mode_of_the_page(tmp_path: Path) -> None:
+    """What is drawn on white is turned round in the dark, on screen and not on paper."""
+    study = study_of()
+    html = page(study, records_of(study), tmp_path)
+    rules = re.search(
+        r"@media screen and \(prefers-color-scheme: dark\) \{(.*?)\n\}", html, re.DOTALL
+    )
+    assert rules is not None
+    assert ".card { background: var(--raised); }" in rules[1]
+    assert re.search(r"\.card img \{ filter: invert\(1\) hue-rotate\(180deg\)", rules[1])
+    assert "(dark)" not in html

@@ -194,7 +194,7 @@ class TemperatureAxis:
             right = self._other * step**0.4
         inches = axes.get_window_extent().width / axes.figure.dpi
         letter = 0.58 * _points(axes) / 72 / inches * math.log10(right / left)
-        places |= tick_labels(temperatures, letter)
+        places = dict(sorted((places | tick_labels(temperatures, letter)).items()))
         axes.set_xticks(list(places), list(places.values()))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlim(left, right)
