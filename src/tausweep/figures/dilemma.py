@@ -6,6 +6,7 @@ the points' fill. Both good properties together would be the upper right corner.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -250,6 +251,15 @@ def _dots(axes: Axes, points: Sequence[_Point], norm: Normalize, **options: Any)
     )  # fmt: skip
 
 
+def _beads(corners: np.ndarray, size: float) -> list[Bbox]:
+    """A path as a string of boxes, n x 2 corners in pixels, that labels keep clear of."""
+    steps = np.linspace(0, 1, 40)[:, None]
+    parts = [a + steps * (b - a) for a, b in itertools.pairwise(corners)]
+    return [
+        Bbox.from_bounds(x - size / 2, y - size / 2, size, size) for part in parts for x, y in part
+    ]
+
+
 _BESIDE = ((1, 0), (0.6, 0.9), (0.6, -0.9), (-1, 0), (-0.6, 0.9), (-0.6, -0.9))
 _FARTHER = ((0, -1.7), (0, 1.7), (0.8, -1.8), (0.8, 1.8), (-0.8, -1.8), (-0.8, 1.8))
 """Where a label may stand beside its point, best first, in rough units of a marker."""
@@ -265,6 +275,9 @@ def _label(
     scale = axes.figure.dpi / 72
     radius = 3.2 * scale
     taken = [Bbox.from_bounds(x - radius, y - radius, 2 * radius, 2 * radius) for x, y in every]
+    for loss, group in points.items():
+        along = [*group, *points.get(PATHS[loss], [])] if loss in PATHS else []
+        taken += _beads(to_pixels([(p.x, p.y) for p in along]), scale) if along else []
     size = (style.font_size - 2) * scale
     for loss in PATHS:
         found = [p for p in points.get(loss, []) if p.temperature is not None]
@@ -274,7 +287,7 @@ def _label(
             text = f"{'τ = ' if point is best else ''}{point.temperature:g}"
             x, y = to_pixels((point.x, point.y))
             width, height = 0.64 * size * len(text), size
-            for dx, dy in (*_BESIDE, *_FARTHER) if point in first else _BESIDE:
+            for dx, dy in (*_BESIDE, *_FARTHER):
                 left = x + dx * 1.6 * radius - width * {-1: 1.0, 0: 0.5, 1: 0.0}[np.sign(dx)]
                 place = Bbox.from_bounds(left, y + dy * 1.9 * radius - height / 2, width, height)
                 inside = box.x0 < place.x0 and place.x1 < box.x1 and box.y0 < place.y0
