@@ -255,13 +255,13 @@ def test_resumed_epoch_has_its_whole_loss_also_where_sums_stay_on_the_device(
     """The branch that a GPU takes: sums are read at the epoch's end and for a checkpoint."""
     settings = run_settings()
     whole = train(settings, digits, tmp_path / "whole")
-    made = module._Trainer.__init__
+    made = module.Trainer.__init__
 
     def far(self: Any, *arguments: Any) -> None:
         made(self, *arguments)
         self.waiting_costs = True
 
-    monkeypatch.setattr(module._Trainer, "__init__", far)
+    monkeypatch.setattr(module.Trainer, "__init__", far)
     with pytest.raises(StoppedError):
         train(settings, digits, tmp_path / "stopped", stop=after(7))
     assert_same(whole, train(settings, digits, tmp_path / "stopped"))
@@ -276,7 +276,7 @@ def test_stop_is_heard_where_an_epoch_is_one_step(digits: Prepared, tmp_path: Pa
 def test_weights_and_bank_are_drawn_from_streams_of_their_own(
     digits: Prepared, tmp_path: Path
 ) -> None:
-    trainer = module._Trainer(run_settings(), digits, CPU)
+    trainer = module.Trainer(run_settings(), digits, CPU)
     weights = trainer.encoder.trunk.stem.conv.weight.detach().flatten()
     entries = trainer.bank.entries.flatten()[: len(weights)]
     assert abs(float(torch.corrcoef(torch.stack([weights, entries]))[0, 1])) < 0.3

@@ -37,7 +37,7 @@ def prepared(folder: Path, **sections: Any) -> tuple[Any, Any]:
 def trajectory(processes: Processes, folder: Path, evaluate: bool, sections: Any) -> dict[str, Any]:
     """Of every step: loss, instances of this process, digest of weights and bank; last state."""
     settings, data = prepared(folder, **sections)
-    trainer = module._Trainer(settings, data, CPU, processes)
+    trainer = module.Trainer(settings, data, CPU, processes)
     if evaluate:
         trainer.encoder.eval()
     seen: list[list[int]] = []
@@ -45,10 +45,10 @@ def trajectory(processes: Processes, folder: Path, evaluate: bool, sections: Any
     losses: list[float] = []
     step = trainer._step
 
-    def watched(index: torch.Tensor, batch: torch.Tensor, lr: float) -> torch.Tensor:
+    def watched(index: torch.Tensor, batch: torch.Tensor, lr: float, whole: bool) -> torch.Tensor:
         seen.append(trainer._own(index).tolist())
         assert len(batch) == len(seen[-1])
-        sums = step(index, batch, lr)
+        sums = step(index, batch, lr, whole)
         weights = {name: t.detach() for name, t in trainer.encoder.named_parameters()}
         digests.append(tensors_digest(weights | {"bank": trainer.bank.entries}))
         losses.append(float(sums[0]) / len(index))
@@ -247,7 +247,7 @@ def test_process_that_dies_is_shown_with_what_it_said_and_the_others_end(tmp_pat
 
 def altered(processes: Processes, folder: Path) -> None:
     settings, data = prepared(folder)
-    trainer = module._Trainer(settings, data, CPU, processes)
+    trainer = module.Trainer(settings, data, CPU, processes)
     if not processes.first:
         trainer.bank.entries[5, 3] += 1e-7
     trainer.check_same()
@@ -273,7 +273,7 @@ def test_processes_that_would_have_nothing_to_do_are_refused(
 ) -> None:
     settings, data = prepared(folder, pretrain=pretrain_section)
     with pytest.raises(StudyError, match=sentence):
-        module._Trainer(settings, data, CPU, Processes(0, 8))
+        module.Trainer(settings, data, CPU, Processes(0, 8))
 
 
 COMMAND_STUDY = {

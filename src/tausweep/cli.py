@@ -36,6 +36,7 @@ are its stages, one by one.
   prepare   images of a source -> one prepared format
   pretrain  one run: encoder and bank
   evaluate  one run: every measure, its record
+  fill      as many runs as fit into a given time, several at once on one GPU
   collect   records of a study -> records.csv
   tables    the paper's Table 1 and the full sweep, published beside measured
   figures   the paper's figures and more
@@ -151,6 +152,36 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("evaluate", _evaluate, "Measure one run and write its record.", study=True)
     job(sub)
+
+    sub = command("fill", _fill, "Train and evaluate as many runs as fit into a time.", study=True)
+    sub.add_argument(
+        "--seconds", type=float, required=True, metavar="S",
+        help="when training stops; what is not finished is saved and goes on at the next start",
+    )  # fmt: skip
+    sub.add_argument(
+        "--evaluate-seconds", type=float, default=90.0, metavar="S",
+        help="how long evaluations may take after that (%(default)s)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--at-once", type=int, default=1, metavar="K", help="runs that share it (%(default)s)"
+    )
+    sub.add_argument(
+        "--device", default=os.environ.get("TAUSWEEP_DEVICE", "auto"),
+        help="auto, cpu, cuda or cuda:N (%(default)s)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--threads", type=int, default=1, help="CPU threads of an evaluation (%(default)s)"
+    )
+    sub.add_argument(
+        "--partial", action="store_true", help="begin runs that will not end in time, too"
+    )
+    sub.add_argument(
+        "--compile", action="store_true", help="fuse the encoder's operations by torch.compile"
+    )
+    sub.add_argument(
+        "--checkpoint-seconds", type=float, default=150.0, metavar="S",
+        help="least time between checkpoints of a run (%(default)s)",
+    )  # fmt: skip
 
     sub = command("collect", _collect, "Collect the records of a study.", study=True)
     sub.add_argument("output", metavar="OUTPUT", help="records.csv")
@@ -325,6 +356,32 @@ def _evaluate(options: argparse.Namespace) -> None:
         device=options.device,
         say=_say,
     )
+
+
+def _fill(options: argparse.Namespace) -> int:
+    import time
+
+    until = time.monotonic() + options.seconds
+    from tausweep import devices
+
+    devices.set_threads(options.threads)
+    from tausweep.fill import Filling, fill
+
+    stopped = _stop_on_signal(patient=False)
+    began = time.monotonic()
+    whole = fill(
+        options.study,
+        Path(options.results),
+        Filling(
+            until, options.evaluate_seconds, options.at_once, options.device, options.threads,
+            options.partial, options.compile, options.checkpoint_seconds,
+        ),
+        say=lambda line: _say(f"[{time.monotonic() - began:6.1f}] {line}"),
+        stop=lambda: bool(stopped),
+    )  # fmt: skip
+    if stopped:
+        return 128 + stopped[0]
+    return 0 if whole else 1
 
 
 def _collect(options: argparse.Namespace) -> None:

@@ -212,8 +212,9 @@ class Trunk(nn.Module):
 
     def forward(self, views: Tensor) -> Tensor:
         """B x 3 x H x W float -> B x ``features`` float, averaged over the last stage's map."""
-        features: Tensor = self.stages(self.stem(views)).mean((2, 3))
-        return features
+        # In float32 whatever the maps are in: a mean rounded to bf16 would undo the averaging.
+        maps: Tensor = self.stages(self.stem(views))
+        return maps.mean((2, 3), dtype=torch.promote_types(maps.dtype, torch.float32))
 
 
 class Pixels(nn.Module):
@@ -263,8 +264,13 @@ class Encoder(nn.Module):
                         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, views: Tensor) -> Tensor:
-        """Embeddings: B x 3 x H x W float -> B x d float32, rows of length 1."""
-        return self.embed(self.trunk(views))
+        """Embeddings: B x 3 x H x W float -> B x d float32, rows of length 1.
+
+        The head is float32 under autocast too: ``precision: bf16`` is the trunk's alone.
+        """
+        features = self.trunk(views)
+        with torch.autocast(features.device.type, enabled=False):
+            return self.embed(features)
 
     def embed(self, features: Tensor) -> Tensor:
         """Embeddings of pooled features, B x D -> B x d float32; normalised in float32."""

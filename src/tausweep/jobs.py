@@ -20,8 +20,10 @@ from tausweep.run_lock import run_lock
 from tausweep.study import DatasetSettings, Run, RunSettings, Study, StudyError
 
 if TYPE_CHECKING:
+    from tausweep.checkpoints import CheckpointFile
     from tausweep.datasets.prepared import Prepared
     from tausweep.figures import StudyResults
+    from tausweep.pretrain import Pretrained
     from tausweep.processes import Processes
 
 Message = Callable[[str], None]
@@ -52,7 +54,12 @@ def prepare(
         say(f"{folder}: {len(manifest['classes'])} classes, {sizes} images")
 
 
-def _data(settings: RunSettings, results: Path) -> Prepared:
+def prepared_data(settings: RunSettings, results: Path) -> Prepared:
+    """The prepared data of a run, made now if it is not there, and fit for the measures.
+
+    Raises:
+        StudyError: It cannot be made, or a measure could not be taken from it.
+    """
     from tausweep import datasets
 
     folder = Layout(results).prepared(settings.dataset)
@@ -102,11 +109,11 @@ def pretrain(
         if not processes.first:
             say = _silent
         # The first makes and checks them before the others open them.
-        data = _data(run.settings, results) if processes.first else None
+        data = prepared_data(run.settings, results) if processes.first else None
         with processes.by_first(contextlib.nullcontext, stop):
-            data = data or _data(run.settings, results)
+            data = data or prepared_data(run.settings, results)
         with processes.by_first(lambda: run_lock(folder, wait=say, stop=stop), stop):
-            (done,) = processes.any(processes.first and _is_pretrained(folder, run, data))
+            (done,) = processes.any(processes.first and is_pretrained(folder, run, data))
             if done:
                 say(f"{run.id}: already pretrained, nothing to do")
                 return
@@ -117,7 +124,8 @@ def _silent(line: str) -> None:
     """What a process has to say that is not the first: the same."""
 
 
-def _is_pretrained(folder: Path, run: Run, data: Prepared) -> bool:
+def is_pretrained(folder: Path, run: Run, data: Prepared) -> bool:
+    """Whether a run's folder has what pretraining leaves, whole and of these settings and data."""
     from tausweep.checkpoints import load_tensors
 
     if not all((folder / name).exists() for name in ("settings.json", "history.csv")):
@@ -145,14 +153,10 @@ def _pretrain_locked(
     checkpoint_seconds: float,
 ) -> None:
     from tausweep import devices
-    from tausweep.checkpoints import CheckpointFile, save_tensors
-    from tausweep.pretrain import history_csv
     from tausweep.pretrain import pretrain as train
 
     started = provenance.now()
-    settings = run.settings
-    identity = {"settings": settings.pretrain_json(), "data_digest": data.digest}
-    checkpoints = CheckpointFile(folder, identity)
+    settings, checkpoints = run.settings, checkpoints_of(run, data, folder)
     say(f"{run.id}: {len(data.train_images):,} images, {settings.pretrain.epochs} epochs")
     with devices.devices_of(wanted_device, processes, say, stop) as device:
         trained = train(
@@ -162,9 +166,40 @@ def _pretrain_locked(
         hardware = devices.describe(device)
     if processes.count > 1:
         hardware["processes"] = processes.count
-    if not processes.first:
-        return
-    history = trained.history
+    if processes.first:
+        write_pretrained(run, data, folder, trained, started, hardware)
+
+
+def checkpoints_of(run: Run, data: Prepared, folder: Path) -> CheckpointFile:
+    """The checkpoints of a run in its folder, bound to its settings and data."""
+    from tausweep.checkpoints import CheckpointFile
+
+    settings = run.settings.pretrain_json()
+    return CheckpointFile(folder, {"settings": settings, "data_digest": data.digest})
+
+
+def write_pretrained(
+    run: Run,
+    data: Prepared,
+    folder: Path,
+    trained: Pretrained,
+    started: str,
+    hardware: dict[str, Any],
+) -> None:
+    """Write what pretraining a run leaves: settings, history, encoder with bank, provenance.
+
+    Args:
+        run: The run.
+        data: What it was trained on.
+        folder: Where its files go.
+        trained: What training ended with.
+        started: When it began, see ``provenance.now``.
+        hardware: See ``devices.describe``.
+    """
+    from tausweep.checkpoints import save_tensors
+    from tausweep.pretrain import history_csv
+
+    settings, history = run.settings, trained.history
     seconds = sum(row["seconds"] for row in history)
     described = {
         "outcome": trained.outcome,
@@ -212,7 +247,7 @@ def evaluate(
 
     started = provenance.now()
     run = planned_run(studies.load(study), run_id, "evaluate", planned)
-    data = _data(run.settings, results)
+    data = prepared_data(run.settings, results)
     folder = Layout(results).run(run)
     try:
         described = json.loads((folder / "pretrain.json").read_text(encoding="utf-8"))

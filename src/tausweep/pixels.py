@@ -33,7 +33,10 @@ IMAGES_AHEAD = 256
 
 
 class Pixels(Protocol):
-    """A split's images as views on a device; groups are int64 index tensors on the CPU."""
+    """A split's images as views on a device.
+
+    Groups are int64 index tensors, on the CPU or where ``placed`` puts them.
+    """
 
     def __len__(self) -> int: ...
 
@@ -44,6 +47,12 @@ class Pixels(Protocol):
 
     def images_at_once(self) -> int:
         """How many images are best asked for in a group; see ``views.images_at_once``."""
+
+    def staged(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
+        """An epoch's order and views, made ready to be placed while others compute."""
+
+    def placed(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
+        """The same where ``views`` looks them up, without waiting: its groups may lie there."""
 
     def views(self, groups: Iterable[Tensor], drawn: ViewParameters) -> Iterator[Tensor]:
         """The view of each image of each group, float32 B x 3 x S x S, normalised."""
@@ -105,6 +114,16 @@ class SquarePixels:
         height, width = self.images.shape[1:3]
         return views.images_at_once(height, width, self.size, self.device)
 
+    def staged(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
+        """See ``Pixels.staged``: in pinned memory, which a GPU copies while the host goes on."""
+        if self.device.type != "cuda":
+            return order, drawn
+        return order.pin_memory(), drawn.pinned()
+
+    def placed(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
+        """See ``Pixels.placed``: on the device, at once."""
+        return order.to(self.device, non_blocking=True), drawn.to(self.device)
+
     def views(self, groups: Iterable[Tensor], drawn: ViewParameters) -> Iterator[Tensor]:
         """See ``Pixels.views``."""
         for index in groups:
@@ -153,6 +172,14 @@ class OriginalPixels:
     def images_at_once(self) -> int:
         """See ``Pixels.images_at_once``: what is rendered has the views' size already."""
         return views.images_at_once(self.size, self.size, self.size, self.device)
+
+    def staged(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
+        """See ``Pixels.staged``: as they are."""
+        return order, drawn
+
+    def placed(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
+        """See ``Pixels.placed``: on the host, which decodes."""
+        return order, drawn
 
     def views(self, groups: Iterable[Tensor], drawn: ViewParameters) -> Iterator[Tensor]:
         """See ``Pixels.views``."""

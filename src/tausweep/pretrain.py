@@ -15,6 +15,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ from tausweep.datasets.prepared import Prepared
 from tausweep.encoders import Encoder, set_tf32
 from tausweep.pixels import Pixels, pixels, resident
 from tausweep.processes import ALONE, Processes
+from tausweep.step_graph import StepGraph
 from tausweep.study import RunSettings, StudyError
+from tausweep.view_parameters import ViewParameters
 
 HISTORY = ("epoch", "lr", "loss", "positive_similarity", "seconds", "images_per_second")
 
@@ -101,7 +104,7 @@ def pretrain(
             every process.
         ProcessesError: Another process ended, or has other weights or another bank.
     """
-    trainer = _Trainer(settings, data, device, processes)
+    trainer = Trainer(settings, data, device, processes)
     if (found := checkpoints.load(say)) is not None:
         trainer.restore(found.tensors, found.position)
         at = trainer.position
@@ -140,8 +143,24 @@ def pretrain(
     return trainer.result("complete")
 
 
-class _Trainer:
-    """State of a run and the steps that move it on."""
+class Trainer:
+    """State of a run and the steps that move it on.
+
+    On a GPU it works on the stream that is current when it is made and in every call, and the host
+    waits for it once an epoch: an epoch's order and views are brought there at once, drawn while
+    the epoch before was computed, and a step is one graph over fixed tensors.
+
+    Args:
+        settings: The run's resolved settings.
+        data: Prepared data; only the training images are used.
+        device: Where to train.
+        processes: Those that share the run.
+        graphs: Whether whole batches go through fixed tensors and a recorded step; by default on a
+            GPU, for a run that no other process shares and whose loss is not a plug-in, which may
+            wait for the host. The numbers are the same.
+        compiled: Whether torch.compile fuses the encoder's operations for whole batches. The
+            numbers differ in their last bits.
+    """
 
     def __init__(
         self,
@@ -149,6 +168,9 @@ class _Trainer:
         data: Prepared,
         device: torch.device,
         processes: Processes = ALONE,
+        *,
+        graphs: bool | None = None,
+        compiled: bool = False,
     ) -> None:
         self.settings, self.device, self.processes = settings, device, processes
         self.count = len(data.train_images)
@@ -172,6 +194,7 @@ class _Trainer:
         )
         self.parameters: list[Tensor] = list(self.encoder.parameters())
         self.momentum: list[Tensor | None] = [None] * len(self.parameters)
+        self.sums = torch.zeros(2, dtype=torch.float64, device=device)
         # On a GPU a step's numbers are only asked for when an epoch ends or a checkpoint is due.
         self.waiting_costs = device.type != "cpu"
         # The same switch as use_deterministic_algorithms, which imports a compiler for two seconds.
@@ -179,31 +202,56 @@ class _Trainer:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
         set_tf32(settings.pretrain.precision == "tf32")
+        if graphs is None:
+            own_loss = settings.loss.module is not None
+            graphs = device.type == "cuda" and processes.count == 1 and not own_loss
+        self.graphs, self.compiled = graphs, compiled
+        self._whole_batch = torch.compile(self.encoder) if compiled else self.encoder
+        self._recorded: tuple[float, StepGraph] | None = None
+        self._warm = False
+        self._index = torch.zeros(self.batch, dtype=torch.int64, device=device)
+        self._views = torch.zeros(self.batch, size, size, 3, device=device).permute(0, 3, 1, 2)
+        self._drawing = ThreadPoolExecutor(1)
+        self._drawn: tuple[int, Future[tuple[Tensor, ViewParameters]]] | None = None
 
     def epoch(self) -> Iterator[None]:
         """Take the remaining steps of the present epoch; control returns after each."""
         at = self.position
         lr = self.settings.pretrain.lr_at(at.epoch)
-        sums = self.sums = self._sums()
         began = time.perf_counter()
         for index, batch in self._batches(at.epoch, at.step):
-            sums += self._step(index, batch, lr)
+            self._take(index, batch, lr)
             at.step += 1
             if not self.waiting_costs or at.step == self.steps:
                 self.read_sums()
             at.steps += 1
-            at.seconds += time.perf_counter() - began
+            now = time.perf_counter()
+            at.seconds, began = at.seconds + now - began, now
             if at.step < self.steps:
                 yield
-                began = time.perf_counter()
+                # The host runs ahead of a GPU, so what passes between two steps is a GPU's time:
+                # other runs of this process are in it.
+                if not self.waiting_costs:
+                    began = time.perf_counter()
         self._close_epoch(lr)
 
-    def _sums(self) -> Tensor:
-        """The epoch's sums so far, where steps add to them."""
-        at = self.position
-        return torch.tensor(
-            [at.loss, at.positive_similarity], dtype=torch.float64, device=self.device
-        )
+    def _take(self, index: Tensor, batch: Tensor, lr: float) -> None:
+        """Take one step, by its graph if there is one, and add to the epoch's sums."""
+        whole = len(index) == self.batch
+        if not (self.graphs and whole and self._warm):
+            self.sums += self._step(index, batch, lr, whole)
+            self._warm = self._warm or whole
+            return
+        self._index.copy_(index)
+        self._views.copy_(batch)
+        if self._recorded is None or self._recorded[0] != lr:
+
+            def step() -> None:
+                self.sums.add_(self._step(self._index, self._views, lr))
+
+            self._recorded = None  # its memory goes before the next one takes as much
+            self._recorded = lr, StepGraph(step, self.device)
+        self._recorded[1]()
 
     @torch.no_grad()
     def take_statistics(self) -> None:
@@ -269,11 +317,28 @@ class _Trainer:
         )
         at.epoch += 1
         at.step, at.loss, at.positive_similarity, at.seconds = 0, 0.0, 0.0, 0.0
+        self.sums.zero_()
+
+    def _draw(self, epoch: int) -> tuple[Tensor, ViewParameters]:
+        """The order of an epoch and its views, where the pixels are looked up."""
+        order = views.order(self.count, self.settings.seed, epoch)
+        drawn = self.pixels.draw(self.settings.views, self.settings.seed, epoch)
+        return self.pixels.staged(order, drawn)
+
+    def _drawn_ahead(self, epoch: int) -> tuple[Tensor, ViewParameters]:
+        """What ``_draw`` gives, drawn while the epoch before was computed, if on a GPU."""
+        if not self.waiting_costs:
+            return self._draw(epoch)
+        if self._drawn is None or self._drawn[0] != epoch:
+            self._drawn = epoch, self._drawing.submit(self._draw, epoch)
+        found = self._drawn[1].result()
+        if epoch + 1 < self.settings.pretrain.epochs:
+            self._drawn = epoch + 1, self._drawing.submit(self._draw, epoch + 1)
+        return found
 
     def _batches(self, epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Index and views of the epoch's steps from ``first_step`` on."""
-        order = views.order(self.count, self.settings.seed, epoch)
-        drawn = self.pixels.draw(self.settings.views, self.settings.seed, epoch)
+        order, drawn = self.pixels.placed(*self._drawn_ahead(epoch))
         at_once = max(1, self.pixels.images_at_once() // self.batch)
         # Chunks start where they start in an undisturbed epoch, so that a resumed one computes
         # its views in the same shapes, hence to the same bits.
@@ -292,17 +357,18 @@ class _Trainer:
         """This process's part of a batch; groups of ghost batch norm stay whole."""
         return batch[self.processes.share(len(batch), self.settings.pretrain.bn_group or 1)]
 
-    def _step(self, index: Tensor, batch: Tensor, lr: float) -> Tensor:
+    def _step(self, index: Tensor, batch: Tensor, lr: float, whole: bool = True) -> Tensor:
         """One step; sums of loss and positive similarity over its anchors, float64.
 
         Args:
             index: B int64, all the batch's instances.
             batch: Views of this process's part of them.
             lr: Learning rate.
+            whole: Whether B is the batch size; what is compiled is compiled for that.
         """
         mixed = self.settings.pretrain.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
-            anchors = self.encoder(batch)
+            anchors = (self._whole_batch if whole else self.encoder)(batch)
         own = self._own(index)
         # Without a part there is no loss, but still sums of others to take part in.
         loss = self.loss(anchors, self.bank.entries, own) if len(own) > 0 else anchors.sum()
@@ -377,10 +443,12 @@ class _Trainer:
             if (buffer := tensors.get(f"momentum.{name}")) is not None:
                 self.momentum[i] = torch.empty_like(parameter).copy_(buffer)
         self.bank.entries.copy_(tensors["bank"])
-        self.position = _Position(**position)
-        self.sums = self._sums()
+        self.position = at = _Position(**position)
+        self.sums.copy_(torch.tensor([at.loss, at.positive_similarity], dtype=torch.float64))
+        self._recorded = None  # it holds the addresses of what was replaced
 
     def result(self, outcome: str) -> Pretrained:
+        """What the run ends with; the encoder is put in eval mode."""
         return Pretrained(outcome, self.encoder.eval(), self.bank, self.position.history)
 
 

@@ -599,7 +599,10 @@ Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 
 
 class Study(Settings):
-    """A study file, validated. ``Study.runs()`` gives its runs, fully resolved."""
+    """A study file, validated. ``Study.runs()`` gives its runs, fully resolved.
+
+    ``order`` names runs that are wanted first where time is short (see ``tausweep fill``).
+    """
 
     study: Name
     seeds: tuple[Seed, ...] = (0, 1, 2)
@@ -615,6 +618,7 @@ class Study(Settings):
     measures: dict[Name, str] = Field(default_factory=dict)
     figures: FigureSettings = FigureSettings()
     overrides: tuple[Override, ...] = ()
+    order: tuple[str, ...] = ()
 
     @field_validator("datasets", "losses", "overrides", "views", *SECTIONS[1:], mode="before")
     @classmethod
@@ -743,6 +747,20 @@ class Study(Settings):
             for seed in self.seeds
         ]
 
+    def by_worth(self) -> list[Run]:
+        """All runs, those that ``order`` names first, in its order; the rest as ``runs`` has them.
+
+        Raises:
+            StudyError: ``order`` names a run that the study does not have.
+        """
+        runs = {run.id: run for run in self.runs()}
+        for wanted in self.order:
+            if wanted not in runs:
+                raise StudyError(
+                    f"order: the study {self.study} has no run {wanted}{nearest(wanted, runs)}"
+                )
+        return [runs[name] for name in dict.fromkeys([*self.order, *runs])]
+
     @property
     def uniformity_t(self) -> float:
         """Uniformity's t, for captions and for what is published at t = 2."""
@@ -751,9 +769,10 @@ class Study(Settings):
     def canonical_json(self) -> str:
         """The study as one line of JSON, independent of the order and spelling of its file.
 
-        How figures look is left out: it decides nothing that is measured.
+        How figures look and what is wanted first are left out: they decide nothing that is
+        measured.
         """
-        given = self.model_dump(mode="json", exclude_defaults=True, exclude={"figures"})
+        given = self.model_dump(mode="json", exclude_defaults=True, exclude={"figures", "order"})
         given = json.loads(json.dumps(given, sort_keys=True))
         for section, known in (("datasets", [*PROTOCOL]), ("losses", [*LOSSES, *BASELINES])):
             place = {name: i for i, name in enumerate(known)}
@@ -813,7 +832,7 @@ def parse(content: Mapping[str, Any]) -> Study:
         study = Study.model_validate(content)
     except ValidationError as error:
         raise StudyError(_sentence(error, Study, {})) from None
-    study.runs()
+    study.by_worth()
     return study
 
 

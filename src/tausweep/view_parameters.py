@@ -81,8 +81,12 @@ class ViewParameters:
         return self._each(lambda value: value[index])
 
     def to(self, device: torch.device | str) -> ViewParameters:
-        """The same parameters on ``device``."""
-        return self._each(lambda value: value.to(device))
+        """The same parameters on ``device``; from pinned memory, the host does not wait."""
+        return self._each(lambda value: value.to(device, non_blocking=value.is_pinned()))
+
+    def pinned(self) -> ViewParameters:
+        """The same parameters in memory that a GPU copies while the host goes on."""
+        return self._each(lambda value: value.pin_memory())
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> ViewParameters:
         changed: dict[str, Any] = {name: change(value) for name, value in self.tensors().items()}
