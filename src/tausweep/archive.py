@@ -31,7 +31,7 @@ RESULTS = ("study.json", "records.csv", "claims.json", "claims.md", "report.html
 FOLDERS = ("tables", "figures", "partial")
 RUN = (
     "settings.json", "history.csv", "pretrain.json", "linear.json", "knn.json", "geometry.json",
-    "separation.json", "penalty.json", "record.json",
+    "separation.json", "penalty.json", "correct.safetensors", "record.json",
 )  # fmt: skip
 WEIGHTS = ("encoder.safetensors", "embeddings.safetensors")
 

@@ -32,6 +32,9 @@ Values = dict[str, Any]
 NEAREST = 10
 """Negatives shown by Fig. 8."""
 
+CORRECT = {"linear": ("linear",), "knn": ("knn", "knn_bank")}
+"""What each measure has to say of every test image, by its name in ``correct.safetensors``."""
+
 PENALTY_ANCHORS = 256
 """Enough for means over anchors; the time of the penalties grows with it and with the bank."""
 
@@ -177,6 +180,7 @@ class Evaluation:
         versions = self.embedder.probe_versions(self.data.train_images, train, settings, seed)
         probed = linear.probe(versions, labels[0], test, labels[1], settings, seed)
         converged = linear.converged(train, labels[0], test, labels[1])
+        self._keep_correct("linear", {} if probed.diverged else {"linear": probed.correct})
         return {"probe": probed.to_json(), "converged": converged.to_json()}
 
     def knn(self) -> Values:
@@ -185,18 +189,40 @@ class Evaluation:
         keyed = {"accuracy": e["train"]}
         if self.is_trained:
             keyed["accuracy_bank"] = e["bank"]
-        found = {}
+        right = {}
         for name, keys in keyed.items():
             if settings.k > len(keys):
                 raise StudyError(
                     f"knn.k: {settings.k} is more than the {len(keys)} keys; allowed is "
                     f"1 to {len(keys)}"
                 )
-            found[name] = knn.accuracy(
+            right[name] = knn.correct(
                 keys, e["train_labels"], e["test"], e["test_labels"], settings.k,
                 settings.temperature,
             )  # fmt: skip
-        return found
+        self._keep_correct("knn", {n.replace("accuracy", "knn"): r for n, r in right.items()})
+        return {name: knn.percentage(r) for name, r in right.items()}
+
+    @cached_property
+    def _correct(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """The content of ``correct.safetensors``, and what each measure's part was made of."""
+        try:
+            tensors, metadata = load_tensors(self.folder / "correct.safetensors")
+            made_of: dict[str, str] = metadata["made_of"]
+        except FileNotFoundError:
+            return {}, {}
+        except DamagedFileError as error:
+            self.say(f"{error}; made again")
+            return {}, {}
+        return tensors, made_of
+
+    def _keep_correct(self, measure: str, right: dict[str, Tensor]) -> None:
+        """Put which test images a measure classifies correctly (M bool) beside the others'."""
+        tensors, made_of = self._correct
+        tensors = {n: t for n, t in tensors.items() if n not in CORRECT[measure]} | right
+        made_of = made_of | {measure: self._measure_digest(measure)}
+        save_tensors(self.folder / "correct.safetensors", tensors, {"made_of": made_of})
+        self._correct = tensors, made_of
 
     def geometry(self) -> Values:
         """Geometry of both splits; alignment on a sample of each."""
@@ -250,7 +276,8 @@ class Evaluation:
         wanted = self._measure_digest(name)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if content["made_of"] == wanted:
+            whole = name not in CORRECT or self._correct[1].get(name) == wanted
+            if content["made_of"] == wanted and whole:
                 values: Values = content["values"]
                 return values
         except (OSError, ValueError, KeyError, TypeError):

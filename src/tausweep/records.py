@@ -30,6 +30,9 @@ GEOMETRY = (
     "tolerance",
     "tolerance_literal",
     "interclass_similarity",
+    "tolerance_gap",
+    "nearest_interclass_similarity",
+    "common_mean",
     "alignment",
     "effective_dimension",
     "rankme",
@@ -50,8 +53,9 @@ PENALTY = (
     "limit_high_error",
 )
 TRAINING = ("train_loss", "images_per_second", "pretrain_seconds")
-SIZES = ("bank_size", "hard_set_size", "alpha")
-"""N, K and K / (N - 1): the printed alphas belong to K = 4,095 and other N (docs/protocol.md)."""
+SIZES = ("test_images", "bank_size", "hard_set_size", "alpha")
+"""M, whose size bounds how exact accuracies are; N, K and K / (N - 1): the printed alphas belong to
+K = 4,095 and other N (docs/protocol.md)."""
 ORIGIN = ("device", "threads", "precision", "data_digest", "settings_digest", "code_version")
 COLUMNS = (
     *IDENTITY,
@@ -92,6 +96,7 @@ def flat(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "knn_accuracy_bank": knn.get("accuracy_bank"),
         **{name: geometry["test"].get(name) for name in GEOMETRY},
         **{f"train_{name}": geometry["train"].get(name) for name in GEOMETRY},
+        "test_images": geometry["test"]["samples"],
         **{name: separation.get(name) for name in SEPARATION},
         **{name: penalty.get(name) for name in PENALTY},
     }
@@ -149,10 +154,10 @@ def record(
 
 
 def _sizes(pretrain: Mapping[str, Any]) -> dict[str, Any]:
-    """N, and K and alpha of a loss that has a hard set."""
+    """The bank's N, and K and alpha of a loss that has a hard set."""
     bank, hard = pretrain["bank_size"], pretrain["hard_set_size"]
     alpha = None if hard is None else hard / (bank - 1)
-    return dict(zip(SIZES, (bank, hard, alpha), strict=True))
+    return {"bank_size": bank, "hard_set_size": hard, "alpha": alpha}
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
@@ -201,7 +206,7 @@ def _missing(value: Any) -> bool:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a collected table; missing values are NaN.
+    """Read a collected table; missing values are NaN, and so are columns that came later.
 
     Raises:
         StudyError: There is no such file, or it lacks a column that identifies a run.
@@ -217,4 +222,5 @@ def read_table(path: Path) -> pd.DataFrame:
     lacking = [name for name in IDENTITY if name not in frame.columns]
     if lacking:
         raise StudyError(f"{path}: not a table of records: it has no column {lacking[0]}")
-    return frame
+    later = [name for name in COLUMNS if name not in frame.columns]
+    return frame.assign(**dict.fromkeys(later, math.nan))
