@@ -70,6 +70,16 @@ COLUMNS = (
 )
 """Columns of ``records.csv``, accuracies in percent; plug-ins' measures follow after them."""
 
+ALONG_IDENTITY = ("study", "dataset", "loss", "temperature", "seed", "share", "epoch")
+"""A run, and where in its training: an epoch, and the share of all epochs that the study names."""
+ALONG = (
+    "knn_accuracy",
+    "linear_accuracy_short",
+    *(name for name in GEOMETRY if name != "alignment"),
+    *SEPARATION[:11],
+)
+"""Measures of ``along.csv``, named as in ``records.csv``; the probe is a short one of its own."""
+
 TEXT = {"study", "dataset", "loss", "status", "device", "precision", *ORIGIN[3:]}
 TIMED = ("images_per_second", "pretrain_seconds")
 """Columns that differ between two runs of the same study."""
@@ -190,8 +200,12 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
     """
     rows = list(rows)
     further = sorted({name for row in rows for name in row} - {*COLUMNS})
+    return _csv(rows, [*COLUMNS, *further])
+
+
+def _csv(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*COLUMNS, *further], restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     for row in rows:
         shown = {name: "" if _missing(value) else value for name, value in row.items()}
@@ -203,6 +217,58 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def along(run: Run, path: Path) -> list[dict[str, Any]]:
+    """The rows of a run along its training, of the epochs that its study asks for.
+
+    Args:
+        run: The run.
+        path: Its ``along.json``.
+
+    Raises:
+        StudyError: It is missing or damaged.
+    """
+    whose = (run.study, run.dataset, run.loss, run.temperature, run.seed)
+    place: dict[str, Any] = dict(zip(ALONG_IDENTITY, whose, strict=False))
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        found = {row["epoch"]: {name: row["values"][name] for name in ALONG} for row in rows}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise StudyError(
+            f"{path}: missing or damaged; delete the record beside it, and the next start makes "
+            "both again"
+        ) from None
+    return [
+        {**place, "share": share, "epoch": epoch, **found[epoch]}
+        for epoch, share in run.settings.along.items()
+        if epoch in found
+    ]
+
+
+def along_table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Such rows as CSV; see ``table``."""
+    return _csv(rows, [*ALONG_IDENTITY, *ALONG])
+
+
+def read_along(path: Path) -> pd.DataFrame | None:
+    """Read an ``along.csv``, missing values NaN; none if there is no such file.
+
+    Raises:
+        StudyError: It is no such table.
+    """
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, dtype=dict.fromkeys(ALONG_IDENTITY[:3], "string"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: not a table along training: {error}") from None
+    lacking = [name for name in ALONG_IDENTITY if name not in frame.columns]
+    if lacking:
+        raise StudyError(f"{path}: not a table along training: it has no column {lacking[0]}")
+    return frame
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -21,6 +21,10 @@ DATASETS = {
     for run in RUNS.values()
 }
 
+COLLECTED = ["results/{study}/records.csv"]
+if STUDY.evaluate_at:
+    COLLECTED.append("results/{study}/along.csv")
+
 
 wildcard_constraints:
     study=studies.NAME,
