@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from tausweep import published
 from tausweep.geometry import effective_dimension
-from tausweep.records import COLUMNS
+from tausweep.records import ALONG, ALONG_IDENTITY, COLUMNS
 from tausweep.study import LOSSES, TEMPERATURE_FREE, canonical
 
 GRID = (0.05, 0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -40,6 +40,19 @@ def records(
         for seed in seeds
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"temperature": float})
+
+
+def along(frame: pd.DataFrame, shares: Sequence[float] = (0.25, 0.5, 1.0)) -> pd.DataFrame:
+    """Measures along training of every complete run of the records; the last are the records'."""
+    rows = []
+    for row in frame[frame["status"] == "complete"].to_dict("records"):
+        for share in shares:
+            part = 1 - np.exp(-4 * share) if share < 1 else 1.0
+            measured = {name: part * row[name] for name in ALONG if name in row}
+            measured["linear_accuracy_short"] = part * row["linear_accuracy"] - 1
+            place = {name: row[name] for name in ALONG_IDENTITY[:5]}
+            rows.append({**place, "share": share, "epoch": round(200 * share), **measured})
+    return pd.DataFrame(rows, columns=[*ALONG_IDENTITY, *ALONG]).astype({"temperature": float})
 
 
 def mark(

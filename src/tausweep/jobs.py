@@ -426,7 +426,7 @@ class Collected:
         """Draw every figure in every format."""
         from tausweep import figures as rooms
 
-        for name in rooms.NAMES:
+        for name in rooms.asked(self.study):
             paths = [self.folder / "figures" / f"{name}.{kind}" for kind in rooms.FORMATS]
             rooms.draw(name, self.results, paths, self.study.figures.model_dump())
 

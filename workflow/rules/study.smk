@@ -21,6 +21,7 @@ DATASETS = {
     for run in RUNS.values()
 }
 
+FIGURES = figures.asked(STUDY)
 COLLECTED = ["results/{study}/records.csv"]
 if STUDY.evaluate_at:
     COLLECTED.append("results/{study}/along.csv")
