@@ -48,7 +48,8 @@ rule all:
     input:
         expand("results/{study}/study.json", study=STUDY.study),
         expand("results/{study}/runs/{run}/record.json", study=STUDY.study, run=RUNS),
-        expand(COLLECTED, study=STUDY.study),
+        expand("results/{study}/records.csv", study=STUDY.study),
+        expand(ALONG, study=STUDY.study),
         expand("results/{study}/tables/{table}.csv", study=STUDY.study, table=TABLES),
         expand("results/{study}/figures/{name}.svg", study=STUDY.study, name=FIGURES),
         expand("results/{study}/claims.json", study=STUDY.study),

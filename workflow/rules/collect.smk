@@ -6,7 +6,8 @@ rule collect:
     input:
         records=[f"results/{STUDY.study}/runs/{run}/record.json" for run in RUNS],
     output:
-        COLLECTED,
+        records="results/{study}/records.csv",
+        along=ALONG,
     log:
         "results/{study}/logs/collect.log",
     localrule: True
@@ -17,7 +18,7 @@ rule collect:
     params:
         settings=studies.digest(sorted(run.settings.digest for run in RUNS.values())),
     shell:
-        "tausweep collect {resources.study:q} {output[0]:q} 2> {log:q}"
+        "tausweep collect {resources.study:q} {output.records:q} 2> {log:q}"
 
 
 # A part of the study up to its records:

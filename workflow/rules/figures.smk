@@ -3,7 +3,8 @@
 
 rule figures:
     input:
-        COLLECTED,
+        records="results/{study}/records.csv",
+        along=ALONG,
     output:
         expand(
             "results/{{study}}/figures/{figure}.{kind}",

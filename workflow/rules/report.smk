@@ -3,7 +3,8 @@
 
 rule report:
     input:
-        collected=COLLECTED,
+        records="results/{study}/records.csv",
+        along=ALONG,
         claims="results/{study}/claims.json",
         tables=expand("results/{{study}}/tables/{table}.html", table=TABLES),
         figures=expand("results/{{study}}/figures/{figure}.svg", figure=FIGURES),

@@ -22,9 +22,8 @@ DATASETS = {
 }
 
 FIGURES = figures.asked(STUDY)
-COLLECTED = ["results/{study}/records.csv"]
-if STUDY.evaluate_at:
-    COLLECTED.append("results/{study}/along.csv")
+# There only where runs are measured along their training.
+ALONG = ["results/{study}/along.csv"] if STUDY.evaluate_at else []
 
 
 wildcard_constraints:
