@@ -329,6 +329,20 @@ def test_table_reads_back_and_goes_when_it_is_not_asked_for(asked: Path, tmp_pat
     assert records.read_along(tmp_path / "tiny/along.csv") is None
 
 
+def test_figure_and_page_are_there_as_long_as_the_study_asks(asked: Path, tmp_path: Path) -> None:
+    copied(asked, tmp_path)
+    figure, page = (
+        tmp_path / "tiny/partial/figures/along.svg",
+        tmp_path / "tiny/partial/report.html",
+    )
+    for changes in (AT, {}):
+        path = study(tmp_path, **changes)
+        evaluate(tmp_path, **changes)
+        jobs.partial(path, tmp_path)
+        assert figure.exists() == bool(changes)
+        assert ("Measures along training" in page.read_text("utf-8")) == bool(changes)
+
+
 def test_what_is_no_such_table_is_named(tmp_path: Path) -> None:
     path = tmp_path / "along.csv"
     path.write_text("study,dataset\na,b\n")

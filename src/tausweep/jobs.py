@@ -423,12 +423,17 @@ class Collected:
                 write_text(path, table.text(kind))
 
     def figures(self) -> None:
-        """Draw every figure in every format."""
+        """Draw every figure of the study in every format; one that is no more of it goes."""
         from tausweep import figures as rooms
 
-        for name in rooms.asked(self.study):
+        asked = rooms.asked(self.study)
+        for name in rooms.NAMES:
             paths = [self.folder / "figures" / f"{name}.{kind}" for kind in rooms.FORMATS]
-            rooms.draw(name, self.results, paths, self.study.figures.model_dump())
+            if name in asked:
+                rooms.draw(name, self.results, paths, self.study.figures.model_dump())
+                continue
+            for path in paths:
+                path.unlink(missing_ok=True)
 
     def claims(self) -> None:
         """Judge every claim of the paper."""
