@@ -32,6 +32,7 @@ class StudyResults:
         published: Numbers of others (``tausweep.published``), or none.
         scaled_down: How the study is smaller than the paper's protocol; none if it is not.
         t: Of the uniformity that the records have.
+        along: Measures along training (``records.read_along``), or none.
     """
 
     folder: Path
@@ -39,6 +40,7 @@ class StudyResults:
     published: pd.DataFrame | None = None
     scaled_down: str | None = None
     t: float = 2.0
+    along: pd.DataFrame | None = None
 
     def of_losses(self) -> StudyResults:
         """Without the baselines, whose places tell nothing of a loss."""

@@ -18,6 +18,7 @@ from tausweep import __version__, claims, names, protocol, published
 from tausweep.atomic import write_text
 from tausweep.figures import StudyResults
 from tausweep.layout import Layout
+from tausweep.records import read_along
 from tausweep.report import cautions, exhibits, runs, verdict_table
 from tausweep.study import Study
 from tausweep.verdicts import CLEARLY, OVERALL, Verdict
@@ -80,6 +81,7 @@ def page(
         published.records(),
         exhibits.SCALED_DOWN if departures.scaled_down else None,
         study.uniformity_t,
+        read_along(shown / "along.csv"),
     )
     table1, full = exhibits.read_table(shown, "table1"), exhibits.read_table(shown, "full")
     context: dict[str, Any] = {
