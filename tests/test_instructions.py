@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tausweep import instructions, records
+from tausweep import cli, instructions, records
 from tausweep.cli import main
 from tausweep.study import StudyError, parse
 
@@ -146,6 +146,32 @@ def test_a_training_is_portable_unless_it_is_in_bf16_or_native_is_asked(
     hardware = trained(tmp_path, precision, ATEN_CPU_CAPABILITY="default", **switch)
     assert hardware["instructions"] == holds
     assert hardware["cpu_capability"] == {"portable": "AVX2", "native": "DEFAULT"}[holds]
+
+
+@pytest.mark.parametrize(
+    ("command", "in_bf16", "mode"),
+    [
+        (["pretrain", "--run", RUN], ["contrastive"], "native"),
+        (["pretrain", "--run", RUN], ["simple"], "portable"),
+        (["evaluate", "--run", RUN], ["contrastive", "simple"], "portable"),
+        (["fill", "--seconds", "9"], ["contrastive", "simple"], "native"),
+        (["fill", "--seconds", "9"], ["simple"], "portable"),
+        (["report"], ["contrastive", "simple"], "portable"),
+    ],
+)
+def test_only_a_process_whose_training_is_all_in_bf16_is_native(
+    command: list[str], in_bf16: list[str], mode: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.delenv(instructions.VARIABLE, raising=False)
+    study = STUDY | {
+        "losses": STUDY["losses"] | {"simple": {}},
+        "overrides": [{"loss": loss, "pretrain": {"precision": "bf16"}} for loss in in_bf16],
+    }
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    name, *others = command
+    options = cli._parser().parse_args([name, str(tmp_path / "study.yaml"), *others])
+    assert cli._instructions(options) == mode
 
 
 @needs_avx2

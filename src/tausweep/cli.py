@@ -74,19 +74,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _instructions(options: argparse.Namespace) -> str:
-    """``portable`` or ``native``: what the user asks, but for a training in bf16.
+    """``portable`` or ``native``: what the user asks, but native where all training is in bf16.
 
     Raises:
         StudyError: The study is not valid, or neither is asked.
     """
     mode = instructions.wanted()
-    if options.run is not _pretrain:
+    if options.run not in (_pretrain, _fill):
         return mode
     from tausweep import study
 
-    # An unknown run is refused later, by its name.
-    precision = {r.id: r.settings.pretrain.precision for r in study.load(options.study).runs()}
-    return instructions.NATIVE if precision.get(options.run_id) == "bf16" else mode
+    # A run that the study does not have is refused later, by its name.
+    precisions = {
+        run.settings.pretrain.precision
+        for run in study.load(options.study).runs()
+        if options.run is _fill or run.id == options.run_id
+    }
+    return instructions.NATIVE if precisions == {"bf16"} else mode
 
 
 def _fail(sentence: str, code: int) -> int:
