@@ -57,6 +57,8 @@ SIZES = ("test_images", "bank_size", "hard_set_size", "alpha")
 """M, whose size bounds how exact accuracies are; N, K and K / (N - 1): the printed alphas belong to
 K = 4,095 and other N (docs/protocol.md)."""
 ORIGIN = ("device", "threads", "precision", "data_digest", "settings_digest", "code_version")
+INSTRUCTIONS = "instructions"
+"""``portable`` or ``native``; empty of records made before they told."""
 COLUMNS = (
     *IDENTITY,
     *ACCURACY,
@@ -66,7 +68,9 @@ COLUMNS = (
     *PENALTY,
     *TRAINING,
     *SIZES,
-    *ORIGIN,
+    *ORIGIN[:2],
+    INSTRUCTIONS,
+    *ORIGIN[2:],
 )
 """Columns of ``records.csv``, accuracies in percent; plug-ins' measures follow after them."""
 
@@ -80,7 +84,7 @@ ALONG = (
 )
 """Measures of ``along.csv``, named as in ``records.csv``; the probe is a short one of its own."""
 
-TEXT = {"study", "dataset", "loss", "status", "device", "precision", *ORIGIN[3:]}
+TEXT = {"study", "dataset", "loss", "status", "device", INSTRUCTIONS, "precision", *ORIGIN[3:]}
 TIMED = ("images_per_second", "pretrain_seconds")
 """Columns that differ between two runs of the same study."""
 
@@ -149,6 +153,7 @@ def record(
         **_sizes(pretrain),
         "device": hardware["device"],
         "threads": hardware["threads"],
+        INSTRUCTIONS: _instructions(pretrain, evaluate),
         "precision": run.settings.pretrain.precision,
         "data_digest": pretrain["data_digest"],
         "settings_digest": run.settings.digest,
@@ -161,6 +166,12 @@ def record(
         "pretrain": dict(pretrain),
         "evaluate": dict(evaluate),
     }
+
+
+def _instructions(pretrain: Mapping[str, Any], evaluate: Mapping[str, Any]) -> str | None:
+    """Of both stages: ``portable`` only where both are, for numbers come from both."""
+    found = [stage.get("hardware", {}).get(INSTRUCTIONS) for stage in (pretrain, evaluate)]
+    return found[0] if found[0] == found[1] else "native"
 
 
 def _sizes(pretrain: Mapping[str, Any]) -> dict[str, Any]:

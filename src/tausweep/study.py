@@ -235,7 +235,8 @@ class PretrainSettings(Settings):
         bn_group: Ghost batch norm: statistics over groups of this many anchors; none takes the
             whole batch. The author's four GPUs had 32 each.
         precision: ``float32``, ``tf32`` or ``bf16`` (the trunk only; similarities, softmax,
-            selection and bank are float32 always). bf16 is slow on a CPU.
+            selection and bank are float32 always). On a CPU bf16 is faster than float32 where it
+            has instructions for it, and slower elsewhere; ``tausweep plan`` says which.
     """
 
     epochs: Annotated[Integer, Field(ge=0)] = 200

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from tausweep import __version__, claims, names, protocol, published
+from tausweep import __version__, claims, kept, names, protocol, published
 from tausweep.atomic import write_text
 from tausweep.figures import StudyResults
 from tausweep.layout import Layout
@@ -74,6 +74,7 @@ def page(
     judged = runs.judged(found, records)
     verdicts = verdict_table.arrange(claims.judge(judged), _published_verdicts())
     departures = protocol.compare(study)
+    beside = kept.beside(study, study_file, layout, records)
     folder = layout.study(study.study)
     results = StudyResults(
         folder,
@@ -103,8 +104,9 @@ def page(
         "clearly": verdict_table.printed(CLEARLY.strip("()")),
         "overall": OVERALL,
         "cautions": cautions.all_cautions(
-            found, commands, departures.scaled_down, runs.strangers(study, records)
+            found, commands, departures.scaled_down, runs.strangers(study, records), beside
         ),
+        "kept": beside,
         "versions": sorted({v for row in found.rows if (v := row.text("code_version"))}),
         "table1": table1,
         "full": full,
