@@ -24,7 +24,8 @@ else
   $PYTHON -m tausweep.cli fill "$KIT/benchmarks/cifar10-paper.yaml" --seconds "$((seconds - ($(date +%s) - BEGAN)))" \
     --evaluate-seconds "$evaluate" --threads 6 "$@" 2>&1 | tee -a fill.log
   say "filled"
-  tar czf "$OUT/records.tar.gz" --exclude='*.safetensors' --exclude='lock*' -C results \
+  tar czf "$OUT/records.tar.gz" --exclude='encoder*.safetensors' --exclude='embeddings.safetensors' \
+    --exclude='checkpoint*' --exclude='lock*' -C results \
     cifar10-paper/runs cifar10-paper/logs $(cd results && ls -d data/*/manifest.json)
   cp fill.log "$OUT/"
   # Test embeddings of three finished runs (Figure 2): 5 MB each.
