@@ -7,6 +7,7 @@ cd "$(dirname "$0")/../.."
 IMAGES=$1 RESULTS=${2:-} PYTHON=${PYTHON:-.venv/bin/python} KIT=.gpu-kit
 test -z "$(git status --porcelain -- src benchmarks)" || { echo "commit first: records name the code that made them" >&2; exit 2; }
 rm -rf $KIT && mkdir -p $KIT/wheels
+mkdir -p .git/info && touch .git/info/exclude
 grep -qx "/$KIT/" .git/info/exclude || echo "/$KIT/" >> .git/info/exclude
 git archive HEAD src benchmarks/gpu benchmarks/cifar10-paper.yaml benchmarks/published | tar x -C $KIT
 git rev-parse HEAD > $KIT/commit

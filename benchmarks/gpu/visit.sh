@@ -7,12 +7,13 @@ KIT=$PWD/.gpu-kit WORK=${WORK:-/tmp/tausweep} OUT=${OUT:-/tmp/tausweep/out} PYTH
 export PYTHONUNBUFFERED=1 TAUSWEEP_COMMIT=$(cat "$KIT/commit") PYTHONPATH=$KIT/src:$WORK/site
 say() { echo "[$(($(date +%s) - BEGAN))] $*"; }
 mkdir -p "$WORK/data/cifar10-images" "$WORK/results" "$OUT" && cd "$WORK"
-if [ ! -d site ]; then
-  $PYTHON -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target site "$KIT"/wheels/*.whl || exit 3
+if [ ! -f ready ]; then
   nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,power.limit --format=csv,noheader 2> /dev/null
+  [ -d site ] || $PYTHON -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target site "$KIT"/wheels/*.whl || exit 3
   tar xJf "$KIT/images.tar.xz" -C data/cifar10-images && say "images unpacked"
   [ -f "$KIT/records.tar.gz" ] && tar xzf "$KIT/records.tar.gz" -C results
   $PYTHON -m tausweep.cli prepare "$KIT/benchmarks/cifar10-paper.yaml" --threads "$(nproc)" || exit 4
+  touch ready
   say "prepared"
 fi
 what=$1 seconds=$2; shift 2
