@@ -49,10 +49,9 @@ rule all:
         expand("results/{study}/study.json", study=STUDY.study),
         expand("results/{study}/runs/{run}/record.json", study=STUDY.study, run=RUNS),
         expand("results/{study}/records.csv", study=STUDY.study),
+        expand(ALONG, study=STUDY.study),
         expand("results/{study}/tables/{table}.csv", study=STUDY.study, table=TABLES),
-        expand(
-            "results/{study}/figures/{name}.svg", study=STUDY.study, name=figures.NAMES
-        ),
+        expand("results/{study}/figures/{name}.svg", study=STUDY.study, name=FIGURES),
         expand("results/{study}/claims.json", study=STUDY.study),
         expand("results/{study}/report.html", study=STUDY.study),
     localrule: True

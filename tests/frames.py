@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from tausweep import published
 from tausweep.geometry import effective_dimension
-from tausweep.records import COLUMNS
+from tausweep.records import ALONG, ALONG_IDENTITY, COLUMNS
 from tausweep.study import LOSSES, TEMPERATURE_FREE, canonical
 
 GRID = (0.05, 0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -40,6 +40,19 @@ def records(
         for seed in seeds
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"temperature": float})
+
+
+def along(frame: pd.DataFrame, shares: Sequence[float] = (0.25, 0.5, 1.0)) -> pd.DataFrame:
+    """Measures along training of every complete run of the records; the last are the records'."""
+    rows = []
+    for row in frame[frame["status"] == "complete"].to_dict("records"):
+        for share in shares:
+            part = 1 - np.exp(-4 * share) if share < 1 else 1.0
+            measured = {name: part * row[name] for name in ALONG if name in row}
+            measured["linear_accuracy_short"] = part * row["linear_accuracy"] - 1
+            place = {name: row[name] for name in ALONG_IDENTITY[:5]}
+            rows.append({**place, "share": share, "epoch": round(200 * share), **measured})
+    return pd.DataFrame(rows, columns=[*ALONG_IDENTITY, *ALONG]).astype({"temperature": float})
 
 
 def mark(
@@ -80,6 +93,9 @@ def _row(
         "tolerance": tolerance,
         "tolerance_literal": tolerance / 10,
         "interclass_similarity": tolerance / 8,
+        "tolerance_gap": tolerance - tolerance / 8,
+        "nearest_interclass_similarity": tolerance / 2,
+        "common_mean": tolerance / 10,
         "alignment": 0.9 - 0.5 * tolerance,
         "effective_dimension": dimension,
         "rankme": 0.6 * dimension + 1,
@@ -114,6 +130,7 @@ def _row(
         "train_loss": 3.0 + 4 * tau,
         "images_per_second": 2100.0 + seed,
         "pretrain_seconds": 4700.0,
+        "test_images": 10000,
         "bank_size": 50000,
         "hard_set_size": 4095,
         "alpha": 4095 / 49999,

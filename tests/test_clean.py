@@ -107,6 +107,19 @@ def test_what_killed_processes_left_is_cleaned_but_no_checkpoint_in_use(layout: 
     assert {path.name for path in interrupted.iterdir()} == {"checkpoint.safetensors"}
 
 
+def test_weights_of_epochs_that_are_not_measured_are_cleaned(layout: Layout) -> None:
+    asked = study([1.0]).model_copy(update={"evaluate_at": (0.5, 1.0)})
+    fill(asked, layout)
+    folder = layout.run(asked.runs()[0])
+    for epoch in (50, 100):
+        write_text(folder / f"encoder-epoch{epoch}.safetensors", "weights")
+    write_text(folder / "encoder.safetensors", "weights")
+    (found,) = clean.leftovers(asked, layout)
+    assert found.path == folder / "encoder-epoch50.safetensors"
+    assert "an epoch that the study does not measure" in clean.listed([found])
+    assert len(clean.leftovers(study([1.0]), layout)) == 2
+
+
 def test_link_is_removed_and_not_what_it_points_at(layout: Layout, tmp_path: Path) -> None:
     fill(study([1.0]), layout)
     elsewhere = tmp_path / "elsewhere"

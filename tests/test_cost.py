@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tausweep import cost, datasets
+from tausweep.architecture import parameter_count
 from tausweep.layout import Layout
 from tausweep.study import Study, load
 from tiny_study import images, study
@@ -33,6 +34,28 @@ def test_disk_of_prepared_data_is_what_they_take(tmp_path: Path) -> None:
     made = sum(p.stat().st_size for p in folder.iterdir() if p.suffix in (".bin", ".npy"))
     after = cost.cost(asked, layout).disk
     assert after - made == pytest.approx(before - 115e3 * 6 * 1.2)
+
+
+def test_weights_along_the_training_are_priced_as_kept_or_as_passing(tmp_path: Path) -> None:
+    """ResNet-18 with its head has 11.2 million parameters; a bank of 50,000 x 128 beside them."""
+    asked: dict[str, Any] = {"losses": {"simple": {}, "untrained": {}}, "datasets": {"cifar10": {}}}
+    plain = cost.cost(study(**asked), Layout(tmp_path))
+    along = cost.cost(study(**asked, evaluate_at=[0.25, 0.5]), Layout(tmp_path))
+    # The last epoch's are the encoder itself, and a baseline has no training.
+    weights = 2 * 4 * (11.23e6 + 50_000 * 128)
+    assert (plain.passing, along.disk) == (0, plain.disk)
+    assert along.passing == pytest.approx(weights, rel=1e-3)
+    assert 0 < along.training - plain.training < 0.01 * plain.training
+    lines = cost.describe(study(**asked, evaluate_at=[0.25, 0.5]), Layout(tmp_path))
+    assert "weights along the training: up to 0.1 GB more until runs are evaluated" in "\n".join(
+        lines
+    )
+    small = asked | {"datasets": {"digits": {}}, "encoder": {"trunk": "resnet10", "width": 8}}
+    plain = cost.cost(study(**small), Layout(tmp_path))
+    along = cost.cost(study(**small, evaluate_at=[0.5]), Layout(tmp_path))
+    (trained,) = (run for run in study(**small).runs() if run.loss == "simple")
+    kept = 4 * (parameter_count(trained.settings.encoder) + 1437 * 128)
+    assert (along.passing, along.disk) == (0, pytest.approx(plain.disk + kept))
 
 
 def test_paper_run_costs_what_the_design_says() -> None:

@@ -85,7 +85,18 @@ def test_numbers_follow_from_the_stored_embeddings_in_float64(
     assert row["uniformity"] == pytest.approx(uniformity, abs=1e-4)
     assert row["tolerance"] == pytest.approx(s[upper][same].mean(), abs=1e-4)
     assert row["tolerance_literal"] == pytest.approx((s[upper] * same).mean(), abs=1e-4)
-    assert row["interclass_similarity"] == pytest.approx(s[upper][~same].mean(), abs=1e-4)
+    between = s[upper][~same].mean()
+    assert row["interclass_similarity"] == pytest.approx(between, abs=1e-4)
+    assert row["tolerance_gap"] == pytest.approx(s[upper][same].mean() - between, abs=1e-4)
+    assert row["common_mean"] == pytest.approx(np.sum(x.mean(axis=0) ** 2), abs=1e-4)
+    nearest = [np.sort(s[i][labels != labels[i]])[-10:].mean() for i in range(len(s))]
+    assert row["nearest_interclass_similarity"] == pytest.approx(np.mean(nearest), abs=1e-4)
+    assert row["test_images"] == len(x)
+    right = load_file(folder / "correct.safetensors")
+    assert {name: (part.dtype, part.shape) for name, part in right.items()} == dict.fromkeys(
+        ("linear", "knn", "knn_bank"), (np.bool_, labels.shape)
+    )
+    assert row["linear_accuracy"] == 100 * right["linear"].mean()
     for keys, column in (("train", "knn_accuracy"), ("bank", "knn_accuracy_bank")):
         k = stored[keys].astype(np.float64)
         k /= np.linalg.norm(k, axis=1, keepdims=True)
@@ -94,7 +105,9 @@ def test_numbers_follow_from_the_stored_embeddings_in_float64(
         for i, line in enumerate(similarity):
             for j in np.argsort(-line, kind="stable")[:10]:
                 votes[i, stored["train_labels"][j]] += math.exp((line[j] - line.max()) / 0.07)
-        assert row[column] == 100 * (votes.argmax(1) == labels).mean()
+        expected = votes.argmax(1) == labels
+        assert row[column] == 100 * expected.mean()
+        np.testing.assert_array_equal(right[column.replace("_accuracy", "")], expected)
 
 
 def test_every_column_of_the_record_has_a_number(row: dict[str, float]) -> None:
@@ -133,6 +146,30 @@ def test_damaged_measure_and_embeddings_are_made_again(
     embeddings.write_bytes(embeddings.read_bytes()[:-7])
     assert records.flat(evaluate(evaluation(tmp_path, digits))) == row
     assert embeddings.read_bytes() == (folder / "embeddings.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["cut", "deleted"])
+def test_lost_correctness_of_images_is_made_again_alone(
+    damage: str, folder: Path, digits: Prepared, row: dict[str, float], tmp_path: Path
+) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    correct = tmp_path / "correct.safetensors"
+    if damage == "cut":
+        correct.write_bytes(correct.read_bytes()[:-7])
+    else:
+        correct.unlink()
+    said: list[str] = []
+    assert records.flat(evaluate(evaluation(tmp_path, digits, said))) == row
+    assert [line for line in said if "damaged" not in line] == ["linear", "features", "knn"]
+    assert correct.read_bytes() == (folder / "correct.safetensors").read_bytes()
+    # One measure anew leaves what the other has said of the images as it is.
+    said.clear()
+    evaluate(evaluation(tmp_path, digits, said, knn={"k": 3}))
+    assert said == ["knn"]
+    before, after = load_file(folder / "correct.safetensors"), load_file(correct)
+    assert np.array_equal(before["linear"], after["linear"])
+    assert after.keys() == before.keys()
 
 
 def test_features_do_not_depend_on_the_batch(
@@ -217,9 +254,11 @@ def test_probe_that_diverges_has_no_accuracy_and_the_rest_stands(
 ) -> None:
     lost = records.flat(evaluate(evaluation(folder, digits, linear={"lr": 1e30})))
     assert lost["linear_accuracy"] is None
+    assert load_file(folder / "correct.safetensors").keys() == {"knn", "knn_bank"}
     assert lost["linear_accuracy_converged"] > 10
     assert lost["uniformity"] > 0
     evaluate(evaluation(folder, digits))
+    assert load_file(folder / "correct.safetensors").keys() == {"linear", "knn", "knn_bank"}
 
 
 def test_knn_with_more_neighbours_than_keys_is_refused(folder: Path, digits: Prepared) -> None:

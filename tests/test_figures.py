@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -27,7 +28,7 @@ from tausweep import penalty as penalties
 from tausweep import separation as measures
 from tausweep.figures import NAMES, StudyResults, panels, penalty, results, tsne
 from tausweep.figures.style import LOSS_STYLES, Style, loss_style
-from tausweep.study import StudyError
+from tausweep.study import StudyError, parse
 
 FAST = {"dpi": 40}
 PAPERS = {"fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9"}
@@ -52,6 +53,7 @@ GAPS = {
         "diverged here", "diverged: τ = 0.07", "no complete run: τ = 0.3", "n = 1–2",
         "no history yet",
     ),
+    "along": ("diverged: τ = 0.07", "no complete run: τ = 0.3", "n = 1–2"),
 }  # fmt: skip
 """What a figure itself says about the records in ``broken``."""
 
@@ -62,7 +64,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
     frame = frames.records(temperatures=(0.07, 0.3, 1.0), seeds=(0, 1))
     folder = tmp_path_factory.mktemp("complete")
     frames.run_folders(folder, frame, images=60, bank=80, epochs=10)
-    return StudyResults(folder, frame, published.records())
+    return StudyResults(folder, frame, published.records(), along=frames.along(frame))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,8 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
     frame = frames.mark(frame, "failed", dataset="my_own")
     folder = tmp_path_factory.mktemp("broken")
     frames.run_folders(folder, frame, images=60, bank=80, epochs=10)
-    return StudyResults(folder, frame, published.records(), "64 images")
+    along = frames.along(frame)
+    return StudyResults(folder, frame, published.records(), "64 images", along=along)
 
 
 def single(tmp_path: Path) -> StudyResults:
@@ -586,7 +589,9 @@ def test_a_column_that_the_records_lack_leaves_an_empty_panel(tmp_path: Path) ->
 @pytest.mark.parametrize("name", NAMES)
 def test_every_figure_says_that_there_is_a_single_seed(name: str, complete: StudyResults) -> None:
     frame = complete.records[complete.records["seed"] == 0]
-    of = StudyResults(complete.folder, frame)
+    assert complete.along is not None
+    along = complete.along[complete.along["seed"] == 0]
+    of = StudyResults(complete.folder, frame, along=along)
     assert "n = 1" in f"{texts(name, of)} {figures.caption(name, of)}"
     assert "n = 2" not in f"{texts(name, of)} {figures.caption(name, of)}"
 
@@ -683,3 +688,45 @@ def test_every_loss_is_drawn_in_its_colour_and_plug_ins_too(name: str, tmp_path:
     shown = words_of(drawn)
     for loss in of.losses:
         assert of.look(loss).label in shown
+
+
+# ---------------------------------------------------------------------------------- along training
+
+
+def test_measures_along_training_are_means_over_seeds_at_their_epochs(
+    complete: StudyResults,
+) -> None:
+    assert complete.along is not None
+    drawn = figures.figure("along", complete, FAST)
+    # Two datasets of four rows and three columns; the second row is uniformity, contrastive first.
+    panel = drawn.axes[3]
+    rows = complete.along.query("dataset == 'cifar10' and loss == 'contrastive'")
+    curves = [line for line in panel.lines if line.get_linestyle() != "None"]
+    assert len(curves) == 3
+    for line, (_, cell) in zip(curves, rows.groupby("temperature"), strict=True):
+        mean = cell.groupby("epoch")["uniformity"].mean()
+        assert list(line.get_xdata()) == list(mean.index) == [50, 100, 200]
+        np.testing.assert_allclose(line.get_ydata(), mean)
+    # Every seed is a point, and no panel cuts what it shows.
+    points = [line for line in panel.lines if line.get_linestyle() == "None"]
+    assert sorted(y for line in points for y in line.get_ydata()) == sorted(rows["uniformity"])
+    for axes in drawn.axes:
+        for line in axes.lines:
+            low, high = axes.get_ylim()
+            assert all(low <= y <= high for y in line.get_ydata())
+
+
+def test_epochs_that_were_not_kept_are_counted_in_the_caption(complete: StudyResults) -> None:
+    assert complete.along is not None
+    assert "Not kept" not in figures.caption("along", complete)
+    fewer = complete.along[(complete.along["share"] != 0.5) | (complete.along["seed"] == 0)]
+    of = dataclasses.replace(complete, along=fewer)
+    lost = len(complete.along) - len(fewer)
+    assert f"number of runs: 0.5 of the epochs ({lost})." in figures.caption("along", of)
+
+
+def test_only_a_study_that_asks_for_it_has_a_figure_along_training() -> None:
+    content = {"study": "s", "datasets": {"digits": None}, "losses": {"simple": None}}
+    assert figures.asked(parse(content)) == NAMES[:-1]
+    assert figures.asked(parse(content | {"evaluate_at": [0.5]})) == NAMES
+    assert NAMES[-1] == "along"

@@ -131,13 +131,15 @@ def test_impossible_t_is_refused(t: float) -> None:
 
 MEMORY = """
 import sys, psutil, torch
-from tausweep.geometry import uniformity
+from tausweep import geometry
 torch.set_num_threads(1)
-n = int(sys.argv[1])
+name, n = sys.argv[1], int(sys.argv[2])
+more = [] if name == "uniformity" else [torch.arange(n) % 10]
+measure = getattr(geometry, name)
 x = torch.randn(n, 128)
-uniformity(x[:600])
+measure(x[:600], *(m[:600] for m in more))
 before = psutil.Process().memory_info().rss
-uniformity(x)
+measure(x, *more)
 # Not ru_maxrss, which a process inherits from the one that started it.
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(int(peak.split()[1]) * 1024 - before)
@@ -146,10 +148,16 @@ print(int(peak.split()[1]) * 1024 - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
 @pytest.mark.parametrize(
-    ("n", "megabytes"), [(20_000, 120), pytest.param(50_000, 300, marks=pytest.mark.slow)]
+    ("name", "n", "megabytes"),
+    [
+        ("uniformity", 20_000, 120),
+        ("nearest_interclass_similarity", 20_000, 120),
+        pytest.param("uniformity", 50_000, 300, marks=pytest.mark.slow),
+        pytest.param("nearest_interclass_similarity", 50_000, 300, marks=pytest.mark.slow),
+    ],
 )
-def test_memory_stays_far_below_n_by_n(n: int, megabytes: int) -> None:
-    command = [sys.executable, "-c", MEMORY, str(n)]
+def test_memory_stays_far_below_n_by_n(name: str, n: int, megabytes: int) -> None:
+    command = [sys.executable, "-c", MEMORY, name, str(n)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert int(output) < megabytes * 1e6
 
@@ -202,6 +210,109 @@ def test_tolerance_needs_a_pair_and_interclass_similarity_two_classes() -> None:
         geometry.tolerance(x, torch.tensor([4, 4]))
     with pytest.raises(ValueError, match="allowed are 3 integers"):
         geometry.tolerance(x, torch.tensor([0.0, 1.0, 1.0]))
+
+
+# --------------------------------------------------------------- nearest of other classes, common
+
+
+def nearest_of_others(x: Tensor, labels: Tensor, k: int) -> float:
+    z, kinds = unit(x), labels.numpy()
+    means = []
+    for point, kind in zip(z, kinds, strict=True):
+        others = np.sort([float(point @ other) for other in z[kinds != kind]])[::-1]
+        means.append(np.mean(others[:k]))
+    return float(np.mean(means))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(3, 40),
+    d=st.integers(1, 9),
+    k=st.integers(1, 50),
+    classes=st.integers(2, 5),
+    seed=st.integers(0, 99),
+)
+def test_nearest_of_other_classes_equal_the_sorted_similarities(
+    n: int, d: int, k: int, classes: int, seed: int
+) -> None:
+    """Also where a point has fewer than k of other classes, and where similarities tie (d = 1)."""
+    x = gaussian(n, d, seed, torch.float64)
+    labels = torch.randint(classes, (n,), generator=torch.Generator().manual_seed(seed))
+    labels[:2] = torch.tensor([0, 1])
+    expected = nearest_of_others(x, labels, k)
+    found = geometry.nearest_interclass_similarity(3 * x, 7 * labels - 2, k)
+    assert found == pytest.approx(expected, abs=1e-12)
+    # A float32 similarity of unit rows is off by d roundings at most.
+    found = geometry.nearest_interclass_similarity(x.float(), labels, k)
+    assert found == pytest.approx(expected, abs=(d + 4) * 2**-23)
+    with_all = geometry.nearest_interclass_similarity(x, labels, n)
+    if len(set(torch.bincount(labels).tolist())) == 1:
+        assert with_all == pytest.approx(geometry.interclass_similarity(x, labels), abs=1e-12)
+
+
+def test_blocks_of_anchors_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, labels = clustered(300, 16, 3, 1.0)
+    x = x.double()
+    expected = nearest_of_others(x, labels, 10)
+    for rows in (1, 7, 100, 256):
+        monkeypatch.setattr(geometry, "ANCHORS_AT_ONCE", rows)
+        found = geometry.nearest_interclass_similarity(x, labels)
+        assert found == pytest.approx(expected, abs=1e-13)
+
+
+def test_nearest_of_other_classes_fall_where_their_mean_must_rise() -> None:
+    """Issue of C15: around a mean of 0, tighter classes have the *lower* inter-class mean.
+
+    Two antipodal classes: the mean is -tolerance, whatever the spread. Moved apart on a sphere of
+    many dimensions, ten classes keep their mean at -tolerance / 9, and their neighbours tell.
+    """
+    centres = torch.eye(10) - 0.1
+    labels = torch.arange(400) % 10
+    noise = gaussian(400, 10, seed=5)
+    noise -= torch.stack([noise[labels == c].mean(dim=0) for c in range(10)])[labels]
+    mean, nearest, within = [], [], []
+    for spread in (0.35, 0.2, 0.1):
+        x = centres[labels] + spread * noise
+        mean.append(geometry.interclass_similarity(x, labels))
+        nearest.append(geometry.nearest_interclass_similarity(x, labels))
+        within.append(geometry.tolerance(x, labels))
+    assert within == sorted(within)
+    np.testing.assert_allclose(mean, np.array(within) / -9, atol=0.005)
+    assert nearest == sorted(nearest, reverse=True)
+    assert nearest[0] - nearest[-1] > 0.2
+
+
+def test_nearest_of_other_classes_has_its_limits_and_refuses() -> None:
+    x, labels = gaussian(6, 4), torch.tensor([0, 0, 0, 1, 1, 1])
+    same = x[:1].expand(6, 4)
+    assert geometry.nearest_interclass_similarity(same, labels) == pytest.approx(1, abs=1e-6)
+    poles = torch.cat([x[:1].expand(3, 4), -x[:1].expand(3, 4)])
+    assert geometry.nearest_interclass_similarity(poles, labels) == pytest.approx(-1, abs=1e-6)
+    with pytest.raises(ValueError, match="a single class"):
+        geometry.nearest_interclass_similarity(x, torch.full((6,), 3))
+    with pytest.raises(ValueError, match="k: 0 is not allowed"):
+        geometry.nearest_interclass_similarity(x, labels, 0)
+    with pytest.raises(ValueError, match="allowed are 6 integers"):
+        geometry.nearest_interclass_similarity(x, labels[:5])
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(1, 40), d=st.integers(1, 9), seed=st.integers(0, 99))
+def test_common_mean_is_the_mean_over_all_pairs_with_their_own(n: int, d: int, seed: int) -> None:
+    x = gaussian(n, d, seed)
+    z = unit(x)
+    pairs = [float(z[i] @ z[j]) for i in range(n) for j in range(n)]
+    assert geometry.common_mean(4 * x) == pytest.approx(np.mean(pairs), abs=1e-12)
+
+
+def test_common_mean_at_its_limits() -> None:
+    x = gaussian(4000, 128)
+    assert geometry.common_mean(x[:1].expand(9, 128)) == pytest.approx(1, abs=1e-12)
+    assert geometry.common_mean(torch.cat([x, -x])) == pytest.approx(0, abs=1e-12)
+    # n |mean|^2 of uniform points has mean 1 and variance about 2 / d.
+    assert 4000 * geometry.common_mean(x) == pytest.approx(1, abs=5 * math.sqrt(2 / 128))
+    with pytest.raises(ValueError, match="no rows"):
+        geometry.common_mean(x[:0])
 
 
 # -------------------------------------------------------------------------------------- alignment
@@ -318,6 +429,8 @@ def test_rows_without_a_direction_are_refused_by_name(value: float) -> None:
     for call in (
         lambda: geometry.uniformity(x),
         lambda: geometry.tolerance(x, labels),
+        lambda: geometry.nearest_interclass_similarity(x, labels),
+        lambda: geometry.common_mean(x),
         lambda: geometry.alignment(x, x),
         lambda: geometry.rankme(x),
         lambda: geometry.wasserstein_uniformity(x),
@@ -336,8 +449,13 @@ def test_block_holds_the_single_measures_and_is_json() -> None:
     assert block["alignment"] == geometry.alignment(*views)
     for name in ("rankme", "wasserstein_uniformity", "singular_values"):
         assert block[name] == getattr(geometry, name)(x)
-    for name in ("tolerance", "tolerance_literal", "interclass_similarity"):
+    for name in (
+        *("tolerance", "tolerance_literal", "interclass_similarity"),
+        "nearest_interclass_similarity",
+    ):
         assert block[name] == getattr(geometry, name)(x, labels)
+    assert block["tolerance_gap"] == block["tolerance"] - block["interclass_similarity"]
+    assert block["common_mean"] == geometry.common_mean(x)
     assert "alignment" not in geometry.measure(x, labels)
 
 

@@ -45,6 +45,8 @@ def test_equals_float64_on_stored_embeddings(k: int, temperature: float) -> None
     # Neither trivial nor hopeless, else agreement would show little.
     assert 0.3 < share < 0.95
     assert knn.accuracy(train, labels, test, truth, k, temperature) == pytest.approx(100 * share)
+    right = knn.correct(train, labels, test, truth, k, temperature)
+    assert right.tolist() == (np.array(expected) == truth.numpy()).tolist()
 
 
 @settings(max_examples=60, deadline=None)

@@ -70,6 +70,7 @@ def test_equals_nn_linear_with_autograd_and_sgd(change: dict[str, float]) -> Non
     test, truth = features(150, 24, 5, 0.3, seed=1)
     ours = linear.probe(train, labels, test[0], truth, chosen, seed=3)
     model, curve, losses = sgd(train, labels, test[0], truth, chosen, seed=3)
+    assert torch.equal(ours.correct, model(test[0]).argmax(dim=1) == truth)
     torch.testing.assert_close(ours.weight, model.weight.detach(), rtol=0, atol=1e-4)
     torch.testing.assert_close(ours.bias, model.bias.detach(), rtol=0, atol=1e-4)
     assert ours.train_loss == pytest.approx(losses, abs=1e-4)
@@ -186,7 +187,7 @@ def test_optimiser_touches_weight_and_bias_and_nothing_else() -> None:
     for before, after in zip(kept, (train, labels, test, truth), strict=True):
         assert torch.equal(before, after)
     assert train.grad is None
-    tensors = [v for v in vars(result).values() if isinstance(v, Tensor)]
+    tensors = [v for k, v in vars(result).items() if isinstance(v, Tensor) and k != "correct"]
     assert [tuple(t.shape) for t in tensors] == [(4, 16), (4,)]
     assert not any(t.requires_grad for t in tensors)
     # No batch norm, no normalisation: the curve's end is what these two tensors alone say.
@@ -199,7 +200,7 @@ def test_record_is_json_without_the_tensors() -> None:
     result = linear.probe(train, labels, train[0], labels, GENTLE, seed=0)
     record = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert record["accuracy"] == result.accuracy
-    assert {"weight", "bias"}.isdisjoint(record)
+    assert {"weight", "bias", "correct"}.isdisjoint(record)
     assert result.feature_rms == pytest.approx(train.double().square().mean().sqrt().item())
 
 

@@ -95,7 +95,8 @@ def test_record_holds_settings_and_provenance(tmp_path: Path) -> None:
     found = records.read(tmp_path / "record.json")
     assert found["settings"]["loss"] == {"name": "contrastive", "temperature": 0.07}
     # Table 1's alpha for CIFAR: 4,095 of 49,999 negatives.
-    assert [found["columns"][name] for name in records.SIZES] == [50_000, 4095, 4095 / 49_999]
+    sizes = [found["columns"][name] for name in ("bank_size", "hard_set_size", "alpha")]
+    assert sizes == [50_000, 4095, 4095 / 49_999]
     assert round(found["columns"]["alpha"], 4) == 0.0819
     assert found["pretrain"]["packages"] == {"torch": "x"}
     assert found["columns"]["settings_digest"] == run.settings.digest
@@ -111,3 +112,18 @@ def test_missing_or_foreign_table_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(StudyError, match="not a table of records"):
         records.read_table(tmp_path / "empty.csv")
+
+
+def test_records_from_before_a_column_existed_still_read(tmp_path: Path) -> None:
+    newer = ("test_images", "common_mean", "tolerance_gap", "nearest_interclass_similarity")
+    older = [{k: v for k, v in row.items() if k not in newer} for row in rows()]
+    path = tmp_path / "records.csv"
+    path.write_text(records.table(older))
+    assert records.read_table(path)[list(newer)].isna().all(axis=None)
+    # So does a table that was written then: without the columns.
+    lines = [line.split(",") for line in records.table(older).splitlines()]
+    kept = [place for place, name in enumerate(lines[0]) if name not in newer]
+    path.write_text("".join(",".join(line[place] for place in kept) + "\n" for line in lines))
+    frame = records.read_table(path)
+    assert frame[list(newer)].isna().all(axis=None)
+    assert frame["train_loss"].tolist() == [row["train_loss"] for row in rows()]

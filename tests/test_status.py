@@ -189,11 +189,12 @@ def test_disk_use_is_counted_by_kind(study: Study, layout: Layout) -> None:
     folder = layout.run(study.runs()[0])
     folder.mkdir(parents=True)
     (folder / "encoder.safetensors").write_bytes(b"x" * 5000)
+    (folder / "encoder-epoch50.safetensors").write_bytes(b"x" * 4000)
     (folder / "checkpoint.previous.safetensors").write_bytes(b"x" * 300)
     (folder / "history.csv").write_bytes(b"x" * 20)
     used = status.disk(study, layout)
-    assert (used["encoders"], used["checkpoints"], used["other"]) == (5000, 300, 20)
-    assert "encoders 5 kB" in status.describe(study, layout)
+    assert (used["encoders"], used["checkpoints"], used["other"]) == (9000, 300, 20)
+    assert "encoders 9 kB" in status.describe(study, layout)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tausweep import study as studies
-from tausweep.layout import Layout, prepared_name
+from tausweep.layout import Layout, kept_weights, prepared_name
 from tausweep.run_lock import half_written, held_by
 from tausweep.status import files, logs_of, size
 from tausweep.study import Study, StudyError
@@ -84,6 +84,9 @@ def _remains(study: Study, layout: Layout) -> Iterable[Leftover]:
             continue
         for path in half_written(folder):
             yield _leftover(path, "half written by a process that was killed")
+        for epoch, path in kept_weights(folder).items():
+            if epoch not in run.settings.along:
+                yield _leftover(path, "weights of an epoch that the study does not measure")
         if (folder / "record.json").exists():
             for path in sorted(folder.glob("checkpoint.*safetensors")):
                 yield _leftover(path, "a checkpoint of a run that is complete")

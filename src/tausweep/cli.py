@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from tausweep import __version__
+from tausweep import __version__, instructions
 from tausweep.layout import Layout
 from tausweep.study import StudyError
 
@@ -58,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     options.arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        # Before the command imports what computes; a process of its own may be started anew.
+        instructions.use(_instructions(options), restart=arguments is None)
         code: int = options.run(options) or 0
         sys.stdout.flush()
         return code
@@ -69,6 +71,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         return _fail(_system_sentence(error), 1)
+
+
+def _instructions(options: argparse.Namespace) -> str:
+    """``portable`` or ``native``: what the user asks, but native where all training is in bf16.
+
+    Raises:
+        StudyError: The study is not valid, or neither is asked.
+    """
+    mode = instructions.wanted()
+    if options.run not in (_pretrain, _fill):
+        return mode
+    from tausweep import study
+
+    # A run that the study does not have is refused later, by its name.
+    precisions = {
+        run.settings.pretrain.precision
+        for run in study.load(options.study).runs()
+        if options.run is _fill or run.id == options.run_id
+    }
+    return instructions.NATIVE if precisions == {"bf16"} else mode
 
 
 def _fail(sentence: str, code: int) -> int:
@@ -456,7 +478,7 @@ def _show(options: argparse.Namespace) -> None:
     from tausweep import show, study
 
     asked = study.load(options.study)
-    print(show.describe(asked, Layout(Path(options.results))))
+    print(show.describe(asked, options.study, Layout(Path(options.results))))
 
 
 if __name__ == "__main__":

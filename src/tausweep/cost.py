@@ -13,7 +13,7 @@ from tausweep.architecture import (
     forward_flops,
     parameter_count,
 )
-from tausweep.layout import Layout
+from tausweep.layout import KEPT_BYTES, Layout
 from tausweep.study import DatasetSettings, RunSettings, Study
 
 PEAK = {"float32": 66.9e12, "tf32": 494.7e12, "bf16": 989.4e12}
@@ -31,6 +31,9 @@ BACKWARD = 3.0
 
 EVALUATION = 8.0
 """Forward passes over the training split that an evaluation takes, its measures included."""
+
+ALONG = 1.5
+"""The same of one epoch that is measured along the training."""
 
 ORIGINAL_BYTES = 115e3
 """An image of ImageNet at its original size: 147.9 GB of 1,281,167 training images."""
@@ -53,6 +56,8 @@ class Cost:
         devices: What the measured throughput was measured on.
         precisions: Of the trunks.
         disk: Bytes kept: encoders, banks, embeddings, prepared images.
+        passing: Bytes of weights along the training at most, if every run is trained before one is
+            evaluated; an evaluation deletes those of its run.
         gpu_memory: Bytes of a GPU that the largest training takes.
         training_memory: Bytes of main memory that the largest training asks for.
         evaluation_memory: The same of the largest evaluation.
@@ -67,6 +72,7 @@ class Cost:
     devices: frozenset[str] = field(default=frozenset())
     precisions: frozenset[str] = field(default=frozenset())
     disk: float = 0.0
+    passing: float = 0.0
     gpu_memory: float = 0.0
     training_memory: float = 0.0
     evaluation_memory: float = 0.0
@@ -83,6 +89,7 @@ class Cost:
             devices=self.devices | other.devices,
             precisions=self.precisions | other.precisions,
             disk=self.disk + other.disk,
+            passing=self.passing + other.passing,
             gpu_memory=max(self.gpu_memory, other.gpu_memory),
             training_memory=max(self.training_memory, other.training_memory),
             evaluation_memory=max(self.evaluation_memory, other.evaluation_memory),
@@ -143,18 +150,22 @@ def _of_run(
     """Price a run on N images; without the prepared ones."""
     epochs, precision = settings.pretrain.epochs, settings.pretrain.precision
     flops = forward_flops(settings.encoder, settings.dataset.image_size)
-    training = count * flops * (BACKWARD * epochs + EVALUATION)
+    evaluation = EVALUATION + ALONG * len(settings.along)
+    training = count * flops * (BACKWARD * epochs + evaluation)
     speed, device = speeds.get(_alike(settings), (None, None))
     parameters = parameter_count(settings.encoder)
+    weights = 4.0 * (parameters + count * settings.encoder.dim)
+    along, passing = weights * len({*settings.along} - {epochs}), weights > KEPT_BYTES
     return Cost(
         runs=1,
         training=training,
         gpu_seconds=training / (SUSTAINED * PEAK[precision]),
-        seconds=count * (epochs + EVALUATION / BACKWARD) / speed if speed else 0.0,
+        seconds=count * (epochs + evaluation / BACKWARD) / speed if speed else 0.0,
         measured=1 if speed else 0,
         devices=frozenset([device] if device else []),
         precisions=frozenset([precision]),
-        disk=4 * (parameters + 3.2 * count * settings.encoder.dim),
+        disk=4 * (parameters + 3.2 * count * settings.encoder.dim) + (0.0 if passing else along),
+        passing=along if passing else 0.0,
         gpu_memory=gpu_memory(settings, count),
         training_memory=training_memory(settings, count),
         evaluation_memory=evaluation_memory(settings, count),
@@ -330,6 +341,11 @@ def describe(study: Study, layout: Layout) -> list[str]:
         "memory: of the GPU that a training takes, estimated; main memory that a job, to train or "
         "to evaluate, asks for",
     ]
+    if total.passing:
+        lines.append(
+            f"weights along the training: up to {_gigabytes(total.passing)} more until runs are "
+            "evaluated"
+        )
     if total.unknown:
         lines.append(f"not counted, for their size is not known yet: {', '.join(total.unknown)}")
     return lines

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tausweep import instructions
 from tausweep.study import StudyError
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ def device(
 
 
 def describe(device: Any) -> dict[str, Any]:
-    """What a record says of the hardware: device, CPU, threads, host's architecture."""
+    """What a record says of the hardware: device, CPU, its instructions in use, threads, host."""
     import torch
 
     found: dict[str, Any] = {
@@ -284,6 +285,7 @@ def describe(device: Any) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "cpu": _cpu_model(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "instructions": instructions.in_use(),
         "machine": platform.machine(),
         "system": platform.system(),
         "cores": os.cpu_count(),

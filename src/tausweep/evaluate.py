@@ -32,6 +32,9 @@ Values = dict[str, Any]
 NEAREST = 10
 """Negatives shown by Fig. 8."""
 
+CORRECT = {"linear": ("linear",), "knn": ("knn", "knn_bank")}
+"""What each measure has to say of every test image, by its name in ``correct.safetensors``."""
+
 PENALTY_ANCHORS = 256
 """Enough for means over anchors; the time of the penalties grows with it and with the bank."""
 
@@ -54,9 +57,14 @@ class Evaluation:
     device: torch.device
     say: Message
 
+    @property
+    def weights(self) -> Path:
+        """Where encoder and bank are."""
+        return self.folder / "encoder.safetensors"
+
     @cached_property
     def _trained(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        path = self.folder / "encoder.safetensors"
+        path = self.weights
         try:
             tensors, metadata = load_tensors(path)
         except FileNotFoundError:
@@ -102,11 +110,15 @@ class Evaluation:
         return Embedder(encoder, self.settings.dataset.image_size, self.data.mean, self.data.std)
 
     @cached_property
+    def made_by(self) -> list[str]:
+        """Digests of the training: its settings, its data, what it ended with."""
+        tensors, metadata = self._trained
+        return [metadata["settings_digest"], metadata["data_digest"], tensors_digest(tensors)]
+
+    @cached_property
     def _made_of(self) -> str:
         """Digest of all that embeddings depend on."""
-        tensors, metadata = self._trained
-        made = [metadata["settings_digest"], metadata["data_digest"], tensors_digest(tensors)]
-        return digest([*made, code_version("embed")])
+        return digest([*self.made_by, code_version("embed")])
 
     @cached_property
     def features(self) -> tuple[Tensor, Tensor]:
@@ -134,16 +146,20 @@ class Evaluation:
             pass
         except DamagedFileError as error:
             self.say(f"{error}; made again")
+        tensors = self.embedded()
+        save_tensors(path, tensors, {"made_of": self._made_of})
+        return tensors
+
+    def embedded(self) -> dict[str, Tensor]:
+        """Embeddings of both splits and their labels, and the bank."""
         train, test = self.features
-        tensors = {
+        return {
             "train": self._embedded(train),
             "test": self._embedded(test),
             "train_labels": self._labels("train"),
             "test_labels": self._labels("test"),
             "bank": self.bank,
         }
-        save_tensors(path, tensors, {"made_of": self._made_of})
-        return tensors
 
     def _embedded(self, features: Tensor) -> Tensor:
         """Embeddings of pooled features.
@@ -189,26 +205,54 @@ class Evaluation:
         versions = self.embedder.probe_versions(self.data.train_images, train, settings, seed)
         probed = linear.probe(versions, labels[0], test, labels[1], settings, seed)
         converged = linear.converged(train, labels[0], test, labels[1])
+        self._keep_correct("linear", {} if probed.diverged else {"linear": probed.correct})
         return {"probe": probed.to_json(), "converged": converged.to_json()}
 
     def knn(self) -> Values:
         """Weighted kNN: keys are the training embeddings, and a trained bank beside them."""
-        e, settings = self.embeddings, self.settings.knn
-        keyed = {"accuracy": e["train"]}
+        right = {"knn": self.knn_correct("train")}
         if self.is_trained:
-            keyed["accuracy_bank"] = e["bank"]
-        found = {}
-        for name, keys in keyed.items():
-            if settings.k > len(keys):
-                raise StudyError(
-                    f"knn.k: {settings.k} is more than the {len(keys)} keys; allowed is "
-                    f"1 to {len(keys)}"
-                )
-            found[name] = knn.accuracy(
-                keys, e["train_labels"], e["test"], e["test_labels"], settings.k,
-                settings.temperature,
-            )  # fmt: skip
-        return found
+            right["knn_bank"] = self.knn_correct("bank")
+        self._keep_correct("knn", right)
+        return {n.replace("knn", "accuracy"): knn.percentage(r) for n, r in right.items()}
+
+    def knn_correct(self, keys: str) -> Tensor:
+        """Which test images kNN classifies correctly (M bool), by the keys ``train`` or ``bank``.
+
+        Raises:
+            StudyError: k is larger than the number of keys.
+        """
+        e, settings = self.embeddings, self.settings.knn
+        if settings.k > len(e[keys]):
+            raise StudyError(
+                f"knn.k: {settings.k} is more than the {len(e[keys])} keys; allowed is "
+                f"1 to {len(e[keys])}"
+            )
+        return knn.correct(
+            e[keys], e["train_labels"], e["test"], e["test_labels"], settings.k,
+            settings.temperature,
+        )  # fmt: skip
+
+    @cached_property
+    def _correct(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """The content of ``correct.safetensors``, and what each measure's part was made of."""
+        try:
+            tensors, metadata = load_tensors(self.folder / "correct.safetensors")
+            made_of: dict[str, str] = metadata["made_of"]
+        except FileNotFoundError:
+            return {}, {}
+        except DamagedFileError as error:
+            self.say(f"{error}; made again")
+            return {}, {}
+        return tensors, made_of
+
+    def _keep_correct(self, measure: str, right: dict[str, Tensor]) -> None:
+        """Put which test images a measure classifies correctly (M bool) beside the others'."""
+        tensors, made_of = self._correct
+        tensors = {n: t for n, t in tensors.items() if n not in CORRECT[measure]} | right
+        made_of = made_of | {measure: self._measure_digest(measure)}
+        save_tensors(self.folder / "correct.safetensors", tensors, {"made_of": made_of})
+        self._correct = tensors, made_of
 
     def geometry(self) -> Values:
         """Geometry of both splits; alignment on a sample of each."""
@@ -262,14 +306,15 @@ class Evaluation:
         wanted = self._measure_digest(name)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if content["made_of"] == wanted:
+            whole = name not in CORRECT or self._correct[1].get(name) == wanted
+            if content["made_of"] == wanted and whole:
                 values: Values = content["values"]
                 return values
         except (OSError, ValueError, KeyError, TypeError):
             pass  # absent, damaged or of another format: the measure is made, which mends it
         self.say(name)
         own = (self.settings.measures or {}).get(name)
-        values = _finite(self.plugin(own) if own else getattr(self, name)())
+        values = finite(self.plugin(own) if own else getattr(self, name)())
         write_json(path, {"made_of": wanted, "values": values})
         return values
 
@@ -301,12 +346,12 @@ def evaluate(evaluation: Evaluation) -> dict[str, Values]:
         return {}
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """JSON has no NaN and no infinity; a number that does not exist is null."""
     if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
+        return {k: finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     if isinstance(value, Tensor):
-        return _finite(value.tolist())
+        return finite(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value

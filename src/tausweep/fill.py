@@ -104,11 +104,13 @@ class Training:
 
     def _train(self) -> Iterator[None]:
         trainer, epochs = self._trainer, self.run.settings.pretrain.epochs
+        keep = jobs.kept_epochs(self.run, self._data, self.folder)
         if epochs == 0:
             trainer.take_statistics()
         while trainer.position.epoch < epochs:
             yield from trainer.epoch()
             epoch = trainer.position.epoch
+            keep(epoch, trainer.encoder, trainer.bank)
             if epoch <= 2 or epoch % max(1, epochs // PROGRESS_LINES) == 0:
                 self._say(f"{self.run.id}: {trainer.progress()}")
             yield

@@ -20,6 +20,10 @@ from tausweep.streamed import full_precision
 TILE = {"cpu": 512}
 """Rows of a square tile: one that stays in a core's cache; other devices want larger kernels."""
 LARGER_TILE = 4096
+NEAREST = 10
+"""Neighbours of ``nearest_interclass_similarity``: as many as Fig. 8 shows of the negatives."""
+ANCHORS_AT_ONCE = 256
+"""Rows of a block of ``nearest_interclass_similarity``: 51 MB beside 50,000 others."""
 FLOAT32_T = 20.0
 """Up to here exp(+-2t) and its sums are far inside float32's range; above, float64 is used."""
 LARGEST_T = 300.0
@@ -163,16 +167,78 @@ def interclass_similarity(x: Tensor, labels: Tensor) -> float:
     return different / pairs
 
 
+def nearest_interclass_similarity(x: Tensor, labels: Tensor, k: int = NEAREST) -> float:
+    """Mean similarity of a point to its k most similar points of other classes, over all points.
+
+    Where the mean embedding is near 0, ``interclass_similarity`` is about
+    -tolerance / (classes - 1), wherever the classes lie; this says how close other classes come.
+
+    Exact. Memory is copies of x and one block of 256 x n, never n x n. A point with fewer than
+    k points of other classes counts with all that it has.
+
+    Args:
+        x: n x d; normalised inside. Similarities in float32 with float64 sums; in float64 if x is.
+        labels: n integers.
+        k: 1 or more.
+
+    Returns:
+        In [-1, 1]; 1 where every point has k others of another class in its own place.
+
+    Raises:
+        ValueError: A bad row or shape, a single class, or k below 1.
+    """
+    _check_labelled(x, labels)
+    if k < 1:
+        raise ValueError(f"k: {k} is not allowed; it is 1 or more")
+    order = torch.argsort(labels.to(x.device), stable=True)
+    counts = torch.unique(labels, return_counts=True)[1].tolist()
+    if len(counts) == 1:
+        raise ValueError("labels: a single class given, so there is no pair of different classes")
+    n = len(x)
+    # By class, so that what an anchor must not count is one slice of its similarities.
+    rows = normalised(x)[order].to(torch.float64 if x.dtype == torch.float64 else torch.float32)
+    total = torch.zeros((), dtype=torch.float64, device=rows.device)
+    block = rows.new_empty(min(ANCHORS_AT_ONCE, max(counts)), n)
+    start = 0
+    with full_precision(rows.device):
+        for count in counts:
+            end = start + count
+            for anchors in rows[start:end].split(ANCHORS_AT_ONCE):
+                similarities = torch.mm(anchors, rows.T, out=block[: len(anchors)])
+                similarities[:, start:end] = -math.inf
+                nearest = similarities.topk(min(k, n - count), dim=1, sorted=False).values
+                total += nearest.to(torch.float64).mean(dim=1).sum()
+            start = end
+    return float(total) / n
+
+
+def common_mean(x: Tensor) -> float:
+    """Squared length of the mean of the normalised rows: what all embeddings have in common.
+
+    Every similarity contains it: the mean over all pairs, those of a point with itself included,
+    is this number. A tolerance that it makes up says nothing about classes.
+
+    Args:
+        x: n x d; normalised inside, float64.
+
+    Returns:
+        From 0 (points that cancel out; about 1/n for n points uniform on the sphere) to 1 (all
+        points equal).
+
+    Raises:
+        ValueError: No row, or a zero or non-finite row.
+    """
+    if len(x) == 0:
+        raise ValueError("x: no rows given; allowed is one or more")
+    return float(normalised(x).mean(dim=0).square().sum())
+
+
 def _pair_sums(x: Tensor, labels: Tensor) -> tuple[float, int, float, int]:
     """Sum of similarities and count of ordered distinct pairs: same class, different classes.
 
     By class sums S_c: sum over same-class pairs = sum_c |S_c|^2 - sum_i |x_i|^2.
     """
-    _at_least_two(x)
-    if labels.shape != (len(x),) or labels.is_floating_point():
-        raise ValueError(
-            f"labels: {tuple(labels.shape)} {labels.dtype} given; allowed are {len(x)} integers"
-        )
+    _check_labelled(x, labels)
     rows = normalised(x)
     _, codes, counts = torch.unique(labels.to(rows.device), return_inverse=True, return_counts=True)
     sums = rows.new_zeros(len(counts), rows.shape[1]).index_add_(0, codes, rows)
@@ -318,21 +384,27 @@ def measure(
 
     Returns:
         ``samples``, ``t``, ``uniformity``, ``tolerance``, ``tolerance_literal``,
-        ``interclass_similarity``, ``alignment`` (if views are given), ``effective_dimension``,
-        ``rankme``, ``wasserstein_uniformity``, ``collapsed`` and the list ``singular_values``.
+        ``interclass_similarity``, ``tolerance_gap`` (tolerance - interclass_similarity),
+        ``nearest_interclass_similarity``, ``common_mean``, ``alignment`` (if views are given),
+        ``effective_dimension``, ``rankme``, ``wasserstein_uniformity``, ``collapsed`` and the
+        list ``singular_values``.
 
     Raises:
         ValueError: See the single measures.
     """
     spread = uniformity(x, t)
     values = singular_values(x)
+    within, between = tolerance(x, labels), interclass_similarity(x, labels)
     block: dict[str, Any] = {
         "samples": len(x),
         "t": t,
         "uniformity": spread,
-        "tolerance": tolerance(x, labels),
+        "tolerance": within,
         "tolerance_literal": tolerance_literal(x, labels),
-        "interclass_similarity": interclass_similarity(x, labels),
+        "interclass_similarity": between,
+        "tolerance_gap": within - between,
+        "nearest_interclass_similarity": nearest_interclass_similarity(x, labels),
+        "common_mean": common_mean(x),
     }
     if views is not None:
         block["alignment"] = alignment(*views)
@@ -343,6 +415,14 @@ def measure(
         "collapsed": collapsed(x),
         "singular_values": values,
     }
+
+
+def _check_labelled(x: Tensor, labels: Tensor) -> None:
+    _at_least_two(x)
+    if labels.shape != (len(x),) or labels.is_floating_point():
+        raise ValueError(
+            f"labels: {tuple(labels.shape)} {labels.dtype} given; allowed are {len(x)} integers"
+        )
 
 
 def _at_least_two(x: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 from tausweep import provenance, records
 from tausweep import study as studies
 from tausweep.atomic import write_json, write_text
-from tausweep.layout import Layout
+from tausweep.layout import Layout, kept_weights, weights_after
 from tausweep.plan import planned_run
 from tausweep.run_lock import run_lock
 from tausweep.study import DatasetSettings, Run, RunSettings, Study, StudyError
 
 if TYPE_CHECKING:
+    from tausweep.bank import MemoryBank
     from tausweep.checkpoints import CheckpointFile
     from tausweep.datasets.prepared import Prepared
+    from tausweep.encoders import Encoder
     from tausweep.figures import StudyResults
-    from tausweep.pretrain import Pretrained
+    from tausweep.pretrain import Keep, Pretrained
     from tausweep.processes import Processes
 
 Message = Callable[[str], None]
@@ -162,6 +164,7 @@ def _pretrain_locked(
         trained = train(
             settings, data, device, checkpoints,
             say=say, stop=stop, checkpoint_seconds=checkpoint_seconds, processes=processes,
+            keep=kept_epochs(run, data, folder),
         )  # fmt: skip
         hardware = devices.describe(device)
     if processes.count > 1:
@@ -176,6 +179,28 @@ def checkpoints_of(run: Run, data: Prepared, folder: Path) -> CheckpointFile:
 
     settings = run.settings.pretrain_json()
     return CheckpointFile(folder, {"settings": settings, "data_digest": data.digest})
+
+
+def kept_epochs(run: Run, data: Prepared, folder: Path) -> Keep:
+    """What keeps encoder and bank at the epochs that are measured along training, but for the last.
+
+    The last one's are what pretraining leaves.
+    """
+    wanted = run.settings.along.keys() - {run.settings.pretrain.epochs}
+    made = {"settings_digest": run.settings.pretrain_digest, "data_digest": data.digest}
+
+    def keep(epoch: int, encoder: Encoder, bank: MemoryBank) -> None:
+        if epoch in wanted:
+            path = weights_after(folder, epoch)
+            _save_encoder(path, encoder, bank, made | {"outcome": "complete", "epoch": epoch})
+
+    return keep
+
+
+def _save_encoder(path: Path, encoder: Encoder, bank: MemoryBank, made: dict[str, Any]) -> None:
+    from tausweep.checkpoints import save_tensors
+
+    save_tensors(path, {**encoder.state_dict(), "bank": bank.entries}, made)
 
 
 def write_pretrained(
@@ -196,7 +221,6 @@ def write_pretrained(
         started: When it began, see ``provenance.now``.
         hardware: See ``devices.describe``.
     """
-    from tausweep.checkpoints import save_tensors
     from tausweep.pretrain import history_csv
 
     settings, history = run.settings, trained.history
@@ -215,11 +239,14 @@ def write_pretrained(
         "hard_set_size": settings.loss.hard_set_size(len(data.train_images)),
         **provenance.describe(started, hardware),
     }
-    tensors = {**trained.encoder.state_dict(), "bank": trained.bank.entries}
     made = {name: described[name] for name in ("outcome", "settings_digest", "data_digest")}
     write_json(folder / "settings.json", settings.pretrain_json())
     write_text(folder / "history.csv", history_csv(history))
-    save_tensors(folder / "encoder.safetensors", tensors, made)
+    _save_encoder(folder / "encoder.safetensors", trained.encoder, trained.bank, made)
+    for epoch, path in kept_weights(folder).items():
+        # Those of another `evaluate_at`, and of a run that diverged after them, mislead.
+        if epoch not in settings.along or trained.outcome != "complete":
+            path.unlink()
     write_json(folder / "pretrain.json", described)
     # The checkpoints stay until there is a record: a Snakemake that was killed before it took note
     # of this job's end deletes its outputs at the next start, and then little is to be repeated.
@@ -240,7 +267,7 @@ def evaluate(
         StudyError: Bad input, or the run is not pretrained with these settings and data.
         RunLockedError: Another process writes this run.
     """
-    from tausweep import devices
+    from tausweep import along, devices
     from tausweep.checkpoints import CheckpointFile
     from tausweep.evaluate import Evaluation
     from tausweep.evaluate import evaluate as measure
@@ -256,6 +283,8 @@ def evaluate(
     with run_lock(folder, wait=say), devices.device(device, say=say) as where:
         evaluation = Evaluation(run.settings, folder, data, where, say)
         measured = measure(evaluation)
+        if measured:
+            along.evaluate(evaluation, measured)
         status = "complete" if measured else "diverged"
         code = f"{described['code_version']}-{provenance.code_version('evaluate')}"
         content = records.record(
@@ -277,11 +306,13 @@ def evaluate(
 def collect(study: str, results: Path, output: Path) -> None:
     """Write ``records.csv``: one row a run, only when every run of the study has its record.
 
+    ``along.csv`` comes beside it where the study measures runs along their training.
+
     Raises:
         StudyError: A record is missing, damaged, or of other settings; the first is named.
     """
-    layout, rows = Layout(results), []
-    for run in studies.load(study).runs():
+    asked, layout, rows = studies.load(study), Layout(results), []
+    for run in asked.runs():
         path = layout.run(run) / "record.json"
         try:
             columns: dict[str, Any] = records.read(path)["columns"]
@@ -293,7 +324,31 @@ def collect(study: str, results: Path, output: Path) -> None:
                 f"`snakemake --configfile {study} --forcerun {path}` measures it again"
             )
         rows.append(columns)
+    statuses = [row["status"] for row in rows]
+    write_along(asked, layout, statuses, output.with_name("along.csv"))
     write_text(output, records.table(rows))
+
+
+def write_along(study: Study, layout: Layout, statuses: Iterable[str], output: Path) -> None:
+    """Write ``along.csv``; remove it where the study measures no run along its training.
+
+    Args:
+        study: What is asked for.
+        layout: Where its runs lie.
+        statuses: Of its runs, in their order; those that are not complete have no rows.
+        output: Where to write.
+
+    Raises:
+        StudyError: A complete run's ``along.json`` is missing or damaged.
+    """
+    if study.evaluate_at is None:
+        output.unlink(missing_ok=True)
+        return
+    rows: list[dict[str, Any]] = []
+    for run, status in zip(study.runs(), statuses, strict=True):
+        if status == "complete" and run.settings.along:
+            rows += records.along(run, layout.run(run) / "along.json")
+    write_text(output, records.along_table(rows))
 
 
 @dataclass(frozen=True)
@@ -346,7 +401,8 @@ class Collected:
             published.records(),
             protocol.scaled_down(self.study),
             self.study.uniformity_t,
-            self._classes(),
+            classes=self._classes(),
+            along=records.read_along(self.folder / "along.csv"),
         )
 
     def _classes(self) -> dict[str, list[str]]:
@@ -375,12 +431,17 @@ class Collected:
                 write_text(path, table.text(kind))
 
     def figures(self) -> None:
-        """Draw every figure in every format."""
+        """Draw every figure of the study in every format; one that is no more of it goes."""
         from tausweep import figures as rooms
 
+        asked = rooms.asked(self.study)
         for name in rooms.NAMES:
             paths = [self.folder / "figures" / f"{name}.{kind}" for kind in rooms.FORMATS]
-            rooms.draw(name, self.results, paths, self.study.figures.model_dump())
+            if name in asked:
+                rooms.draw(name, self.results, paths, self.study.figures.model_dump())
+                continue
+            for path in paths:
+                path.unlink(missing_ok=True)
 
     def claims(self) -> None:
         """Judge every claim of the paper."""
@@ -414,6 +475,8 @@ def partial(study_file: str, results: Path) -> str:
     collected = Collected.of(study_file, results, partial=True)
     table = collected.folder / "records.csv"
     coverage = rooms.collect(collected.study, collected.layout, table)
+    statuses = records.read_table(table)["status"]
+    write_along(collected.study, collected.layout, statuses, table.with_name("along.csv"))
     collected.tables()
     collected.figures()
     collected.claims()

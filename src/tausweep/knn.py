@@ -26,6 +26,27 @@ def accuracy(
 ) -> float:
     """Share of test embeddings that ``predict`` gives their own label, in percent.
 
+    Args and errors as for ``correct``.
+    """
+    right = correct(train, train_labels, test, test_labels, k, temperature)
+    return percentage(right)
+
+
+def percentage(right: Tensor) -> float:
+    """Share of true values among M bools, in percent."""
+    return 100.0 * float(right.to(torch.float64).mean())
+
+
+def correct(
+    train: Tensor,
+    train_labels: Tensor,
+    test: Tensor,
+    test_labels: Tensor,
+    k: int,
+    temperature: float,
+) -> Tensor:
+    """Which test embeddings ``predict`` gives their own label.
+
     Args:
         train: N x d keys; normalised inside.
         train_labels: N integers.
@@ -34,12 +55,14 @@ def accuracy(
         k: Neighbours that vote, 1 to N.
         temperature: tau > 0.
 
+    Returns:
+        M bool, on the CPU.
+
     Raises:
         ValueError: See ``predict``.
     """
     _check_labels("test_labels", test_labels, len(test))
-    predicted = predict(train, train_labels, test, k, temperature)
-    return 100.0 * float((predicted == test_labels.cpu()).to(torch.float64).mean())
+    return predict(train, train_labels, test, k, temperature) == test_labels.cpu()
 
 
 def predict(

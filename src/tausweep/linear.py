@@ -52,6 +52,7 @@ class ProbeResult:
             epoch's loss is above ``DIVERGED_LOSS``.
         weight: C x D.
         bias: C.
+        correct: M bool, which test images the last epoch that was run classifies correctly.
     """
 
     accuracy: float | None
@@ -65,10 +66,11 @@ class ProbeResult:
     diverged: bool
     weight: Tensor = field(repr=False, compare=False)
     bias: Tensor = field(repr=False, compare=False)
+    correct: Tensor = field(repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the trained tensors."""
-        return {name: value for name, value in vars(self).items() if name not in ("weight", "bias")}
+        """Everything but the tensors."""
+        return {name: value for name, value in vars(self).items() if not torch.is_tensor(value)}
 
 
 @dataclass(frozen=True)
@@ -179,9 +181,9 @@ def probe(
             for rows in epoch_rows(seed, epoch, n, versions).to(device).split(settings.batch_size):
                 total += model.step(flat.index_select(0, rows), codes[rows % n], lr)
             logits = model.logits(test)
-            correct = (logits.argmax(dim=1) == test_codes).to(torch.float64).mean()
+            correct = logits.argmax(dim=1) == test_codes
             finite = bool(torch.isfinite(total) & torch.isfinite(logits).all()) and model.finite()
-            curve.append(100.0 * float(correct))
+            curve.append(100.0 * float(correct.to(torch.float64).mean()))
             losses.append(float(total) / n if torch.isfinite(total) else None)
             if not finite:
                 break
@@ -201,6 +203,7 @@ def probe(
         diverged=diverged,
         weight=model.weight.cpu(),
         bias=model.bias.cpu(),
+        correct=correct.cpu(),
     )
 
 

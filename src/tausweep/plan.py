@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from functools import lru_cache
 
-from tausweep import cost, datasets
+from tausweep import cost, datasets, instructions
 from tausweep.cost import manifest, train_count
 from tausweep.layout import Layout
 from tausweep.study import DatasetSettings, Run, Study, StudyError, canonical, nearest
@@ -101,7 +101,7 @@ def check(study: Study, layout: Layout) -> None:
 
 
 def describe(study: Study, layout: Layout) -> str:
-    """The plan as text: runs, hard sets, time, disk and memory.
+    """The plan as text: runs, hard sets, time, disk and memory, and this machine's CPU.
 
     Raises:
         StudyError: See ``check``.
@@ -119,7 +119,8 @@ def describe(study: Study, layout: Layout) -> str:
         lines.append(f"  {dataset + '/' + loss:{width}}  {' '.join(taus)}")
     seeds = " ".join(f"seed{seed}" for seed in study.seeds)
     lines += [f"  {'each with':{width}}  {seeds}", "", *_hard_set_lines(study, layout)]
-    lines += ["", *cost.describe(study, layout), *_absent_lines(study, layout)]
+    lines += ["", *cost.describe(study, layout), *instructions.describe()]
+    lines += _absent_lines(study, layout)
     return "\n".join(lines)
 
 

@@ -38,6 +38,8 @@ from tausweep.view_parameters import ViewParameters
 HISTORY = ("epoch", "lr", "loss", "positive_similarity", "seconds", "images_per_second")
 
 Message = Callable[[str], None]
+Keep = Callable[[int, Encoder, MemoryBank], None]
+"""Is given the encoder and the bank after an epoch, counted from 1; changes neither."""
 
 
 class StoppedError(Exception):
@@ -84,6 +86,7 @@ def pretrain(
     stop: Callable[[], bool] = lambda: False,
     checkpoint_seconds: float = 60.0,
     processes: Processes = ALONE,
+    keep: Keep | None = None,
 ) -> Pretrained:
     """Train the run's encoder, from its checkpoint if there is one.
 
@@ -97,6 +100,8 @@ def pretrain(
         checkpoint_seconds: Least time between checkpoints.
         processes: Those that share the run. The first saves and speaks; a stop that one of them is
             asked for stops all of them after the same step.
+        keep: Called in the first process after every epoch, before the state after it is saved: a
+            resumed run has kept what the one before has passed.
 
     Raises:
         StoppedError: ``stop`` was true.
@@ -134,6 +139,8 @@ def pretrain(
                     at = trainer.position
                     raise StoppedError(f"stopped and saved at epoch {at.epoch + 1}, step {at.step}")
             say(trainer.progress())
+            if keep and processes.first:
+                keep(trainer.position.epoch, trainer.encoder, trainer.bank)
             if stopped() and trainer.position.epoch < settings.pretrain.epochs:
                 raise StoppedError(f"stopped and saved after epoch {trainer.position.epoch}")
         trainer.check_finite()

@@ -30,6 +30,9 @@ GEOMETRY = (
     "tolerance",
     "tolerance_literal",
     "interclass_similarity",
+    "tolerance_gap",
+    "nearest_interclass_similarity",
+    "common_mean",
     "alignment",
     "effective_dimension",
     "rankme",
@@ -52,9 +55,12 @@ PENALTY = (
 FLAGS = ("collapsed",)
 """1 where all test embeddings are one point (``geometry.collapsed``), else 0."""
 TRAINING = ("train_loss", "images_per_second", "pretrain_seconds")
-SIZES = ("bank_size", "hard_set_size", "alpha")
-"""N, K and K / (N - 1): the printed alphas belong to K = 4,095 and other N (docs/protocol.md)."""
+SIZES = ("test_images", "bank_size", "hard_set_size", "alpha")
+"""M, whose size bounds how exact accuracies are; N, K and K / (N - 1): the printed alphas belong to
+K = 4,095 and other N (docs/protocol.md)."""
 ORIGIN = ("device", "threads", "precision", "data_digest", "settings_digest", "code_version")
+INSTRUCTIONS = "instructions"
+"""``portable`` or ``native``; empty of records made before they told."""
 COLUMNS = (
     *IDENTITY,
     *FLAGS,
@@ -65,11 +71,23 @@ COLUMNS = (
     *PENALTY,
     *TRAINING,
     *SIZES,
-    *ORIGIN,
+    *ORIGIN[:2],
+    INSTRUCTIONS,
+    *ORIGIN[2:],
 )
 """Columns of ``records.csv``, accuracies in percent; plug-ins' measures follow after them."""
 
-TEXT = {"study", "dataset", "loss", "status", "device", "precision", *ORIGIN[3:]}
+ALONG_IDENTITY = ("study", "dataset", "loss", "temperature", "seed", "share", "epoch")
+"""A run, and where in its training: an epoch, and the share of all epochs that the study names."""
+ALONG = (
+    "knn_accuracy",
+    "linear_accuracy_short",
+    *(name for name in GEOMETRY if name != "alignment"),
+    *SEPARATION[:11],
+)
+"""Measures of ``along.csv``, named as in ``records.csv``; the probe is a short one of its own."""
+
+TEXT = {"study", "dataset", "loss", "status", "device", INSTRUCTIONS, "precision", *ORIGIN[3:]}
 TIMED = ("images_per_second", "pretrain_seconds")
 """Columns that differ between two runs of the same study."""
 
@@ -96,6 +114,7 @@ def flat(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "knn_accuracy_bank": knn.get("accuracy_bank"),
         **{name: geometry["test"].get(name) for name in GEOMETRY},
         **{f"train_{name}": geometry["train"].get(name) for name in GEOMETRY},
+        "test_images": geometry["test"]["samples"],
         **{name: separation.get(name) for name in SEPARATION},
         **{name: penalty.get(name) for name in PENALTY},
     }
@@ -138,6 +157,7 @@ def record(
         **_sizes(pretrain),
         "device": hardware["device"],
         "threads": hardware["threads"],
+        INSTRUCTIONS: _instructions(pretrain, evaluate),
         "precision": run.settings.pretrain.precision,
         "data_digest": pretrain["data_digest"],
         "settings_digest": run.settings.digest,
@@ -152,11 +172,17 @@ def record(
     }
 
 
+def _instructions(pretrain: Mapping[str, Any], evaluate: Mapping[str, Any]) -> str | None:
+    """Of both stages: ``portable`` only where both are, for numbers come from both."""
+    found = [stage.get("hardware", {}).get(INSTRUCTIONS) for stage in (pretrain, evaluate)]
+    return found[0] if found[0] == found[1] else "native"
+
+
 def _sizes(pretrain: Mapping[str, Any]) -> dict[str, Any]:
-    """N, and K and alpha of a loss that has a hard set."""
+    """The bank's N, and K and alpha of a loss that has a hard set."""
     bank, hard = pretrain["bank_size"], pretrain["hard_set_size"]
     alpha = None if hard is None else hard / (bank - 1)
-    return dict(zip(SIZES, (bank, hard, alpha), strict=True))
+    return {"bank_size": bank, "hard_set_size": hard, "alpha": alpha}
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
@@ -189,8 +215,12 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
     """
     rows = list(rows)
     further = sorted({name for row in rows for name in row} - {*COLUMNS})
+    return _csv(rows, [*COLUMNS, *further])
+
+
+def _csv(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*COLUMNS, *further], restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     for row in rows:
         shown = {name: "" if _missing(value) else value for name, value in row.items()}
@@ -204,8 +234,60 @@ def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
+def along(run: Run, path: Path) -> list[dict[str, Any]]:
+    """The rows of a run along its training, of the epochs that its study asks for.
+
+    Args:
+        run: The run.
+        path: Its ``along.json``.
+
+    Raises:
+        StudyError: It is missing or damaged.
+    """
+    whose = (run.study, run.dataset, run.loss, run.temperature, run.seed)
+    place: dict[str, Any] = dict(zip(ALONG_IDENTITY, whose, strict=False))
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        found = {row["epoch"]: {name: row["values"][name] for name in ALONG} for row in rows}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise StudyError(
+            f"{path}: missing or damaged; delete the record beside it, and the next start makes "
+            "both again"
+        ) from None
+    return [
+        {**place, "share": share, "epoch": epoch, **found[epoch]}
+        for epoch, share in run.settings.along.items()
+        if epoch in found
+    ]
+
+
+def along_table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Such rows as CSV; see ``table``."""
+    return _csv(rows, [*ALONG_IDENTITY, *ALONG])
+
+
+def read_along(path: Path) -> pd.DataFrame | None:
+    """Read an ``along.csv``, missing values NaN; none if there is no such file.
+
+    Raises:
+        StudyError: It is no such table.
+    """
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, dtype=dict.fromkeys(ALONG_IDENTITY[:3], "string"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: not a table along training: {error}") from None
+    lacking = [name for name in ALONG_IDENTITY if name not in frame.columns]
+    if lacking:
+        raise StudyError(f"{path}: not a table along training: it has no column {lacking[0]}")
+    return frame
+
+
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a collected table; missing values are NaN.
+    """Read a collected table; missing values are NaN, and so are columns that came later.
 
     Raises:
         StudyError: There is no such file, or it lacks a column that identifies a run.
@@ -221,4 +303,5 @@ def read_table(path: Path) -> pd.DataFrame:
     lacking = [name for name in IDENTITY if name not in frame.columns]
     if lacking:
         raise StudyError(f"{path}: not a table of records: it has no column {lacking[0]}")
-    return frame
+    later = [name for name in COLUMNS if name not in frame.columns]
+    return frame.assign(**dict.fromkeys(later, math.nan))

@@ -6,17 +6,22 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from tausweep import names, records
+from tausweep import kept, names, records
 from tausweep.layout import Layout
 from tausweep.statistics import format_cell, summary
 from tausweep.study import Study, canonical
 
 SHOWN = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
+DIFFERENCES = 10
+"""How many numbers that are not those kept are listed; the report has all."""
+
 HEADS = ("linear acc. %", "kNN acc. %", "uniformity", "tolerance")
 
 
-def describe(study: Study, layout: Layout) -> str:
+def describe(study: Study, study_file: str, layout: Layout) -> str:
     """Cells as mean ± half-width of the 95% interval over seeds (n), verdicts, and paths.
+
+    Of a study that has kept records: whether its numbers are the same here, and what differs.
 
     Raises:
         StudyError: The records are not collected.
@@ -41,7 +46,18 @@ def describe(study: Study, layout: Layout) -> str:
     lines = [f"study {study.study}: measured, {len(study.seeds)} seed(s)", "", *_aligned(rows)]
     if any(row[-1].endswith("‡") for row in rows):
         lines.append("‡: in a run of the cell all test embeddings are one point: it collapsed")
-    return "\n".join([*lines, "", *_verdicts(folder / "claims.json"), "", *_places(folder)])
+    beside = kept.beside(study, study_file, layout, frame)
+    lines += ["", *_verdicts(folder / "claims.json"), "", *_places(folder)]
+    return "\n".join([*lines, *(["", *_kept(beside, folder)] if beside else [])])
+
+
+def _kept(beside: kept.Beside, folder: Path) -> list[str]:
+    lines = [f"beside what is kept in {beside.folder}: {beside.headline}"]
+    lines += [f"  {line}" for line in beside.lines(DIFFERENCES)]
+    if beside.differences:
+        tables = f"{beside.folder}/records.csv {folder}/records.csv"
+        lines.append(f"  cells and verdicts side by side: tausweep compare {tables}")
+    return lines
 
 
 def _tau(temperature: float) -> str:

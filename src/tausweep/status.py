@@ -132,7 +132,8 @@ def disk(study: Study, layout: Layout) -> dict[str, int]:
     kinds = {"encoder": "encoders", "embeddings": "embeddings", "checkpoint": "checkpoints"}
     for path, size in files(layout.study(study.study)):
         tensors = path.suffix == ".safetensors"
-        used[kinds.get(path.name.split(".")[0], "other") if tensors else "other"] += size
+        kind = kinds.get(re.split(r"[.-]", path.name)[0], "other")
+        used[kind if tensors else "other"] += size
     for dataset in {run.settings.dataset for run in study.runs()}:
         used["prepared data"] += sum(size for _, size in files(layout.prepared(dataset)))
     return dict(used)

@@ -235,7 +235,8 @@ class PretrainSettings(Settings):
         bn_group: Ghost batch norm: statistics over groups of this many anchors; none takes the
             whole batch. The author's four GPUs had 32 each.
         precision: ``float32``, ``tf32`` or ``bf16`` (the trunk only; similarities, softmax,
-            selection and bank are float32 always). bf16 is slow on a CPU.
+            selection and bank are float32 always). On a CPU bf16 is faster than float32 where it
+            has instructions for it, and slower elsewhere; ``tausweep plan`` says which.
     """
 
     epochs: Annotated[Integer, Field(ge=0)] = 200
@@ -405,7 +406,7 @@ class LossGrid(Settings):
         return value and tuple(sorted(value))
 
 
-EVALUATED = {*MEASURES, "measures", "measure_digests"}
+EVALUATED = {*MEASURES, "measures", "measure_digests", "evaluate_at"}
 """Sections of a run's settings that decide its measures and not its encoder."""
 
 
@@ -424,6 +425,7 @@ class RunSettings(Settings):
     separation: SeparationSettings
     measures: dict[str, str] | None = None
     measure_digests: dict[str, str] | None = None
+    evaluate_at: tuple[float, ...] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> RunSettings:
@@ -442,11 +444,23 @@ class RunSettings(Settings):
 
     def as_baseline(self) -> RunSettings:
         """These settings untrained and, for ``raw_pixels``, with the image as its embedding."""
-        untrained = {"pretrain": self.pretrain.model_copy(update={"epochs": 0})}
+        epochs = self.pretrain.model_copy(update={"epochs": 0})
+        untrained = {"pretrain": epochs, "evaluate_at": None}
         if self.loss.name == "untrained":
             return self.model_copy(update=untrained)
         pixels = EncoderSettings(trunk="pixels", dim=3 * self.dataset.image_size**2)
         return self.model_copy(update={**untrained, "encoder": pixels})
+
+    @property
+    def along(self) -> dict[int, float]:
+        """Epochs after which the run is measured along its training, and their shares, rising.
+
+        The last is the end of the training. Of shares that fall on the same epoch, in a short
+        training, the largest counts; none falls before the end of the first epoch.
+        """
+        epochs = self.pretrain.epochs
+        shares = self.evaluate_at if epochs and self.evaluate_at else ()
+        return {max(1, round(share * epochs)): share for share in shares}
 
     def check_batches(self, count: int) -> None:
         """Refuse batches that batch norm cannot normalise: one image, whose last map is one pixel.
@@ -587,7 +601,10 @@ class Override(Settings):
 
 
 RESERVED_FILES = frozenset(
-    {"linear", "knn", "geometry", "separation", "penalty", "settings", "pretrain", "record", "lock"}
+    {
+        *("linear", "knn", "geometry", "separation", "penalty", "along"),
+        *("settings", "pretrain", "record", "lock"),
+    }
 )
 """Names of the JSON files of a run's folder."""
 
@@ -602,6 +619,8 @@ class Study(Settings):
     """A study file, validated. ``Study.runs()`` gives its runs, fully resolved.
 
     ``order`` names runs that are wanted first where time is short (see ``tausweep fill``).
+    ``evaluate_at`` has shares of the epochs of pretraining after which a run is measured as well
+    (see ``tausweep.along``), the end among them whether it is named or not; by default none.
     """
 
     study: Name
@@ -616,6 +635,7 @@ class Study(Settings):
     geometry: dict[str, Any] = Field(default_factory=dict)
     separation: dict[str, Any] = Field(default_factory=dict)
     measures: dict[Name, str] = Field(default_factory=dict)
+    evaluate_at: tuple[Annotated[Number, Field(gt=0, le=1)], ...] | None = None
     figures: FigureSettings = FigureSettings()
     overrides: tuple[Override, ...] = ()
     order: tuple[str, ...] = ()
@@ -636,6 +656,18 @@ class Study(Settings):
         if (twice := _first_repeated(value)) is not None:
             raise ValueError(f"seed {twice} stands in it twice")
         return tuple(sorted(value))
+
+    @field_validator("evaluate_at")
+    @classmethod
+    def _up_to_the_end(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is None:
+            return None
+        if not value:
+            raise ValueError("at least one share is needed")
+        if any(b <= a for a, b in itertools.pairwise(value)):
+            raise ValueError("the shares must increase")
+        # What came before is compared with the end, which needs no weights of its own.
+        return value if value[-1] == 1 else (*value, 1.0)
 
     @field_validator("datasets", "losses")
     @classmethod
@@ -698,6 +730,7 @@ class Study(Settings):
                 merged[section].update(values)
         merged["loss"] = self._loss(loss, grid, dataset, temperature)
         merged["seed"] = seed
+        merged["evaluate_at"] = self.evaluate_at
         merged["measures"] = dict(sorted(self.measures.items())) or None
         merged["measure_digests"] = {
             name: _module_digest(module, f"measures.{name}")

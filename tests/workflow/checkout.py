@@ -182,6 +182,7 @@ def lone_run(folder: Path) -> Checkout:
     study = copy.deepcopy(TINY)
     study["losses"] = {"simple": None}
     study["pretrain"]["epochs"] = 40
+    study["evaluate_at"] = [0.25, 0.5]
     checkout = Checkout.new(folder, study)
     save_always(checkout)
     return checkout

@@ -111,6 +111,12 @@ CASES = [
         "all evaluations, of which only kNN is computed anew",
     ),
     Case(
+        "`evaluate_at` is set, or has other shares",
+        study_edit(lambda s: s.update(evaluate_at=[0.25, 0.5])),
+        of("evaluate") | {*NEW},
+        "all evaluations, of which only what is along the training; passed epochs need a training",
+    ),
+    Case(
         "a setting of one loss's runs is overridden",
         study_edit(lambda s: s.update(overrides=[{"loss": "simple", "pretrain": {"lr": 0.01}}])),
         of("pretrain", "evaluate", runs=("pictures/simple/none/seed0",)) | {*NEW},
@@ -263,6 +269,38 @@ def test_two_studies_of_one_source_share_its_data_and_do_not_undo_each_other(
     planned = dry.jobs(checkout, study="other.yaml")
     assert "pretrain mine/simple/none/seed0" in planned
     assert prepared not in planned
+
+
+def test_epochs_that_were_not_kept_are_named_and_only_a_forced_training_has_them(
+    checkout: Checkout, dry: DryRuns
+) -> None:
+    study = copy.deepcopy(TINY) | {"evaluate_at": [0.25, 0.5]}
+    study["losses"].pop("contrastive")
+    checkout.write_study(study)
+    run, table = RUNS[1], checkout.folder / "results/tiny/along.csv"
+    before = (checkout.folder / RUN / "encoder.safetensors").read_bytes()
+    checkout.complete("--cores", "1", checkout.records())
+    log = checkout.folder / f"results/tiny/logs/{run}/evaluate.log"
+    said = [line for line in log.read_text("utf-8").splitlines() if "left out" in line]
+    assert [line.split(" is left out")[0] for line in said] == ["epoch 5", "epoch 10"]
+    assert _epochs(table) == ["20"]
+    assert dry.jobs(checkout) <= {"study"}
+    # The command that the log names.
+    named = re.findall(r"--forcerun (\S+)`", said[0])
+    assert named == [f"{RUN}/pretrain.json"]
+    assert dry.jobs(checkout, "--forcerun", *named) >= {f"pretrain {run}", f"evaluate {run}"}
+    checkout.complete("--cores", "1", checkout.records(), "--forcerun", *named)
+    assert _epochs(table) == ["5", "10", "20"]
+    assert (checkout.folder / RUN / "encoder.safetensors").read_bytes() == before
+    table.unlink()
+    assert dry.jobs(checkout, str(table.relative_to(checkout.folder))) == {"collect"}
+    checkout.write_study({k: v for k, v in study.items() if k != "evaluate_at"})
+    assert f"pretrain {run}" not in dry.jobs(checkout)
+
+
+def _epochs(table: Path) -> list[str]:
+    head, *lines = (line.split(",") for line in table.read_text("utf-8").splitlines())
+    return [line[head.index("epoch")] for line in lines]
 
 
 @pytest.mark.parametrize(

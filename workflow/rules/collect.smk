@@ -1,11 +1,13 @@
-# The collected table: one row a run, written when every run has its record.
+# The collected table: one row a run, written when every run has its record; and one row a run and
+# epoch, where the study measures runs along their training.
 
 
 rule collect:
     input:
         records=[f"results/{STUDY.study}/runs/{run}/record.json" for run in RUNS],
     output:
-        "results/{study}/records.csv",
+        records="results/{study}/records.csv",
+        along=ALONG,
     log:
         "results/{study}/logs/collect.log",
     localrule: True
@@ -16,7 +18,7 @@ rule collect:
     params:
         settings=studies.digest(sorted(run.settings.digest for run in RUNS.values())),
     shell:
-        "tausweep collect {resources.study:q} {output:q} 2> {log:q}"
+        "tausweep collect {resources.study:q} {output.records:q} 2> {log:q}"
 
 
 # A part of the study up to its records:

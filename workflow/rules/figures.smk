@@ -4,10 +4,11 @@
 rule figures:
     input:
         records="results/{study}/records.csv",
+        along=ALONG,
     output:
         expand(
             "results/{{study}}/figures/{figure}.{kind}",
-            figure=figures.NAMES,
+            figure=FIGURES,
             kind=("pdf", "png"),
         ),
         [
@@ -17,7 +18,7 @@ rule figures:
                 category="Figures",
                 labels={"figure": figures.FIGURES[figure].title},
             )
-            for figure in figures.NAMES
+            for figure in FIGURES
         ],
     log:
         "results/{study}/logs/figures.log",

@@ -4,9 +4,10 @@
 rule report:
     input:
         records="results/{study}/records.csv",
+        along=ALONG,
         claims="results/{study}/claims.json",
         tables=expand("results/{{study}}/tables/{table}.html", table=TABLES),
-        figures=expand("results/{{study}}/figures/{figure}.svg", figure=figures.NAMES),
+        figures=expand("results/{{study}}/figures/{figure}.svg", figure=FIGURES),
     output:
         report(
             "results/{study}/report.html",

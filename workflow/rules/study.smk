@@ -21,6 +21,10 @@ DATASETS = {
     for run in RUNS.values()
 }
 
+FIGURES = figures.asked(STUDY)
+# There only where runs are measured along their training.
+ALONG = ["results/{study}/along.csv"] if STUDY.evaluate_at else []
+
 
 wildcard_constraints:
     study=studies.NAME,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tausweep import names
 from tausweep.figures.results import StudyResults
-from tausweep.study import StudyError, canonical
+from tausweep.study import Study, StudyError, canonical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tausweep.figures.style import Style
 
-__all__ = ["FIGURES", "FORMATS", "NAMES", "StudyResults", "caption", "draw", "figure"]
+__all__ = ["FIGURES", "FORMATS", "NAMES", "StudyResults", "asked", "caption", "draw", "figure"]
 
 FORMATS = ("svg", "pdf", "png")
 
@@ -41,6 +41,7 @@ class Entry:
         needs: Files of a run that it reads beside the records.
         seeds: Whether it shows means over seeds with intervals.
         of_uniformity: Whether what is published of it depends on the uniformity's t.
+        along: Whether it shows what only a study with ``evaluate_at`` measures.
     """
 
     function: str
@@ -49,6 +50,7 @@ class Entry:
     needs: tuple[str, ...] = ()
     seeds: bool = True
     of_uniformity: bool = False
+    along: bool = False
 
 
 _LIMITS = (
@@ -164,9 +166,25 @@ FIGURES: dict[str, Entry] = {
         needs=("history.csv",),
         seeds=False,
     ),
+    "along": Entry(
+        "along.draw",
+        "Measures along training",
+        "kNN accuracy, uniformity, tolerance, and tolerance less the mean similarity of different "
+        "classes, of the test embeddings after the marked epochs: means over seeds (lines) and "
+        "every seed (points). What still moves between the last two epochs has not settled; the "
+        "last is the end of the training, which all other figures show. Losses without a "
+        "temperature share a panel.",
+        seeds=False,
+        along=True,
+    ),
 }
 NAMES = tuple(FIGURES)
 """All figures, in the order of the report."""
+
+
+def asked(study: Study) -> tuple[str, ...]:
+    """The figures of a study: all, but what it does not measure."""
+    return tuple(name for name in NAMES if study.evaluate_at or not FIGURES[name].along)
 
 
 def draw(
@@ -238,6 +256,8 @@ def caption(name: str, results: StudyResults) -> str:
             )
         else:
             sentences.append("Stars: published numbers (Wang & Liu 2021), single runs.")
+    if entry.along:
+        sentences.extend(_not_kept(results))
     sentences.extend(_unfinished(results))
     keys = results.cells.keys()
     if any(results.survivors(*key) for key in keys):
@@ -287,6 +307,19 @@ def _intervals(results: StudyResults) -> str:
         f"Means over seeds ({seeds}); bands and bars: 95% t-intervals{few}; an arrowhead at "
         "a panel's edge: the interval goes on beyond it."
     )
+
+
+def _not_kept(results: StudyResults) -> list[str]:
+    """One sentence on epochs that complete runs lack, because they had passed them."""
+    if results.along is None:
+        return []
+    runs = int((results.records["status"] == "complete").sum())
+    rows = Counter(results.along["share"].tolist())
+    lacking = {share: runs - rows[share] for share in sorted(rows) if rows[share] < runs}
+    if not lacking:
+        return []
+    listed = ", ".join(f"{share:g} of the epochs ({count})" for share, count in lacking.items())
+    return [f"Not kept, hence not shown, with the number of runs: {listed}."]
 
 
 def _unfinished(results: StudyResults) -> list[str]:

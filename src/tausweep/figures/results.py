@@ -34,6 +34,7 @@ class StudyResults:
         t: Of the uniformity that the records have.
         classes: Names of each dataset's classes by label, where they are known.
         baselines: Records of encoders that no loss has trained, apart from ``records``.
+        along: Measures along training (``records.read_along``), or none.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class StudyResults:
     t: float = 2.0
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     baselines: pd.DataFrame | None = None
+    along: pd.DataFrame | None = None
 
     def of_losses(self) -> StudyResults:
         """With the baselines, whose places tell nothing of a loss, set apart."""

@@ -57,29 +57,32 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
             unused.set_axis_off()
         for other in pair[1, 1 : len(shown)]:
             other.sharey(pair[1, 0])
-    panels.legend(figure, style, _handles(results, temperatures, stopped))
+    panels.legend(figure, style, handles(results, temperatures, stopped))
     return figure
 
 
-def _handles(results: StudyResults, temperatures: list[float], stopped: bool) -> list[Line2D]:
+def handles(results: StudyResults, temperatures: list[float], stopped: bool) -> list[Line2D]:
+    """Entries of the legend: temperatures, losses without one, and where a run diverged."""
     handles = [
-        handle(**_temperature_look(t, temperatures), label=f"τ = {t:g}") for t in temperatures
+        handle(**temperature_look(t, temperatures), label=f"τ = {t:g}") for t in temperatures
     ]
     for loss in results.losses:
         if not any(results.temperatures(dataset, loss) for dataset in results.datasets):
-            handles.append(handle(**_loss_look(results, loss), label=results.look(loss).label))
+            handles.append(handle(**loss_look(results, loss), label=results.look(loss).label))
     if stopped:
         handles.append(handle(color=INK, marker="x", linestyle="none", label="diverged here"))
     return handles
 
 
-def _temperature_look(temperature: float, temperatures: list[float]) -> dict[str, Any]:
+def temperature_look(temperature: float, temperatures: list[float]) -> dict[str, Any]:
+    """Colour and line of a temperature among those that are shown."""
     place = temperatures.index(temperature) % len(TEMPERATURE_LINES)
     colour = temperature_colour(temperature, temperatures)
     return {"color": colour, "linestyle": TEMPERATURE_LINES[place]}
 
 
-def _loss_look(results: StudyResults, loss: str) -> dict[str, Any]:
+def loss_look(results: StudyResults, loss: str) -> dict[str, Any]:
+    """Colour and line of a loss without a temperature."""
     return {"color": results.look(loss).colour, "linestyle": results.look(loss).line}
 
 
@@ -98,9 +101,9 @@ def _draw_panel(
     for loss in losses:
         measured = results.temperatures(dataset, loss)
         looks: list[tuple[float | None, dict[str, Any]]] = [
-            (t, _temperature_look(t, temperatures)) for t in temperatures if t in measured
+            (t, temperature_look(t, temperatures)) for t in temperatures if t in measured
         ]
-        for temperature, look in looks if measured else [(None, _loss_look(results, loss))]:
+        for temperature, look in looks if measured else [(None, loss_look(results, loss))]:
             paths = results.files(dataset, loss, temperature, FILE)
             if paths:
                 curves = [pd.read_csv(path) for path in paths]

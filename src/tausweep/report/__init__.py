@@ -14,10 +14,11 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from tausweep import __version__, claims, names, protocol, published
+from tausweep import __version__, claims, kept, names, protocol, published
 from tausweep.atomic import write_text
 from tausweep.figures import StudyResults
 from tausweep.layout import Layout
+from tausweep.records import read_along
 from tausweep.report import cautions, exhibits, runs, verdict_table
 from tausweep.study import Study
 from tausweep.verdicts import CLEARLY, OVERALL, Verdict
@@ -73,6 +74,7 @@ def page(
     judged = runs.judged(found, records)
     verdicts = verdict_table.arrange(claims.judge(judged), _published_verdicts())
     departures = protocol.compare(study)
+    beside = kept.beside(study, study_file, layout, records)
     folder = layout.study(study.study)
     results = StudyResults(
         folder,
@@ -80,6 +82,7 @@ def page(
         published.records(),
         exhibits.SCALED_DOWN if departures.scaled_down else None,
         study.uniformity_t,
+        along=read_along(shown / "along.csv"),
     )
     table1, full = exhibits.read_table(shown, "table1"), exhibits.read_table(shown, "full")
     context: dict[str, Any] = {
@@ -101,8 +104,9 @@ def page(
         "clearly": verdict_table.printed(CLEARLY.strip("()")),
         "overall": OVERALL,
         "cautions": cautions.all_cautions(
-            found, commands, departures.scaled_down, runs.strangers(study, records)
+            found, commands, departures.scaled_down, runs.strangers(study, records), beside
         ),
+        "kept": beside,
         "versions": sorted({v for row in found.rows if (v := row.text("code_version"))}),
         "table1": table1,
         "full": full,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from tausweep import names, provenance
+from tausweep import kept, names, provenance
 from tausweep.report.runs import STAGES, Commands, RunRow, Runs, cells
 
 STAGE_NAMES = {"pretrain": "pretraining", "evaluate": "evaluation"}
@@ -36,7 +36,11 @@ class Caution:
 
 
 def all_cautions(
-    runs: Runs, commands: Commands, scaled_down: str | None, strangers: Iterable[str]
+    runs: Runs,
+    commands: Commands,
+    scaled_down: str | None,
+    strangers: Iterable[str],
+    beside: kept.Beside | None = None,
 ) -> list[Caution]:
     """Every caution that applies, warnings first.
 
@@ -45,6 +49,7 @@ def all_cautions(
         commands: What a reader would type.
         scaled_down: How the study is smaller than the paper's, or none.
         strangers: Rows of the table that are no run of the study.
+        beside: The records beside those that were kept of the study, if any were.
     """
     found = [
         *_scaled_down(scaled_down),
@@ -59,6 +64,7 @@ def all_cautions(
         *_strangers(list(strangers)),
         *_mixed(runs),
         *_environments(runs),
+        *_kept(beside),
     ]
     return sorted(found, key=lambda caution: caution.level == "note")
 
@@ -241,6 +247,11 @@ def _mixed(runs: Runs) -> Iterable[Caution]:
     for column, title, text in (
         ("device", "Mixed devices", "Runs on different devices differ in rounding."),
         ("threads", "Mixed thread counts", "Sums over another number of threads round otherwise."),
+        (
+            "instructions",
+            "Mixed instructions",
+            "Portable instructions of the CPU and its own differ in rounding.",
+        ),
         ("precision", "Mixed precision", "Runs of different precision are compared."),
     ):
         yield from _mixed_column(
@@ -290,6 +301,16 @@ def _environments(runs: Runs) -> Iterable[Caution]:
                 f"Mixed {what}",
                 f"The stages ran with {len(kinds)} sets of {what}; see the environments.",
             )
+
+
+def _kept(beside: kept.Beside | None) -> Iterable[Caution]:
+    if beside and beside.differences:
+        yield Caution(
+            "note",
+            "Other numbers than those kept",
+            f"Beside the records in {beside.folder}: {beside.headline}.",
+            tuple(beside.lines()),
+        )
 
 
 def _which(rows: list[RunRow], runs: Runs) -> tuple[str, ...]:

@@ -50,8 +50,13 @@ class FigureExhibit:
 
 
 def read_figures(results: StudyResults, folder: Path) -> list[FigureExhibit]:
-    """All figures in the report's order; one whose file is not there says so by its source."""
-    return [_figure(name, results, folder) for name in figures.NAMES]
+    """All figures in the report's order; one whose file is not there says so by its source.
+
+    Measures along training are among them only where there are any.
+    """
+    along = results.along is not None and not results.along.empty
+    shown = [name for name in figures.NAMES if along or not figures.FIGURES[name].along]
+    return [_figure(name, results, folder) for name in shown]
 
 
 def _figure(name: str, results: StudyResults, folder: Path) -> FigureExhibit:

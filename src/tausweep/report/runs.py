@@ -25,7 +25,8 @@ KEY_COLUMNS = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
 FURTHER_COLUMNS = dict.fromkeys(
     (
         *("linear_accuracy_best", "linear_accuracy_converged", "knn_accuracy_bank"),
-        *("interclass_similarity", "alignment", "effective_dimension", "rankme"),
+        *("interclass_similarity", "tolerance_gap", "nearest_interclass_similarity"),
+        *("common_mean", "alignment", "effective_dimension", "rankme"),
         *("positive_similarity", "negative_similarity_1", "effective_negatives"),
         *("train_loss", "pretrain_seconds", "images_per_second"),
         *("bank_size", "hard_set_size", "alpha"),

@@ -176,7 +176,7 @@ def _families(columns: list[str]) -> list[tuple[str, list[str]]]:
         "Local separation": records.SEPARATION,
         "Penalties and identities of the loss": records.PENALTY,
         "Training": records.TRAINING,
-        "Bank and hard set": records.SIZES,
+        "Test split, bank and hard set": records.SIZES,
         "Own measures": tuple(c for c in columns if c not in records.COLUMNS),
     }
     present = {head: [c for c in wanted if c in columns] for head, wanted in families.items()}

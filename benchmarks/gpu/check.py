@@ -1,0 +1,234 @@
+"""Is the GPU path right, repeatable, and how fast? One table; ends by itself.
+
+    python benchmarks/gpu/check.py --seconds 90
+
+Most important first, so that a run that is cut short has said what decides:
+
+1. a step in float32 on the GPU against the CPU: views, loss, weights, bank
+2. images a second: graphs, compiled, several runs at once, eager; memory
+3. the same bytes twice, and with and without graphs, for every loss
+4. what bf16 and tf32 do to embeddings and gradient of one batch, against float32
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Iterator
+
+from tausweep import devices
+
+devices.set_threads(4)
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from tausweep.checkpoints import tensors_digest  # noqa: E402
+from tausweep.datasets.prepared import Prepared  # noqa: E402
+from tausweep.pretrain import Trainer  # noqa: E402
+from tausweep.study import RunSettings, parse  # noqa: E402
+
+BEGAN = time.monotonic()
+PRECISIONS = ("float32", "tf32", "bf16")
+
+
+class Check:
+    """The checks, on one device and one set of smooth random images of CIFAR-10's size."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.device = torch.device(options.device)
+        self.steps: int = options.steps
+        draws = np.random.default_rng(0)
+        count: int = options.count
+        images = draws.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+        images = images.repeat(4, 1).repeat(4, 2)
+        labels = np.arange(count) % 10
+        names = [str(label) for label in range(10)]
+        mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+        self.data = Prepared(
+            images, labels, images[:100], labels[:100], names, mean, std, "d" * 64, {}
+        )
+
+    def say(self, *cells: object) -> None:
+        print(f"[{time.monotonic() - BEGAN:5.1f}]", *cells, flush=True)
+
+    def settings(
+        self, loss: str = "contrastive", tau: float | None = 0.3, precision: str = "bf16"
+    ) -> RunSettings:
+        grid = {} if tau is None else {"temperature": tau}
+        if loss.startswith("hard"):
+            grid["negatives"] = min(4095, len(self.data.train_images) // 2)
+        study = {
+            "study": "check",
+            "seeds": [0],
+            "datasets": {"cifar10": {}},
+            "losses": {loss: grid},
+            "encoder": {"width": self.options.width},
+            "pretrain": {"precision": precision},
+        }
+        return parse(study).runs()[0].settings
+
+    def synchronize(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def stream(self) -> torch.cuda.StreamContext:
+        return torch.cuda.stream(
+            torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        )
+
+    def trainer(self, settings: RunSettings, device: str | None = None, **how: bool) -> Trainer:
+        return Trainer(settings, self.data, torch.device(device or self.device), **how)
+
+    def taken(self, trainer: Trainer, steps: int) -> str:
+        """Take so many steps; digest of the state after them."""
+        with self.stream():
+            forward = endless(trainer)
+            for _ in range(steps):
+                next(forward)
+            self.synchronize()
+            return tensors_digest(trainer.state()[0])[:12]
+
+    def against_cpu(self) -> None:
+        settings = self.settings(precision="float32")
+        here = self.trainer(settings, "cpu")
+        there = self.trainer(settings)
+        index, batch = next(here._batches(0, 0))
+        far_index, far_batch = next(there._batches(0, 0))
+        self.say(
+            "views: largest difference to the CPU", float((batch - far_batch.cpu()).abs().max())
+        )
+        near, far = here._step(index, batch, 0.03), there._step(far_index, far_batch, 0.03)
+        pairs = zip(here.parameters, there.parameters, strict=True)
+        weights = max(
+            float((p - q.cpu()).norm() / p.norm()) for p, q in pairs if p.ndim > 1
+        )  # fmt: skip
+        bank = float((here.bank.entries - there.bank.entries.cpu()).abs().max())
+        self.say(
+            f"a step: loss {float(near[0]) / len(index):.7f} on the CPU, "
+            f"{float(far[0]) / len(index):.7f} here; largest relative difference of a weight "
+            f"{weights:.1e}, of a bank entry {bank:.1e}"
+        )
+
+    def speed(self, name: str, loss: tuple[str, float | None] = ("contrastive", 0.3),
+              precision: str = "bf16", runs: int = 1, steps: int | None = None,
+              **how: bool) -> None:  # fmt: skip
+        steps = steps or 3 * self.steps
+        settings = self.settings(*loss, precision)
+        streams = [self.stream() for _ in range(runs)]
+        forward = []
+        for stream in streams:
+            with stream:
+                forward.append(endless(self.trainer(settings, **how)))
+        took = host = 0.0
+        for count in (20, steps):
+            self.synchronize()
+            began = time.perf_counter()
+            for _ in range(count):
+                for stream, one in zip(streams, forward, strict=True):
+                    with stream:
+                        next(one)
+            host = time.perf_counter() - began
+            self.synchronize()
+            took = time.perf_counter() - began
+        memory = ""
+        if self.device.type == "cuda":
+            memory = f"; {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+        each = 1e3 * took / steps / runs
+        self.say(
+            f"{name}, {loss[0]}, {precision}, {runs} at once: {each:.3f} ms a step, "
+            f"{128 / each * 1e3:,.0f} images/s; host {1e3 * host / steps / runs:.3f} ms{memory}"
+        )
+
+    def same(self, loss: str, tau: float | None, compiled: bool = False) -> None:
+        settings = self.settings(loss, tau)
+        found = [
+            self.taken(self.trainer(settings, graphs=graphs, compiled=compiled), self.steps)
+            for graphs in (True, True, False)
+        ]
+        self.say(
+            f"{loss} {tau}{', compiled' if compiled else ''}: the same bytes twice "
+            f"{found[0] == found[1]}, without graphs {found[0] == found[2]}"
+        )
+
+    def precisions(self) -> None:
+        found = {}
+        for precision in PRECISIONS:
+            trainer = self.trainer(self.settings(precision=precision))
+            index, batch = next(trainer._batches(0, 0))
+            mixed = precision == "bf16"
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+                anchors = trainer.encoder(batch)
+            loss = trainer.loss(anchors, trainer.bank.entries, index)
+            parts = torch.autograd.grad(loss, trainer.parameters)
+            found[precision] = anchors.detach(), torch.cat([part.flatten() for part in parts])
+        anchors, gradient = found["float32"]
+        for precision in PRECISIONS[1:]:
+            a, g = found[precision]
+            cosine = float(torch.dot(g, gradient) / g.norm() / gradient.norm())
+            self.say(
+                f"{precision} against float32: embeddings {float((a - anchors).norm() / anchors.norm()):.1e}, "
+                f"gradient {float((g - gradient).norm() / gradient.norm()):.1e}, cosine {cosine:.6f}"
+            )
+
+    def all(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        yield "against the CPU", self.against_cpu
+        yield "graphs", lambda: self.speed("graphs")
+        yield "graphs, 2", lambda: self.speed("graphs", runs=2)
+        yield "same", lambda: self.same("contrastive", 0.3)
+        if not self.options.no_compile:
+            yield "compiled", lambda: self.speed("compiled", compiled=True)
+            yield "compiled, 2", lambda: self.speed("compiled", runs=2, compiled=True)
+            yield "compiled, 3", lambda: self.speed("compiled", runs=3, compiled=True)
+            yield "same, compiled", lambda: self.same("contrastive", 0.3, compiled=True)
+        yield "graphs, 3", lambda: self.speed("graphs", runs=3)
+        yield "simple", lambda: self.speed("graphs", ("simple", None))
+        yield "hard", lambda: self.speed("graphs", ("hard_contrastive", 1.0))
+        yield "eager", lambda: self.speed("eager", graphs=False)
+        yield "hard, same", lambda: self.same("hard_contrastive", 1.0)
+        yield "simple, same", lambda: self.same("simple", None)
+        yield "hard simple, same", lambda: self.same("hard_simple", None)
+        yield "precisions", self.precisions
+        yield "graphs, 4", lambda: self.speed("graphs", runs=4)
+        yield "tf32", lambda: self.speed("graphs", precision="tf32", steps=self.steps)
+        yield "float32", lambda: self.speed("graphs", precision="float32", steps=self.steps)
+
+    def run(self) -> None:
+        """Run what there is time for; what fails is said, and the rest goes on."""
+        where = torch.cuda.get_device_name(0) if self.device.type == "cuda" else "CPU"
+        self.say(f"torch {torch.__version__}, {where}, cuDNN {torch.backends.cudnn.version()}")
+        for name, check in self.all():
+            if time.monotonic() - BEGAN > self.options.seconds:
+                self.say(f"{name}: no time left")
+                continue
+            try:
+                check()
+            except Exception as error:  # every check stands for itself, and all are reported
+                first = (str(error).splitlines() or [""])[0][:300]
+                self.say(f"{name}: FAILED: {type(error).__name__}: {first}")
+
+
+def endless(trainer: Trainer) -> Iterator[None]:
+    """Epoch after epoch."""
+    while True:
+        yield from trainer.epoch()
+        yield
+
+
+def main() -> None:
+    """Parse the options, run the checks."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=90, help="begin no check after so long")
+    parser.add_argument("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--count", type=int, default=50_000, help="images")
+    parser.add_argument("--steps", type=int, default=40, help="of a check for equal bytes")
+    parser.add_argument("--no-compile", action="store_true")
+    warnings.simplefilter("default")
+    Check(parser.parse_args()).run()
+
+
+if __name__ == "__main__":
+    main()
