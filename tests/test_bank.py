@@ -12,10 +12,11 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import reference
+from examples import examples
 from tausweep import losses
 from tausweep.bank import MemoryBank
 
-HYPOTHESIS = settings(deadline=None, max_examples=25)
+HYPOTHESIS = settings(max_examples=examples(25))
 
 
 def embeddings_of(count: int, dim: int, seed: int = 0) -> Tensor:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from examples import examples
 from tausweep import geometry
 
 Matrix = NDArray[np.float64]
@@ -75,7 +76,7 @@ def test_uniformity_does_not_depend_on_scale() -> None:
     assert geometry.uniformity(1e-30 * x) == pytest.approx(expected, abs=1e-7)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 @given(
     n=st.integers(2, 40),
     d=st.integers(1, 9),
@@ -157,7 +158,7 @@ def test_memory_stays_far_below_n_by_n(n: int, megabytes: int) -> None:
 # -------------------------------------------------------------------------------------- tolerance
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(
     n=st.integers(4, 40), d=st.integers(1, 9), classes=st.integers(2, 5), seed=st.integers(0, 99)
 )

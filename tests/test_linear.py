@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from examples import examples
 from tausweep import linear
 from tausweep.study import LinearSettings
 
@@ -139,7 +140,7 @@ def test_separable_features_are_learnt_at_the_papers_settings() -> None:
     assert result.accuracy == pytest.approx(25, abs=15)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(
     seed=st.integers(0, 2**31 - 1),
     epoch=st.integers(0, 300),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from examples import examples
 from tausweep import penalty
 from tausweep.losses import make
 
@@ -37,7 +38,7 @@ def negatives_of(anchors: Tensor, bank: Tensor, index: Tensor) -> list[np.ndarra
 # ----------------------------------------------------------------------------- relative penalties
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 @given(
     n=st.integers(3, 30),
     tau=st.floats(0.05, 2.0),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from examples import examples
 from tausweep.separation import separation
 
 
@@ -78,7 +79,7 @@ def test_a_cosine_rounded_above_1_is_counted_in_the_last_bin() -> None:
     assert block["distributions"]["pos"]["counts"][-1] == 4
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 @given(
     n=st.integers(3, 40),
     classes=st.integers(1, 4),

@@ -15,6 +15,7 @@ from scipy import stats
 from torch import Tensor
 from torchvision import transforms
 
+from examples import examples
 from tausweep import colour, resampling, views
 from tausweep.study import ViewSettings
 from tausweep.view_parameters import HUE
@@ -167,7 +168,7 @@ def test_without_antialias_a_shrinking_crop_equals_torchvision_without_it() -> N
     assert (ours - render(images, parameters, 32)).abs().max() > 10 / 255
 
 
-@settings(deadline=None, max_examples=40, derandomize=True)
+@settings(max_examples=examples(40))
 @given(
     height=st.integers(1, 40),
     width=st.integers(1, 40),
@@ -570,7 +571,7 @@ def test_probabilities_zero_and_one_are_certain(probability: float) -> None:
 # The matrices.
 
 
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(max_examples=examples(60))
 @given(
     extent=st.integers(1, 60),
     size=st.integers(1, 60),
