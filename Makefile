@@ -59,7 +59,7 @@ test-slurm: $(READY)
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest --numprocesses 2 $(PROPERTIES)
-	HYPOTHESIS_PROFILE=search $(BIN)/python tests/instructions.py --numprocesses 2 $(PROPERTIES)
+	HYPOTHESIS_PROFILE=search $(BIN)/python tests/instructions.py --numprocesses 2 -m 'numerical and hypothesis and not slow'
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

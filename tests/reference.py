@@ -70,9 +70,9 @@ def entropy(p):
 def contrastive(s, index, tau, negatives=None):
     """Eq. 1 per anchor and its derivative by every s_ij (Eq. 2)."""
     i = np.arange(len(s))
-    counted = (negatives_of(s, index) if negatives is None else negatives).copy()
-    counted[i, index] = True
-    losses = log_sum_exp(s / tau, counted) - s[i, index] / tau
+    mask = negatives_of(s, index) if negatives is None else negatives
+    # -log(e^a / (e^a + sum e^b)) = log(1 + sum e^(b - a)), which keeps the digits of a small loss.
+    losses = np.logaddexp(0.0, log_sum_exp((s - s[i, index][:, None]) / tau, mask))
     gradients = probabilities(s, index, tau, negatives) / tau
     gradients[i, index] = 0.0
     gradients[i, index] = -gradients.sum(1)

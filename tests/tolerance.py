@@ -49,14 +49,54 @@ def cosine(d: int, dtype: torch.dtype = torch.float64) -> float:
 
 
 def uniformity(n: int, d: int, t: float, dtype: torch.dtype = torch.float64) -> float:
-    """Error of -log mean exp(-t |x - y|^2) over the pairs of n rows of length d.
+    """Error of -log mean exp(-t |x - y|^2) over the pairs of n rows of length d, at worst.
 
-    |x - y|^2 = 2 - 2 cos is off by twice a cosine's error and by its own rounding (up to 4); a
-    mean of exponentials moves by no more, relatively, than its exponents do. The exponentials and
-    their sum, of positive terms, add their roundings; so does the logarithm, which is at most 4 t.
+    Rows are normalised in float64 and multiplied in ``dtype``: the exponent 2 t cos is off by 2 t
+    times a product of rows and their roundings to the type. A mean of exponentials moves, relative
+    to itself, by no more than its exponents do; their own rounding (4 eps) and a row's sum add to
+    it, and the subtraction from 2 t and the logarithm (up to 4 t) round in float64.
     """
-    exponent = t * (2 * cosine(d, dtype) + 8 * eps(dtype))
-    return exponent + summed(n * n, dtype) + (4 + 4 * t) * eps(dtype)
+    exponent = 2 * t * (cosine(d) + summed(d, dtype) + 3 * eps(dtype))
+    return exponent + 4 * eps(dtype) + summed(n, dtype) + (4 + 4 * t) * eps()
+
+
+def averaged_uniformity(n: int, d: int, t: float = 2.0) -> float:
+    """The same in float32, where roundings of unlike rows average out.
+
+    A rounding has the deviation eps / sqrt 12. A product of equal rows adds d of them to partial
+    sums that grow evenly up to 1, sqrt(d / 3) in all, and three come from its rows and the
+    exponential. Pairs share their rows, so the mean is one over n numbers, not n^2. Eight
+    deviations of it are allowed.
+    """
+    pair = 2 * t * eps(torch.float32) / math.sqrt(12) * math.sqrt(d / 3 + 3)
+    return 8 * pair / math.sqrt(n)
+
+
+def pair_mean(n: int, d: int, pairs: int) -> float:
+    """Error of a mean of cosines over ``pairs`` of n rows of length d, taken from sums of rows.
+
+    The squared length of a sum of rows is up to n^2 and loses what the cosines and n d additions
+    lose; the pairs share what is left of it.
+    """
+    return n * n * (cosine(d) + summed(n * d)) / pairs
+
+
+def singular_value(n: int, d: int) -> float:
+    """Error of every singular value of n unit rows of length d (Weyl).
+
+    It is at most the norm of what perturbs the matrix: the rows' roundings, |X| = sqrt n, and the
+    algorithm's, max(n, d) eps times the largest singular value, which is at most sqrt n too.
+    """
+    return (unit(d) + max(n, d) * eps()) * math.sqrt(n)
+
+
+def weights(temperature: float, n: int, dtype: torch.dtype = torch.float64) -> float:
+    """Relative error of e^{s/tau} over a sum of n of them, s given and at most 1 in size.
+
+    The exponents, up to 2 / tau apart, carry the rounding of their scaling, of the shift by the
+    largest and of 1/tau (8 eps / tau at most); exponentials, sum and quotients add theirs.
+    """
+    return (8 / temperature + 8) * eps(dtype) + summed(n, dtype)
 
 
 def quotient(size: float, parts: int = 2, dtype: torch.dtype = torch.float64) -> float:
