@@ -99,6 +99,26 @@ def weights(temperature: float, n: int, dtype: torch.dtype = torch.float64) -> f
     return (8 / temperature + 8) * eps(dtype) + summed(n, dtype)
 
 
+def network(layers: int, fan_in: int, dtype: torch.dtype = torch.float32) -> float:
+    """Error of a trunk's output over its largest value, between two orders of computing it.
+
+    A layer's product of ``fan_in`` terms is off by ``summed``. Normalisation brings every layer's
+    output back to size 1, so that errors of layers add and do not multiply.
+    """
+    return 2 * layers * summed(fan_in, dtype)
+
+
+def view(extent: int, kernel: int, strength: float, dtype: torch.dtype = torch.float32) -> float:
+    """Error of a rendered view with pixels in [0, 1].
+
+    Two products of up to ``extent`` pixels resize it, two of ``kernel`` blur it; brightness,
+    contrast and saturation, one after the other, multiply what came before by up to 1 + strength;
+    conversions to gray and hue round some sixteen times.
+    """
+    rounded = 2 * summed(extent, dtype) + 2 * summed(kernel, dtype) + 16 * eps(dtype)
+    return rounded * (1 + strength) ** 3
+
+
 def quotient(size: float, parts: int = 2, dtype: torch.dtype = torch.float64) -> float:
     """Error of a short formula of ``parts`` roundings whose terms are at most ``size``."""
     return parts * abs(size) * eps(dtype)
