@@ -58,7 +58,7 @@ def log_0f1(b: float, z: float) -> float:
     """
     with decimal.localcontext(prec=40):
         total = term = decimal.Decimal(1)
-        for k in range(1, 400):
+        for k in range(1, 100):
             term *= decimal.Decimal(z) / (k * (decimal.Decimal(b) + k - 1))
             total += term
         return float(total.ln())

@@ -108,6 +108,15 @@ def network(layers: int, fan_in: int, dtype: torch.dtype = torch.float32) -> flo
     return 2 * layers * summed(fan_in, dtype)
 
 
+def trained(steps: int, lr: float, gradient: float, off: float, momentum: float = 0.9) -> float:
+    """Error of weights after SGD, for gradients of size ``gradient`` that are off by ``off`` of it.
+
+    A step moves a weight by lr times its gradient, and the momentum repeats it, 1 / (1 - m) times
+    in all. Errors of steps are not of one sign, so they add as sqrt(steps); four deviations.
+    """
+    return 4 * math.sqrt(steps) * lr / (1 - momentum) * gradient * off
+
+
 def view(extent: int, kernel: int, strength: float, dtype: torch.dtype = torch.float32) -> float:
     """Error of a rendered view with pixels in [0, 1].
 
