@@ -11,7 +11,7 @@ import torchvision.transforms.v2.functional as reference
 from safetensors.numpy import load_file
 
 import tolerance
-from pictures import tree
+from pictures import needs_eight_bit_kernel, tree
 from tausweep import datasets, records
 from tausweep import evaluate as module
 from tausweep.checkpoints import CheckpointFile, load_tensors, save_tensors, tensors_digest
@@ -248,6 +248,7 @@ def test_probe_alternates_between_the_versions_of_its_setting(
         tolerance.check(found[1], expected, network_error(expected))
 
 
+@needs_eight_bit_kernel
 def test_originals_are_measured_at_their_centre_and_probed_on_their_crops(tmp_path: Path) -> None:
     """ImageNet100's protocol in small: 28 of 32 pixels, and versions that differ."""
     source = {"kind": "folder", "path": str(tree(tmp_path / "in", 7))}

@@ -10,7 +10,7 @@ import torchvision.transforms.v2.functional as reference
 from torch import Tensor
 
 import tolerance
-from pictures import tree
+from pictures import needs_eight_bit_kernel, tree
 from tausweep import datasets, views
 from tausweep import pixels as module
 from tausweep.datasets.prepared import Prepared
@@ -83,6 +83,7 @@ def test_crops_are_drawn_from_each_images_own_extent(data: Prepared, wholes: lis
     assert np.mean(shares) == pytest.approx(0.55, abs=0.08)
 
 
+@needs_eight_bit_kernel
 def test_a_view_is_torchvisions_crop_of_the_original(data: Prepared, wholes: list[Tensor]) -> None:
     drawn = of(data).draw(CROP, 0, 3)
     expected = [
@@ -92,6 +93,7 @@ def test_a_view_is_torchvisions_crop_of_the_original(data: Prepared, wholes: lis
     tolerance.check(rendered(of(data), drawn), normalised(expected, data), rounded(wholes, data))
 
 
+@needs_eight_bit_kernel
 def test_flip_jitter_grayscale_and_blur_follow_the_crop(
     data: Prepared, wholes: list[Tensor]
 ) -> None:
@@ -131,6 +133,7 @@ def test_cropped_squares_are_the_same_bytes_with_any_groups_and_threads(
         assert torch.equal(rendered(of(data), drawn, 4, 1, 5), whole)
 
 
+@needs_eight_bit_kernel
 def test_evaluation_takes_the_centre_of_the_resized_original(
     data: Prepared, wholes: list[Tensor]
 ) -> None:
