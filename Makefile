@@ -3,15 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo cifar10-small cifar10-longer speed pages test test-slurm test-slow lint lock clean
+# What make test-slow searches: the property tests of the ordinary suite, with random examples.
+PROPERTIES := -m 'hypothesis and not slow and not slurm'
+
+.PHONY: help demo cifar10-small cifar10-longer speed pages test test-instructions test-slurm test-slow lint lock clean
 
 help:
 	@echo "make demo    the paper in miniature, from nothing to its tables: minutes on 2 cores"
 	@echo "make cifar10-small DATA=FOLDER  the study of docs/findings.md, on CIFAR-10's images: an hour or two on 2 cores"
 	@echo "make speed   what docs/speed.md shows, measured here: a quarter of an hour on 2 quiet cores; installs the peers"
-	@echo "make test    every test but the slow ones"
+	@echo "make test    every test but the slow ones; the same examples every time"
+	@echo "make test-instructions  the numerical tests with the CPU's other instruction sets: minutes"
 	@echo "make test-slurm  a study through a real Slurm, installed from Debian's packages if root"
-	@echo "make test-slow   the long tests: tens of kills, large arrays"
+	@echo "make test-slow   the long tests: tens of kills, large arrays, thousands of random examples"
 	@echo "make lint    formatting, types, workflow"
 	@echo "make pages   docs/findings.md and docs/speed.md from the measurements that are kept"
 	@echo "make lock    write requirements.lock anew from the newest versions"
@@ -46,11 +50,16 @@ pages: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2
 
+test-instructions: $(READY)
+	$(BIN)/python tests/instructions.py --numprocesses 2
+
 test-slurm: $(READY)
 	$(BIN)/python -m pytest -m slurm tests/workflow/test_slurm.py
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest --numprocesses 2 $(PROPERTIES)
+	HYPOTHESIS_PROFILE=search $(BIN)/python tests/instructions.py --numprocesses 2 -m 'numerical and hypothesis and not slow'
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

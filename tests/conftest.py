@@ -1,16 +1,65 @@
 """What the tests of several modules need."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from tausweep import datasets
 from tausweep.datasets.prepared import Prepared
 from tiny_run import run_settings
 
 torch.set_num_threads(1)
+
+# The same examples in every run; `make test-slow` searches among others. No time limit: it would
+# make a result depend on what else the machine does.
+settings.register_profile("same", derandomize=True, deadline=None, database=None)
+settings.register_profile(
+    "search",
+    max_examples=3000,
+    derandomize=False,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "same")
+
+# Files whose numbers come from a CPU's floating-point instructions: `make test-instructions` runs
+# them with the others that this CPU has.
+NUMERICAL = {
+    "test_architecture",
+    "test_bank",
+    "test_baselines",
+    "test_encoders",
+    "test_evaluate",
+    "test_geometry",
+    "test_knn",
+    "test_linear",
+    "test_losses",
+    "test_penalty",
+    "test_pixels",
+    "test_pretrain",
+    "test_separation",
+    "test_statistics",
+    "test_views",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the numerical files, before ``-m`` selects."""
+    for item in items:
+        if item.path.stem in NUMERICAL:
+            item.add_marker("numerical")
+
+
+def pytest_report_header() -> str:
+    """What decides whether a run can be repeated: the instructions and the examples."""
+    profile = os.environ.get("HYPOTHESIS_PROFILE") or "same"
+    return f"instructions: {torch.backends.cpu.get_cpu_capability()}, examples: {profile}"
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +84,6 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def shared_data() -> Path:
     """Folder of real images for local checks; the test skips where there is none."""
-    import os
-
     place = os.environ.get("TAUSWEEP_SHARED_DATA")
     if not place or not Path(place).is_dir():
         pytest.skip("TAUSWEEP_SHARED_DATA names no folder of real images")

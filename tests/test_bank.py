@@ -12,10 +12,12 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import reference
+import tolerance
+from examples import examples
 from tausweep import losses
 from tausweep.bank import MemoryBank
 
-HYPOTHESIS = settings(deadline=None, max_examples=25)
+HYPOTHESIS = settings(max_examples=examples(25))
 
 
 def embeddings_of(count: int, dim: int, seed: int = 0) -> Tensor:
@@ -62,7 +64,14 @@ def test_an_update_is_the_normalised_moving_average(seed: int, momentum: float, 
     bank.update(index, embeddings)
     for row, embedding in zip(index.tolist(), embeddings, strict=True):
         expected = reference.bank_update(before[row], embedding, momentum)
-        np.testing.assert_allclose(bank.entries[row], expected, rtol=1e-4, atol=1e-5)
+        # The average may cancel: its rounding is that of its two terms, over its length.
+        old = before[row].double().numpy()
+        terms = momentum * np.linalg.norm(old) + (1 - momentum)
+        length = np.linalg.norm(momentum * old + (1 - momentum) * embedding.double().numpy())
+        allowed = (
+            tolerance.unit(6, torch.float32) + 4 * tolerance.eps(torch.float32) * terms / length
+        )
+        tolerance.check(bank.entries[row], expected, allowed)
 
 
 @given(seed=st.integers(0, 10_000))
@@ -74,7 +83,8 @@ def test_an_update_touches_exactly_the_batchs_rows(seed: int) -> None:
     bank.update(index, embeddings_of(7, 6, seed))
     changed = (bank.entries != before).any(1)
     assert set(changed.nonzero().flatten().tolist()) == set(index.tolist())
-    torch.testing.assert_close(bank.entries[index].norm(dim=1), torch.ones(7))
+    lengths = bank.entries[index].double().norm(dim=1)
+    tolerance.check(lengths, 1, tolerance.unit(6, torch.float32))
 
 
 def test_the_order_within_a_batch_changes_no_byte() -> None:
@@ -106,8 +116,9 @@ def test_momentum_0_is_the_latest_embedding_and_1_the_old_entry() -> None:
     before = old.entries.clone()
     latest.update(index, embeddings)
     old.update(index, embeddings)
-    torch.testing.assert_close(latest.entries[index], embeddings)
-    torch.testing.assert_close(old.entries[index], F.normalize(before[index], dim=1))
+    allowed = 2 * tolerance.unit(5, torch.float32)
+    tolerance.check(latest.entries[index], embeddings, allowed)
+    tolerance.check(old.entries[index], F.normalize(before[index], dim=1), allowed)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -217,4 +228,4 @@ def test_a_gpu_bank_holds_the_same_entries() -> None:
     assert torch.equal(there.entries.cpu(), here.entries)
     here.update(index, embeddings)
     there.update(index.cuda(), embeddings.cuda())
-    torch.testing.assert_close(there.entries.cpu(), here.entries)
+    tolerance.check(there.entries.cpu(), here.entries, 4 * tolerance.unit(16, torch.float32))

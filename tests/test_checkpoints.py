@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from tausweep import checkpoints
 from tausweep.atomic import replacing, write_json
 from tausweep.checkpoints import CheckpointFile, DamagedFileError, load_tensors, save_tensors
@@ -46,7 +47,7 @@ def test_same_tensors_give_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(place=st.floats(0, 1, exclude_max=True), cut=st.booleans())
 def test_truncated_or_altered_file_is_refused_by_name(
     tmp_path_factory: pytest.TempPathFactory, place: float, cut: bool

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from tausweep import claims, published, records
 from tausweep.claims import CLAIMS, Verdict, judge, to_json, to_markdown
 from tausweep.comparisons import Finding, clearly, difference, mostly, together
@@ -760,7 +761,7 @@ def test_overall_follows_from_the_datasets_that_count(kinds: str, expected: str)
 # Whatever the order, the noise, the file ---------------------------------------------------------
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=examples(4))
 @given(st.randoms(use_true_random=False))
 def test_order_of_rows_and_columns_changes_no_byte(random: object) -> None:
     frame = published.records()[lambda f: f["dataset"].isin(["cifar10", "svhn"])]
@@ -771,7 +772,7 @@ def test_order_of_rows_and_columns_changes_no_byte(random: object) -> None:
     assert to_json(judge(frame.iloc[rows][columns])) == to_json(judge(frame))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10))
 @given(st.integers(0, 2**32 - 1))
 def test_noise_below_half_the_margin_never_turns_support_into_contradiction(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -788,7 +789,7 @@ def test_noise_below_half_the_margin_never_turns_support_into_contradiction(seed
             assert verdict.verdict == UNDECIDED
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10))
 @given(st.integers(0, 2**32 - 1))
 def test_single_runs_that_differ_by_noise_alone_decide_no_comparison(seed: int) -> None:
     """Two losses that are the same, every number within half a margin of it."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
+from examples import examples
 from pictures import picture
 from tausweep import decoding
 
@@ -58,7 +59,7 @@ def test_damage_is_told_and_not_decoded(damage: str) -> None:
 
 
 # From 2 pixels on: torch 2.14 fails an assertion of its own on the reference's layout at 1.
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(data=st.data(), height=st.integers(1, 90), width=st.integers(1, 90), size=st.integers(2, 64))
 def test_crop_is_torchvisions_resized_crop(
     data: st.DataObject, height: int, width: int, size: int

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from examples import examples
 from tausweep import knn
 
 
@@ -49,7 +50,7 @@ def test_equals_float64_on_stored_embeddings(k: int, temperature: float) -> None
     assert right.tolist() == (np.array(expected) == truth.numpy()).tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     columns=st.integers(1, 400),
     count=st.integers(1, 40),
@@ -102,7 +103,7 @@ def test_labels_are_names_not_positions() -> None:
     assert torch.equal(knn.predict(train, 1000 * labels - 7, test, 20, 0.07), 1000 * plain - 7)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(n=st.integers(1, 30), k=st.integers(1, 30), seed=st.integers(0, 999))
 def test_neighbours_that_tie_are_taken_by_lower_row(n: int, k: int, seed: int) -> None:
     """Axes and their negatives: similarities are exactly -1, 0 or 1, so nearly all keys tie."""

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import tolerance
+from examples import examples
 from tausweep import linear
 from tausweep.study import LinearSettings
 
@@ -70,12 +72,22 @@ def test_equals_nn_linear_with_autograd_and_sgd(change: dict[str, float]) -> Non
     test, truth = features(150, 24, 5, 0.3, seed=1)
     ours = linear.probe(train, labels, test[0], truth, chosen, seed=3)
     model, curve, losses = sgd(train, labels, test[0], truth, chosen, seed=3)
-    assert torch.equal(ours.correct, model(test[0]).argmax(dim=1) == truth)
-    torch.testing.assert_close(ours.weight, model.weight.detach(), rtol=0, atol=1e-4)
-    torch.testing.assert_close(ours.bias, model.bias.detach(), rtol=0, atol=1e-4)
-    assert ours.train_loss == pytest.approx(losses, abs=1e-4)
-    assert ours.curve == pytest.approx(curve, abs=1e-9)
-    assert ours.accuracy == curve[-1]
+    # A gradient is a mean over a batch of (p - y) x; each p is off as its logit is, a product of
+    # 24 terms and a bias.
+    x = float(train.abs().max())
+    batch = min(chosen.batch_size, 210)
+    off = tolerance.summed(batch, torch.float32) + 2 * tolerance.summed(25, torch.float32)
+    steps = 10 * -(-210 // batch)
+    allowed = tolerance.trained(steps, chosen.lr, x, off, chosen.momentum)
+    tolerance.check(ours.weight, model.weight.detach(), allowed)
+    tolerance.check(ours.bias, model.bias.detach(), allowed)
+    # A loss moves by no more than the difference of two logits.
+    assert ours.train_loss == pytest.approx(losses, rel=0, abs=2 * allowed * (24 * x + 1))
+    # An image on the border of two classes may fall to either: one of the 150, not two.
+    assert ours.curve == pytest.approx(curve, rel=0, abs=100 / 150 + 1e-9)
+    assert ours.accuracy == ours.curve[-1]
+    # The same with the images: all but one of the border.
+    assert (ours.correct != (model(test[0]).argmax(dim=1) == truth)).sum() <= 1
 
 
 def test_learning_rate_is_the_papers_and_recorded() -> None:
@@ -114,7 +126,9 @@ def test_features_a_hundred_times_too_large_are_flagged_and_give_no_accuracy() -
     large = linear.probe(100 * train, labels, 100 * test[0], truth, chosen, seed=0)
     assert large.diverged
     assert (large.accuracy, large.best, large.best_epoch) == (None, None, None)
-    assert large.feature_rms == pytest.approx(100 * usual.feature_rms, rel=1e-6)
+    # The product by 100 rounds every feature; squares of float32 are exact in float64.
+    allowed = tolerance.eps(torch.float32) + tolerance.summed(600 * 64)
+    assert large.feature_rms == pytest.approx(100 * usual.feature_rms, rel=allowed)
     assert len(large.curve) == 10
 
 
@@ -140,7 +154,7 @@ def test_separable_features_are_learnt_at_the_papers_settings() -> None:
     assert result.accuracy == pytest.approx(25, abs=15)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(
     seed=st.integers(0, 2**31 - 1),
     epoch=st.integers(0, 300),
@@ -259,8 +273,11 @@ def test_converged_reaches_the_optimum_of_the_unpenalised_loss() -> None:
     expected = 100 * np.mean((z @ best.x.reshape(7, 3)).argmax(axis=1) == truth.numpy())
     result = linear.converged(train[0] * scale, labels, test[0] * scale, truth)
     assert result.converged
-    assert result.train_loss == pytest.approx(best.fun, abs=1e-5)
-    assert result.accuracy == pytest.approx(expected, abs=0.5)
+    # Both stop where the gradient is small, not at the optimum: scikit-learn at 1e-4 of it, so
+    # that the loss, flat there, is off by the square of that over its curvature, above 1e-3. Of
+    # 400 images two may lie between the two solutions.
+    assert result.train_loss == pytest.approx(best.fun, rel=0, abs=1e-4**2 / 1e-3)
+    assert result.accuracy == pytest.approx(expected, rel=0, abs=100 * 2 / 400)
 
 
 def test_converged_does_not_depend_on_the_features_scale_or_dead_units() -> None:
@@ -270,8 +287,9 @@ def test_converged_does_not_depend_on_the_features_scale_or_dead_units() -> None
     assert linear.converged(128 * train[0], labels, 128 * test[0], truth) == plain
     dead = torch.cat([train[0], torch.zeros(500, 1)], dim=1)
     result = linear.converged(dead, labels, torch.cat([test[0], torch.ones(300, 1)], dim=1), truth)
-    assert result.accuracy == pytest.approx(plain.accuracy, abs=0.5)
-    assert result.train_loss == pytest.approx(plain.train_loss, abs=1e-6)
+    # Two more such stops.
+    assert result.accuracy == pytest.approx(plain.accuracy, rel=0, abs=100 / 300 + 1e-9)
+    assert result.train_loss == pytest.approx(plain.train_loss, rel=0, abs=1e-4**2 / 1e-3)
 
 
 def test_converged_shows_when_lr_30_ends_below_it() -> None:

@@ -9,7 +9,8 @@ import torch
 import torchvision.transforms.v2.functional as reference
 from torch import Tensor
 
-from pictures import tree
+import tolerance
+from pictures import needs_eight_bit_kernel, tree
 from tausweep import datasets, views
 from tausweep import pixels as module
 from tausweep.datasets.prepared import Prepared
@@ -60,6 +61,12 @@ def boxes(drawn: ViewParameters) -> Iterator[list[int]]:
     )
 
 
+def rounded(wholes: list[Tensor], data: Prepared) -> float:
+    """Allowed between two ways of resizing and normalising these images."""
+    extent = max(max(image.shape[1:]) for image in wholes)
+    return 2 * tolerance.view(extent, 1, 0) / min(data.std)
+
+
 def test_crops_are_drawn_from_each_images_own_extent(data: Prepared, wholes: list[Tensor]) -> None:
     """Boxes fit, differ from those of squares, and have the drawn share of the original's area."""
     extents = [image.shape[1:] for image in wholes]
@@ -76,15 +83,17 @@ def test_crops_are_drawn_from_each_images_own_extent(data: Prepared, wholes: lis
     assert np.mean(shares) == pytest.approx(0.55, abs=0.08)
 
 
+@needs_eight_bit_kernel
 def test_a_view_is_torchvisions_crop_of_the_original(data: Prepared, wholes: list[Tensor]) -> None:
     drawn = of(data).draw(CROP, 0, 3)
     expected = [
         reference.resized_crop(image, *box, [SIZE, SIZE], antialias=True)
         for image, box in zip(wholes, boxes(drawn), strict=True)
     ]
-    torch.testing.assert_close(rendered(of(data), drawn), normalised(expected, data))
+    tolerance.check(rendered(of(data), drawn), normalised(expected, data), rounded(wholes, data))
 
 
+@needs_eight_bit_kernel
 def test_flip_jitter_grayscale_and_blur_follow_the_crop(
     data: Prepared, wholes: list[Tensor]
 ) -> None:
@@ -108,9 +117,9 @@ def test_flip_jitter_grayscale_and_blur_follow_the_crop(
 @pytest.mark.parametrize("sizes", [(1,) * 10, (3, 3, 3, 1), (7, 3)])
 def test_views_do_not_depend_on_the_groups(data: Prepared, sizes: tuple[int, ...]) -> None:
     drawn = of(data).draw(IMAGENET, 0, 0)
-    torch.testing.assert_close(
-        rendered(of(data), drawn, *sizes), rendered(of(data), drawn), rtol=0, atol=2e-6
-    )
+    # Jitter, blur and normalisation in batches of other sizes; the crop is the same.
+    allowed = 2 * tolerance.view(1, 3, 0.4) / min(data.std)
+    tolerance.check(rendered(of(data), drawn, *sizes), rendered(of(data), drawn), allowed)
 
 
 def test_cropped_squares_are_the_same_bytes_with_any_groups_and_threads(
@@ -124,6 +133,7 @@ def test_cropped_squares_are_the_same_bytes_with_any_groups_and_threads(
         assert torch.equal(rendered(of(data), drawn, 4, 1, 5), whole)
 
 
+@needs_eight_bit_kernel
 def test_evaluation_takes_the_centre_of_the_resized_original(
     data: Prepared, wholes: list[Tensor]
 ) -> None:
@@ -133,7 +143,7 @@ def test_evaluation_takes_the_centre_of_the_resized_original(
         for image in wholes
     ]
     (found,) = of(data, 28).plain([torch.arange(len(wholes))])
-    torch.testing.assert_close(found, normalised(expected, data))
+    tolerance.check(found, normalised(expected, data), rounded(wholes, data))
 
 
 def test_groups_are_taken_ahead_but_not_all(
