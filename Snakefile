@@ -6,6 +6,7 @@
 The study file is read by `tausweep.study`, here and in every command.
 """
 
+import re
 import shlex
 import sys
 from fnmatch import fnmatch
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from tausweep import cost, figures, layout, plan
+from tausweep import configuration, cost, figures, layout, plan, targets
 from tausweep import study as studies
 from tausweep.architecture import forward_flops
 

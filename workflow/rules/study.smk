@@ -4,13 +4,48 @@
 
 from functools import cache
 
-STUDY_FILE = Path((workflow.configfiles or ["benchmarks/demo.yaml"])[0])
-# Snakemake makes it absolute; records, which have the command, should not tell where the checkout is.
-if STUDY_FILE.is_relative_to(Path.cwd()):
-    STUDY_FILE = STUDY_FILE.relative_to(Path.cwd())
-STUDY_FILE = str(STUDY_FILE)
+FILES = [str(file) for file in workflow.configfiles] or ["benchmarks/demo.yaml"]
+# Snakemake makes them absolute; records, which have the command, should not tell where the checkout
+# is.
+FILES = [
+    str(Path(file).relative_to(Path.cwd()))
+    if Path(file).is_relative_to(Path.cwd())
+    else file
+    for file in FILES
+]
+GIVEN = dict(workflow.config_settings.config or {})
+ASKED = workflow.dag_settings
+TARGETS = {str(target) for target in ASKED.targets} if ASKED else set()
+# All that names a file or a rule, each of which Snakemake makes a target.
+NAMED = (
+    {*TARGETS, *map(str, (*ASKED.forcerun, *ASKED.until, *ASKED.omit_from))}
+    if ASKED
+    else set()
+)
+if workflow.scheduling_settings is not None:
+    NAMED |= {str(target) for target in workflow.scheduling_settings.prioritytargets}
+
+
+def chosen_runs():
+    patterns = GIVEN.get(configuration.SELECT, "*")
+    patterns = str(patterns).split(",")
+    return {run for run in RUNS if any(fnmatch(run, p) for p in patterns)}
+
+
 try:
+    STUDY_FILE = configuration.study_file(FILES, GIVEN, Path(".snakemake/studies"))
     STUDY = studies.load(STUDY_FILE)
+    default = "" if workflow.configfiles else ", since no --configfile is given"
+    targets.check(NAMED, STUDY, f"{' + '.join(FILES)}{default}", layout.Layout())
+    if (
+        configuration.SELECT in GIVEN
+        and workflow.is_main_process
+        and "selected" not in TARGETS
+    ):
+        raise studies.StudyError(
+            "--config select: it chooses runs for the target `selected`, which is not asked for; "
+            "write `snakemake selected ...`"
+        )
     plan.check(STUDY, layout.Layout())
 except studies.StudyError as error:
     print(f"tausweep: error: {error}", file=sys.stderr)
@@ -22,8 +57,15 @@ DATASETS = {
 }
 
 
+# What says of itself that it is out of date is made again, whether Snakemake remembers it or not.
+if ASKED and workflow.is_main_process:
+    ASKED.forcerun = frozenset(ASKED.forcerun) | frozenset(
+        targets.outdated(STUDY, layout.Layout(), TARGETS, chosen_runs())
+    )
+
+
 wildcard_constraints:
-    study=studies.NAME,
+    study=re.escape(STUDY.study),
     dataset=studies.NAME,
     loss=studies.NAME,
     tau=r"none|\d+\.\d+",
@@ -51,7 +93,12 @@ def manifest_of(wildcards):
     run = run_of(wildcards)
     manifest = layout.Layout().prepared(run.settings.dataset) / "manifest.json"
     finished = layout.Layout().run(run) / "pretrain.json"
-    return [] if finished.exists() and not manifest.exists() else str(manifest)
+    if finished.exists() and not manifest.exists():
+        return []
+    # The digests are the same, so its time says nothing: data may have come after imported runs.
+    if targets.data_unchanged(run, layout.Layout()):
+        return ancient(str(manifest))
+    return str(manifest)
 
 
 # What a cluster is asked for. A run that hits its time limit saves its state, is submitted again and
@@ -101,14 +148,10 @@ def settings_digest(wildcards):
 
 
 def selected_records(wildcards):
-    chosen = [
-        run
-        for run in RUNS
-        if any(fnmatch(run, p) for p in str(config.get("select", "*")).split(","))
-    ]
+    chosen = [run for run in RUNS if run in chosen_runs()]
     if not chosen:
         raise WorkflowError(
-            f"select: no run of the study matches {config['select']!r}; runs are named "
+            f"select: no run of the study matches {GIVEN.get('select')!r}; runs are named "
             f"DATASET/LOSS/TAU/seedK, as in {next(iter(RUNS))}"
         )
     return [f"results/{STUDY.study}/runs/{run}/record.json" for run in chosen]
