@@ -67,8 +67,8 @@ def check_output(output: Path, study: Study, layout: Layout) -> None:
 
 def _below(path: str, layout: Layout) -> tuple[str, ...]:
     """Parts of a path below the results folder; none if it is elsewhere."""
-    root = os.path.abspath(layout.root)
-    whole = PurePath(os.path.abspath(path))
+    root = os.path.normpath(layout.root.absolute())
+    whole = PurePath(os.path.normpath(Path(path).absolute()))
     return whole.relative_to(root).parts if whole.is_relative_to(root) else ()
 
 
@@ -116,7 +116,7 @@ def _to_prepare(run: Run, made: Mapping[str, Any], layout: Layout) -> bool:
 
 
 def unprepared(study: Study, layout: Layout) -> list[Path]:
-    """Folders of the data that a run of the study still has to be trained on, and that must be made.
+    """Folders of data that must be made, for a run of the study is still to be trained on them.
 
     Sorted, so that whoever locks them does so in one order.
     """
@@ -149,7 +149,9 @@ def outdated(study: Study, layout: Layout, wanted: Iterable[str], chosen: set[st
             runs |= chosen
         elif len(parts) > 2 + RUN_DEPTH and parts[1] == "runs":
             runs.add("/".join(parts[2 : 2 + RUN_DEPTH]))
-        elif target == "all" or (parts and parts[0] == study.study and parts[1:] != ("study.json",)):
+        elif target == "all" or (
+            parts and parts[0] == study.study and parts[1:] != ("study.json",)
+        ):
             whole = True
     found = [
         str(path)
@@ -161,8 +163,7 @@ def outdated(study: Study, layout: Layout, wanted: Iterable[str], chosen: set[st
         found.append(str(table))
     resolved = layout.study(study.study) / "study.json"
     if any(t == "all" or t.endswith("/study.json") for t in wanted) and (
-        resolved.exists()
-        and resolved.read_text(encoding="utf-8") != study.canonical_json() + "\n"
+        resolved.exists() and resolved.read_text(encoding="utf-8") != study.canonical_json() + "\n"
     ):
         found.append(str(resolved))
     return found
