@@ -8,44 +8,17 @@ FILES = [str(file) for file in workflow.configfiles] or ["benchmarks/demo.yaml"]
 # Snakemake makes them absolute; records, which have the command, should not tell where the checkout
 # is.
 FILES = [
-    str(Path(file).relative_to(Path.cwd()))
-    if Path(file).is_relative_to(Path.cwd())
-    else file
+    (
+        str(Path(file).relative_to(Path.cwd()))
+        if Path(file).is_relative_to(Path.cwd())
+        else file
+    )
     for file in FILES
 ]
 GIVEN = dict(workflow.config_settings.config or {})
-ASKED = workflow.dag_settings
-TARGETS = {str(target) for target in ASKED.targets} if ASKED else set()
-# All that names a file or a rule, each of which Snakemake makes a target.
-NAMED = (
-    {*TARGETS, *map(str, (*ASKED.forcerun, *ASKED.until, *ASKED.omit_from))}
-    if ASKED
-    else set()
-)
-if workflow.scheduling_settings is not None:
-    NAMED |= {str(target) for target in workflow.scheduling_settings.prioritytargets}
-
-
-def chosen_runs():
-    patterns = GIVEN.get(configuration.SELECT, "*")
-    patterns = str(patterns).split(",")
-    return {run for run in RUNS if any(fnmatch(run, p) for p in patterns)}
-
-
 try:
     STUDY_FILE = configuration.study_file(FILES, GIVEN, Path(".snakemake/studies"))
     STUDY = studies.load(STUDY_FILE)
-    default = "" if workflow.configfiles else ", since no --configfile is given"
-    targets.check(NAMED, STUDY, f"{' + '.join(FILES)}{default}", layout.Layout())
-    if (
-        configuration.SELECT in GIVEN
-        and workflow.is_main_process
-        and "selected" not in TARGETS
-    ):
-        raise studies.StudyError(
-            "--config select: it chooses runs for the target `selected`, which is not asked for; "
-            "write `snakemake selected ...`"
-        )
     plan.check(STUDY, layout.Layout())
 except studies.StudyError as error:
     print(f"tausweep: error: {error}", file=sys.stderr)
@@ -57,11 +30,44 @@ DATASETS = {
 }
 
 
-# What says of itself that it is out of date is made again, whether Snakemake remembers it or not.
-if ASKED and workflow.is_main_process:
-    ASKED.forcerun = frozenset(ASKED.forcerun) | frozenset(
-        targets.outdated(STUDY, layout.Layout(), TARGETS, chosen_runs())
-    )
+def chosen_runs():
+    patterns = str(GIVEN.get(configuration.SELECT, "*")).split(",")
+    return {run for run in RUNS if any(fnmatch(run, p) for p in patterns)}
+
+
+def check_targets():
+    """Refuse what is not of this study, and have made again what says it is out of date."""
+    asked = workflow.dag_settings
+    wanted = {str(target) for target in asked.targets}
+    named = {*wanted, *map(str, (*asked.forcerun, *asked.until, *asked.omit_from))}
+    if workflow.scheduling_settings is not None:
+        named |= {str(t) for t in workflow.scheduling_settings.prioritytargets}
+    default = "" if workflow.configfiles else ", since no --configfile is given"
+    try:
+        targets.check(named, STUDY, " + ".join(FILES) + default, layout.Layout())
+        if configuration.SELECT in GIVEN and "selected" not in wanted:
+            raise studies.StudyError(
+                "--config select: it chooses runs for the target `selected`, which is not asked "
+                "for; write `snakemake selected ...`"
+            )
+    except studies.StudyError as error:
+        print(f"tausweep: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    outdated = targets.outdated(STUDY, layout.Layout(), wanted, chosen_runs())
+    asked.forcerun = frozenset(asked.forcerun) | frozenset(outdated)
+
+
+# Snakemake tells its targets after the rules are read, and has no hook before the graph of jobs.
+prepare_dag = workflow._prepare_dag
+
+
+def prepare_checked_dag(*arguments, **options):
+    if workflow.is_main_process:
+        check_targets()
+    return prepare_dag(*arguments, **options)
+
+
+workflow._prepare_dag = prepare_checked_dag
 
 
 wildcard_constraints:
