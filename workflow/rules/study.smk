@@ -2,7 +2,7 @@
 # the file, whose path is therefore a resource: these are no reason to rerun. The digest goes to the
 # command too, which refuses to run what was not planned if the file was edited meanwhile.
 
-from functools import cache
+from functools import cache, partial
 
 FILES = [str(file) for file in workflow.configfiles] or ["benchmarks/demo.yaml"]
 # Snakemake makes them absolute; records, which have the command, should not tell where the checkout
@@ -57,6 +57,29 @@ def check_targets():
     asked.forcerun = frozenset(asked.forcerun) | frozenset(outdated)
 
 
+# Prepared data are locked by their own command, and Snakemake would keep its lock on them to the end
+# of a study: another study of the same data could not start until then.
+PREPARED = f"{layout.Layout().root}/data/"
+PersistenceBase.all_outputfiles = lambda self: (
+    file
+    for file in jobfiles(self.dag.needrun_jobs(), "output")
+    if not str(file).startswith(PREPARED)
+)
+RESERVED = []
+
+
+def await_data():
+    """Have data that are not there made here, or wait while another workflow has them made."""
+    for folder in targets.unprepared(STUDY, layout.Layout()):
+
+        def whole():
+            plan.source_fingerprint.cache_clear()
+            return folder not in targets.unprepared(STUDY, layout.Layout())
+
+        say = partial(print, "tausweep:", file=sys.stderr, flush=True)
+        RESERVED.append(locks.reserve(folder, whole, say))
+
+
 # Snakemake tells its targets after the rules are read, and has no hook before the graph of jobs.
 prepare_dag = workflow._prepare_dag
 
@@ -64,6 +87,8 @@ prepare_dag = workflow._prepare_dag
 def prepare_checked_dag(*arguments, **options):
     if workflow.is_main_process:
         check_targets()
+        if not workflow.dryrun:
+            await_data()
     return prepare_dag(*arguments, **options)
 
 
