@@ -58,7 +58,8 @@ def test_folder_of_another_machine_is_imported_by_its_study_file(
     assert "name the study file" in tausweep(home, "import", "away", code=2)
     (home.folder / f"away/tiny/runs/{RUNS[0]}/encoder.safetensors").unlink()
     said = tausweep(home, "import", "away", "study.yaml")
-    assert f"1 without encoder: tabulated and not trained again; a changed measure needs it: {RUNS[0]}" in said  # fmt: skip
+    assert "1 without encoder" in said
+    assert RUNS[0] in said
     assert dry.jobs(home) == {"study", "collect"}
     assert "everything that could be checked holds" in tausweep(home, "verify", "study.yaml")
     # Once more, nothing is done twice.

@@ -87,7 +87,7 @@ prepare_dag = workflow._prepare_dag
 def prepare_checked_dag(*arguments, **options):
     if workflow.is_main_process:
         check_targets()
-        if not workflow.dryrun:
+        if workflow.executor_plugin is not None and not workflow.dryrun:
             await_data()
     return prepare_dag(*arguments, **options)
 
