@@ -65,6 +65,20 @@ def check_keys(config: Mapping[str, Any]) -> None:
             )
 
 
+def check_given_once(command: Sequence[str]) -> None:
+    """Refuse ``--configfile A --configfile B``, of which Snakemake forgets A.
+
+    Raises:
+        StudyError: The option stands twice in the command line.
+    """
+    given = [word for word in command if word.split("=")[0] in ("--configfile", "--configfiles")]
+    if len(given) > 1:
+        raise StudyError(
+            "--configfile: is given twice, and Snakemake would take the last alone; name all files "
+            "behind one, later ones on top: --configfile STUDY MORE"
+        )
+
+
 def study_file(files: Sequence[str], config: Mapping[str, Any], folder: Path) -> str:
     """The study file that a command asks for.
 

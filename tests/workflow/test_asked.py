@@ -64,7 +64,10 @@ def test_config_and_further_files_are_honoured(checkout: Checkout, dry: DryRuns)
     assert dry.jobs(checkout, "--config", "seeds=[0, 2]") == new | {"study", "collect"}
     checkout.write_study({"losses": {"contrastive": {"temperature": [0.5]}}}, "more.yaml")
     new = {f"{rule} pictures/contrastive/0.5/seed0" for rule in ("pretrain", "evaluate")}
-    assert dry.jobs(checkout, "more.yaml") == new | {"study", "collect"}
+    assert dry.jobs(checkout, "--configfile", "study.yaml", "more.yaml") == new | {
+        "study",
+        "collect",
+    }
     assert dry.jobs(checkout, "--config", "seeds=[0]") == set()
     nested = "pretrain={epochs: 20, batch_size: 32}"
     assert dry.jobs(checkout, "--config", nested) == set()
@@ -84,6 +87,13 @@ def test_config_that_cannot_be_honoured_is_refused(
     said = dry(checkout, "--config", given, code=2)
     assert says in said
     assert "Traceback" not in said
+
+
+def test_first_of_two_configfiles_is_not_forgotten(checkout: Checkout) -> None:
+    checkout.write_study(OTHER, "other.yaml")
+    code, said = checkout.run(*checkout.command("--dry-run", "--configfile", "other.yaml"))
+    assert code == 2
+    assert "name all files behind one" in said
 
 
 def test_merged_study_runs_to_its_table(checkout: Checkout, dry: DryRuns) -> None:

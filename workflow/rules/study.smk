@@ -17,6 +17,7 @@ FILES = [
 ]
 GIVEN = dict(workflow.config_settings.config or {})
 try:
+    configuration.check_given_once(sys.argv[1:])
     STUDY_FILE = configuration.study_file(FILES, GIVEN, Path(".snakemake/studies"))
     STUDY = studies.load(STUDY_FILE)
     plan.check(STUDY, layout.Layout())
