@@ -6,16 +6,20 @@
 The study file is read by `tausweep.study`, here and in every command.
 """
 
+import re
 import shlex
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
+from snakemake.jobs import jobfiles
+from snakemake.persistence import PersistenceBase
 from snakemake.utils import min_version
 
-from tausweep import cost, figures, layout, plan
+from tausweep import configuration, cost, figures, layout, plan, targets
 from tausweep import study as studies
 from tausweep.architecture import forward_flops
+from tausweep.datasets import locks
 
 min_version("9.19")
 

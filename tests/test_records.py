@@ -109,6 +109,10 @@ def test_missing_or_foreign_table_is_named(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(StudyError, match="it has no column study"):
         records.read_table(tmp_path / "other.csv")
+    table = records.table(rows()).replace(",", ";")
+    (tmp_path / "semicolons.csv").write_text(table)
+    with pytest.raises(StudyError, match="separated by ';' and should be by commas"):
+        records.read_table(tmp_path / "semicolons.csv")
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(StudyError, match="not a table of records"):
         records.read_table(tmp_path / "empty.csv")

@@ -47,6 +47,8 @@ are its stages, one by one.
   status    what is done, running, failed, stale or missing
   clean     what the study file no longer names
   export    a study's results as one archive
+  import    results from an archive or another machine's folder, verified
+  verify    whether a study's results are what its runs wrote
   published the same verdicts on the published numbers
   show      Table 1 and the verdicts on the terminal
 """
@@ -224,6 +226,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("output", metavar="ARCHIVE", help="a .tar.gz or .zip")
     sub.add_argument("--weights", action="store_true", help="encoders, banks, embeddings too")
 
+    sub = command("import", _import, "Bring a study's results home, verified.", study=False)
+    sub.add_argument("source", metavar="SOURCE", help="an archive of export, or a results folder")
+    sub.add_argument("study", nargs="?", metavar="STUDY", help="its study file, if SOURCE has none")
+    command("verify", _verify, "Check a study's results by their digests.", study=True)
+
     sub = command("compare", _compare, "Set two tables of records side by side.", study=False)
     sub.add_argument("a", metavar="RECORDS_A", help="a records.csv, or the word `published`")
     sub.add_argument("b", metavar="RECORDS_B", help="another")
@@ -247,10 +254,12 @@ def _say(line: str) -> None:
 
 
 def _resolve(options: argparse.Namespace) -> None:
-    from tausweep import study
+    from tausweep import study, targets
     from tausweep.atomic import write_text
 
-    write_text(Path(options.output), study.load(options.study).canonical_json() + "\n")
+    asked, output = study.load(options.study), Path(options.output)
+    targets.check_output(output, asked, Layout(Path(options.results)))
+    write_text(output, asked.canonical_json() + "\n")
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -454,6 +463,20 @@ def _export(options: argparse.Namespace) -> None:
 
     asked, layout = study.load(options.study), Layout(Path(options.results))
     print(archive.export(asked, layout, Path(options.output), weights=options.weights))
+
+
+def _import(options: argparse.Namespace) -> None:
+    from tausweep.restore import restore
+
+    print(restore(Path(options.source), options.study, Layout(Path(options.results))))
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from tausweep import study, verify
+
+    said, holds = verify.verify(study.load(options.study), Layout(Path(options.results)))
+    print(said)
+    return 0 if holds else 1
 
 
 def _compare(options: argparse.Namespace) -> None:

@@ -340,7 +340,10 @@ def evaluate(evaluation: Evaluation) -> dict[str, Values]:
     own = [name for name in MEASURED if evaluation.is_trained or name not in OF_THE_LOSS]
     names = [*own, *(evaluation.settings.measures or {})]
     try:
-        return {name: evaluation.measured(name) for name in names}
+        found = {name: evaluation.measured(name) for name in names}
+        # Measures that were kept have asked for none, and these are a result of their own.
+        _ = evaluation.embeddings
+        return found
     except FloatingPointError as error:
         evaluation.say(f"diverged: {error}")
         return {}

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tausweep import provenance, records
+from tausweep import provenance, records, targets
 from tausweep import study as studies
 from tausweep.atomic import write_json, write_text
 from tausweep.layout import Layout, kept_weights, weights_after
@@ -295,7 +295,7 @@ def evaluate(
             evaluate=provenance.describe(started, devices.describe(where)),
             code_version=code,
         )
-        records.write(folder / "record.json", content)
+        records.write(folder / "record.json", records.sealed(content, folder))
         CheckpointFile(folder, {}).remove()
     shown = {k: content["columns"].get(k) for k in ("linear_accuracy", "uniformity", "tolerance")}
     say(f"{run.id}: {status} " + " ".join(
@@ -312,6 +312,7 @@ def collect(study: str, results: Path, output: Path) -> None:
         StudyError: A record is missing, damaged, or of other settings; the first is named.
     """
     asked, layout, rows = studies.load(study), Layout(results), []
+    targets.check_output(output, asked, layout)
     for run in asked.runs():
         path = layout.run(run) / "record.json"
         try:

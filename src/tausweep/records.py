@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -142,7 +143,6 @@ def record(
         evaluate: Provenance of the evaluation.
         code_version: Digests of the code of both stages.
     """
-    hardware = pretrain["hardware"]
     columns = {
         "study": run.study,
         "dataset": run.dataset,
@@ -151,15 +151,9 @@ def record(
         "seed": run.seed,
         "status": status,
         **flat(measured),
-        "train_loss": pretrain["train_loss"],
-        "images_per_second": pretrain["images_per_second"],
-        "pretrain_seconds": pretrain["seconds"],
-        **_sizes(pretrain),
-        "device": hardware["device"],
-        "threads": hardware["threads"],
+        **of_pretraining(pretrain),
         INSTRUCTIONS: _instructions(pretrain, evaluate),
         "precision": run.settings.pretrain.precision,
-        "data_digest": pretrain["data_digest"],
         "settings_digest": run.settings.digest,
         "code_version": code_version,
     }
@@ -176,6 +170,56 @@ def _instructions(pretrain: Mapping[str, Any], evaluate: Mapping[str, Any]) -> s
     """Of both stages: ``portable`` only where both are, for numbers come from both."""
     found = [stage.get("hardware", {}).get(INSTRUCTIONS) for stage in (pretrain, evaluate)]
     return found[0] if found[0] == found[1] else "native"
+
+
+def of_pretraining(pretrain: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that come from ``pretrain.json``."""
+    return {
+        "train_loss": pretrain["train_loss"],
+        "images_per_second": pretrain["images_per_second"],
+        "pretrain_seconds": pretrain["seconds"],
+        **_sizes(pretrain),
+        "device": pretrain["hardware"]["device"],
+        "threads": pretrain["hardware"]["threads"],
+        "data_digest": pretrain["data_digest"],
+    }
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sealed(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A record with the digests of its run's files, and of itself with these.
+
+    Args:
+        content: As ``record`` gives it.
+        folder: The run's folder; checkpoints, locks and half-written files do not count.
+    """
+    files = {
+        path.name: file_digest(path)
+        for path in sorted(folder.iterdir())
+        if path.suffix in (".json", ".csv", ".safetensors")
+        and not path.name.startswith((".", "checkpoint.", "record.json", "lock.json"))
+    }
+    return {**content, "digests": {"files": files, "record": _own_digest(content, files)}}
+
+
+def is_sealed(content: Mapping[str, Any]) -> bool:
+    """Whether a record that has digests is as it was written."""
+    rest = {name: value for name, value in content.items() if name != "digests"}
+    digests = content["digests"]
+    try:
+        return bool(digests["record"] == _own_digest(rest, digests["files"]))
+    except (KeyError, TypeError):
+        return False
+
+
+def _own_digest(content: Mapping[str, Any], files: Mapping[str, str]) -> str:
+    text = json.dumps([content, files], sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _sizes(pretrain: Mapping[str, Any]) -> dict[str, Any]:
@@ -286,6 +330,11 @@ def read_along(path: Path) -> pd.DataFrame | None:
     return frame
 
 
+def _separator(header: str) -> str:
+    """What separates the columns of a table that was saved by another program; else nothing."""
+    return next((mark for mark in ";\t|" if {*IDENTITY} <= {*header.split(mark)}), "")
+
+
 def read_table(path: Path) -> pd.DataFrame:
     """Read a collected table; missing values are NaN, and so are columns that came later.
 
@@ -301,6 +350,11 @@ def read_table(path: Path) -> pd.DataFrame:
     except (ValueError, UnicodeDecodeError) as error:
         raise StudyError(f"{path}: not a table of records: {error}") from None
     lacking = [name for name in IDENTITY if name not in frame.columns]
+    if lacking and len(frame.columns) == 1 and (found := _separator(frame.columns[0])):
+        raise StudyError(
+            f"{path}: its columns are separated by {found!r} and should be by commas; save it as "
+            "CSV with commas and decimal points"
+        )
     if lacking:
         raise StudyError(f"{path}: not a table of records: it has no column {lacking[0]}")
     later = [name for name in COLUMNS if name not in frame.columns]

@@ -162,6 +162,12 @@ def size(count: float) -> str:
 
 def describe(study: Study, layout: Layout) -> str:
     """The state of a study as text: counts, then each state's runs, then disk use."""
+    if not layout.root.is_dir():
+        return (
+            f"study {study.study}: {len(study.runs())} runs; there is no folder "
+            f"{layout.root}/ in {Path.cwd()}: nothing was started here, or results are elsewhere "
+            "(--results DIR)"
+        )
     found = states(study, layout)
     counts = Counter(state.state for state in found)
     counted = ", ".join(f"{counts[name]} {name}" for name in STATES if counts[name])
@@ -176,14 +182,29 @@ def describe(study: Study, layout: Layout) -> str:
         of_state = [state for state in found if state.state == name]
         if of_state:
             lines += ["", name, *_listed(of_state)]
-    if counts["stale"]:
-        first = next(layout.run(s.run) for s in found if s.state == "stale")
-        lines.append(
-            f"  to redo one: snakemake --configfile STUDY --forcerun {first / 'pretrain.json'}"
-        )
+        if name == "stale":
+            lines += [f"  {line}" for line in _redoing(of_state, layout)]
     used = disk(study, layout)
     parts = ", ".join(f"{kind} {size(used[kind])}" for kind in sorted(used) if used[kind])
     return "\n".join([*lines, "", f"disk: {size(sum(used.values()))}{f': {parts}' * bool(parts)}"])
+
+
+def _redoing(stale: list[RunState], layout: Layout) -> list[str]:
+    """How stale records are made again: the least that does it."""
+    planned = [s for s in stale if "other settings" in s.detail or "other data" in s.detail]
+    other = [s for s in stale if s not in planned]
+    trained = [s for s in other if "other code of pretrain" in s.detail]
+    measured = [s for s in other if s not in trained]
+    lines = []
+    if planned:
+        lines.append(
+            "snakemake --configfile STUDY redoes by itself what has other settings or data"
+        )
+    for found, name in ((trained, "pretrain.json"), (measured, "record.json")):
+        if found:
+            path = layout.run(found[0].run) / name
+            lines.append(f"to redo one: snakemake --configfile STUDY --forcerun {path}")
+    return lines
 
 
 def _listed(found: list[RunState]) -> list[str]:

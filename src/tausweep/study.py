@@ -835,6 +835,19 @@ def load(path: str | Path) -> Study:
         StudyError: The file cannot be read, is no YAML mapping, names a key twice or an unknown
             one, or has a value that is not allowed.
     """
+    content = content_of(path)
+    try:
+        return parse(content)
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}") from None
+
+
+def content_of(path: str | Path) -> dict[str, Any]:
+    """Read a study file, its settings not yet validated.
+
+    Raises:
+        StudyError: The file cannot be read, is no YAML mapping, or names a key twice.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -849,10 +862,7 @@ def load(path: str | Path) -> Study:
         raise StudyError(f"study file {path}{where}: {problem}") from None
     if not isinstance(content, dict):
         raise StudyError(f"study file {path}: a mapping of settings is needed")
-    try:
-        return parse(content)
-    except StudyError as error:
-        raise StudyError(f"{path}: {error}") from None
+    return content
 
 
 def parse(content: Mapping[str, Any]) -> Study:

@@ -2,14 +2,23 @@
 # the file, whose path is therefore a resource: these are no reason to rerun. The digest goes to the
 # command too, which refuses to run what was not planned if the file was edited meanwhile.
 
-from functools import cache
+from functools import cache, partial
 
-STUDY_FILE = Path((workflow.configfiles or ["benchmarks/demo.yaml"])[0])
-# Snakemake makes it absolute; records, which have the command, should not tell where the checkout is.
-if STUDY_FILE.is_relative_to(Path.cwd()):
-    STUDY_FILE = STUDY_FILE.relative_to(Path.cwd())
-STUDY_FILE = str(STUDY_FILE)
+FILES = [str(file) for file in workflow.configfiles] or ["benchmarks/demo.yaml"]
+# Snakemake makes them absolute; records, which have the command, should not tell where the checkout
+# is.
+FILES = [
+    (
+        str(Path(file).relative_to(Path.cwd()))
+        if Path(file).is_relative_to(Path.cwd())
+        else file
+    )
+    for file in FILES
+]
+GIVEN = dict(workflow.config_settings.config or {})
 try:
+    configuration.check_given_once(sys.argv[1:])
+    STUDY_FILE = configuration.study_file(FILES, GIVEN, Path(".snakemake/studies"))
     STUDY = studies.load(STUDY_FILE)
     plan.check(STUDY, layout.Layout())
 except studies.StudyError as error:
@@ -26,8 +35,73 @@ FIGURES = figures.asked(STUDY)
 ALONG = ["results/{study}/along.csv"] if STUDY.evaluate_at else []
 
 
+def chosen_runs():
+    patterns = str(GIVEN.get(configuration.SELECT, "*")).split(",")
+    return {run for run in RUNS if any(fnmatch(run, p) for p in patterns)}
+
+
+def check_targets():
+    """Refuse what is not of this study, and have made again what says it is out of date."""
+    asked = workflow.dag_settings
+    wanted = {str(target) for target in asked.targets}
+    named = {*wanted, *map(str, (*asked.forcerun, *asked.until, *asked.omit_from))}
+    if workflow.scheduling_settings is not None:
+        named |= {str(t) for t in workflow.scheduling_settings.prioritytargets}
+    default = "" if workflow.configfiles else ", since no --configfile is given"
+    try:
+        targets.check(named, STUDY, " + ".join(FILES) + default, layout.Layout())
+        if configuration.SELECT in GIVEN and "selected" not in wanted:
+            raise studies.StudyError(
+                "--config select: it chooses runs for the target `selected`, which is not asked "
+                "for; write `snakemake selected ...`"
+            )
+    except studies.StudyError as error:
+        print(f"tausweep: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    outdated = targets.outdated(STUDY, layout.Layout(), wanted, chosen_runs())
+    asked.forcerun = frozenset(asked.forcerun) | frozenset(outdated)
+
+
+# Prepared data are locked by their own command, and Snakemake would keep its lock on them to the end
+# of a study: another study of the same data could not start until then.
+PREPARED = f"{layout.Layout().root}/data/"
+PersistenceBase.all_outputfiles = lambda self: (
+    file
+    for file in jobfiles(self.dag.needrun_jobs(), "output")
+    if not str(file).startswith(PREPARED)
+)
+RESERVED = []
+
+
+def await_data():
+    """Have data that are not there made here, or wait while another workflow has them made."""
+    for folder in targets.unprepared(STUDY, layout.Layout()):
+
+        def whole():
+            plan.source_fingerprint.cache_clear()
+            return folder not in targets.unprepared(STUDY, layout.Layout())
+
+        say = partial(print, "tausweep:", file=sys.stderr, flush=True)
+        RESERVED.append(locks.reserve(folder, whole, say))
+
+
+# Snakemake tells its targets after the rules are read, and has no hook before the graph of jobs.
+prepare_dag = workflow._prepare_dag
+
+
+def prepare_checked_dag(*arguments, **options):
+    if workflow.is_main_process:
+        check_targets()
+        if workflow.executor_plugin is not None and not workflow.dryrun:
+            await_data()
+    return prepare_dag(*arguments, **options)
+
+
+workflow._prepare_dag = prepare_checked_dag
+
+
 wildcard_constraints:
-    study=studies.NAME,
+    study=re.escape(STUDY.study),
     dataset=studies.NAME,
     loss=studies.NAME,
     tau=r"none|\d+\.\d+",
@@ -55,7 +129,12 @@ def manifest_of(wildcards):
     run = run_of(wildcards)
     manifest = layout.Layout().prepared(run.settings.dataset) / "manifest.json"
     finished = layout.Layout().run(run) / "pretrain.json"
-    return [] if finished.exists() and not manifest.exists() else str(manifest)
+    if finished.exists() and not manifest.exists():
+        return []
+    # The digests are the same, so its time says nothing: data may have come after imported runs.
+    if targets.data_unchanged(run, layout.Layout()):
+        return ancient(str(manifest))
+    return str(manifest)
 
 
 # What a cluster is asked for. A run that hits its time limit saves its state, is submitted again and
@@ -105,14 +184,10 @@ def settings_digest(wildcards):
 
 
 def selected_records(wildcards):
-    chosen = [
-        run
-        for run in RUNS
-        if any(fnmatch(run, p) for p in str(config.get("select", "*")).split(","))
-    ]
+    chosen = [run for run in RUNS if run in chosen_runs()]
     if not chosen:
         raise WorkflowError(
-            f"select: no run of the study matches {config['select']!r}; runs are named "
+            f"select: no run of the study matches {GIVEN.get('select')!r}; runs are named "
             f"DATASET/LOSS/TAU/seedK, as in {next(iter(RUNS))}"
         )
     return [f"results/{STUDY.study}/runs/{run}/record.json" for run in chosen]
