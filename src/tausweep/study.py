@@ -887,7 +887,7 @@ def parse_settings(model: type[Model], content: Any) -> Model:
 class _UniqueKeys(yaml.SafeLoader):
     """YAML whose mappings name each key once; SafeLoader takes the last silently."""
 
-    def compose_mapping_node(self, anchor: dict[Any, Any] | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         # Before merge keys are resolved: a key may stand both in a mapping and in what it merges.
         node = super().compose_mapping_node(anchor)
         seen: set[Any] = set()
