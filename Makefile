@@ -36,7 +36,7 @@ demo: $(READY)
 cifar10-small cifar10-longer: $(READY)
 	@test -d "$(DATA)/train" -a -d "$(DATA)/test" || \
 	  { echo "DATA=$(DATA): a folder with train/<class>/ and test/<class>/ is needed"; exit 2; }
-	mkdir -p data && ln -sfn "$(abspath $(DATA))" data/cifar10-images
+	mkdir -p data && ln -sfn "$$(cd "$(DATA)" && pwd)" data/cifar10-images
 	$(BIN)/snakemake --configfile benchmarks/$@.yaml
 	@$(BIN)/tausweep show benchmarks/$@.yaml
 

@@ -319,7 +319,9 @@ def read_along(path: Path) -> pd.DataFrame | None:
     import pandas as pd
 
     try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(ALONG_IDENTITY[:3], "string"))
+        text = dict.fromkeys(ALONG_IDENTITY[:3], "string")
+        # Only an empty cell is a missing value: a dataset may be called NA.
+        frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         return None
     except (ValueError, UnicodeDecodeError) as error:
@@ -344,7 +346,9 @@ def read_table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, "string"))
+        text = dict.fromkeys(TEXT, "string")
+        # Only an empty cell is a missing value: a dataset may be called NA.
+        frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise StudyError(f"{path}: there is no such table of records") from None
     except (ValueError, UnicodeDecodeError) as error:

@@ -897,10 +897,13 @@ def parse_settings(model: type[Model], content: Any) -> Model:
 class _UniqueKeys(yaml.SafeLoader):
     """YAML whose mappings name each key once; SafeLoader takes the last silently."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        # Before merge keys are resolved: a key may stand both in a mapping and in what it merges.
+        node = super().compose_mapping_node(anchor)
         seen: set[Any] = set()
         for key, _ in node.value:
-            name = self.construct_object(key, deep=True)
+            merges = key.tag == "tag:yaml.org,2002:merge"
+            name = "<<" if merges else self.construct_object(key, deep=True)
             if not isinstance(name, Hashable):
                 problem = "a key must be a word or a number"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
@@ -908,7 +911,7 @@ class _UniqueKeys(yaml.SafeLoader):
                 problem = f"the key {name!r} stands in it twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             seen.add(name)
-        return super().construct_mapping(node, deep)
+        return node
 
 
 def _first_repeated(values: tuple[Any, ...]) -> Any:
