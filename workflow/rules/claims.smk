@@ -6,6 +6,7 @@ rule claims:
         records="results/{study}/records.csv",
     output:
         json="results/{study}/claims.json",
+        csv="results/{study}/claims.csv",
         markdown=report(
             "results/{study}/claims.md",
             caption="../report/claims.rst",

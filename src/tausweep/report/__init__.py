@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from tausweep import __version__, claims, names, protocol, published
+from tausweep import __version__, claims, names, protocol, published, study_verdicts
 from tausweep.atomic import write_text
 from tausweep.figures import StudyResults
 from tausweep.layout import Layout
@@ -71,8 +71,13 @@ def page(
     commands = runs.Commands(study_file, layout, study.study)
     found = runs.gather(study, records, layout)
     judged = runs.judged(found, records)
-    verdicts = verdict_table.arrange(claims.judge(judged), _published_verdicts())
     departures = protocol.compare(study)
+    verdicts = verdict_table.arrange(
+        study_verdicts.judge(study, layout, judged),
+        _published_verdicts(),
+        len(study.seeds),
+        departures.scaled_down is not None,
+    )
     folder = layout.study(study.study)
     results = StudyResults(
         folder,
@@ -115,7 +120,7 @@ def page(
 
 @cache
 def _published_verdicts() -> list[Verdict]:
-    return claims.judge(published.records())
+    return claims.judge(published.records(), run_noise=True)
 
 
 def _number(column: str, value: float | None) -> str:

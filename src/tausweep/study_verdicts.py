@@ -1,0 +1,49 @@
+"""Verdicts of a study from what lies in its folder: records, checkpoints, images got right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tausweep import claims
+from tausweep.layout import Layout
+from tausweep.study import Study
+from tausweep.verdicts import Verdict
+
+ALONG = "along.csv"
+CORRECT = "correct.safetensors"
+
+
+def judge(study: Study, layout: Layout, records: pd.DataFrame) -> list[Verdict]:
+    """Judge every claim by all that a study has kept.
+
+    Args:
+        study: What was asked for.
+        layout: Where results lie; ``along.csv`` and the runs' ``correct.safetensors`` are read if
+            they are there.
+        records: The collected table.
+
+    Raises:
+        ValueError: See ``claims.judge``.
+    """
+    path = layout.study(study.study) / ALONG
+    along = pd.read_csv(path) if path.is_file() else None
+    return claims.judge(records, along=along, correct=_correct(study, layout))
+
+
+def _correct(
+    study: Study, layout: Layout
+) -> dict[tuple[str, str, float | None, int], NDArray[np.bool_]]:
+    """Which test images every run's probe gets right, of the runs that kept it."""
+    from safetensors.numpy import load_file
+
+    found = {}
+    for run in study.runs():
+        path = layout.run(run) / CORRECT
+        if path.is_file():
+            tensors: dict[str, Any] = load_file(path)
+            found[run.dataset, run.loss, run.temperature, run.seed] = tensors["linear"]
+    return found
