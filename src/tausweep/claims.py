@@ -114,8 +114,9 @@ SMALLEST = 0.05
 TREND = (
     f"Temperatures above {SMALLEST:g}. Supported: (a) {{what}} is clearly {{higher}} at the "
     "highest temperature than at the lowest, (b) no step of the mean between neighbouring "
-    "temperatures goes the other way by the noise margin or more, and (c) Spearman's rank correlation of the mean "
-    f"curve with tau has the claimed sign and is {RANK:g} at least; three temperatures are needed. "
+    "temperatures goes the other way by the noise margin or more, and (c) Spearman's rank "
+    f"correlation of the mean curve with tau has the claimed sign and is {RANK:g} at least; "
+    "three temperatures are needed. "
     "Contradicted: (a), (b) and (c) all the other way round."
 )
 
@@ -213,8 +214,8 @@ def tolerance_rises(e: Evidence) -> Finding:
     "C3",
     "contrastive: accuracy against tau is a reverse U, best at 0.2 or 0.3, worse at 0.07 and 1.0",
     "Both parts are needed. Location: the seeds' mean accuracy is highest at 0.2 or 0.3 (or, if "
-    "the grid has neither, at those nearest to them); others may be within noise of the best, and the "
-    "reason names them. Ends: the better of these is clearly above both 0.07 and 1.0, which no "
+    "the grid has neither, at those nearest to them); others may be within noise of the best, and "
+    "the reason names them. Ends: the better of these is clearly above both 0.07 and 1.0, which no "
     "plateau over the grid meets. Contradicted: another temperature is clearly better than each of "
     "them. A grid without 0.2 or without 0.3 cannot contradict it: it is then not tested.",
     (LEARNT, SETTLED),
@@ -413,8 +414,9 @@ def limits_in_tau(e: Evidence) -> Finding:
     "nearest_negative (tau -> 0+) learns nothing useful",
     "Both parts are needed. Far below: contrastive's best temperature is clearly more than a share "
     f"of {FAR:g} above nearest_negative (contradicted: clearly below it). Nothing: "
-    f"nearest_negative is clearly less than a share of {FAR:g} above the better of the baselines untrained and "
-    f"raw_pixels, both of which are needed (contradicted: clearly more). {SHARES}",
+    f"nearest_negative is clearly less than a share of {FAR:g} above the better of the "
+    f"baselines untrained and raw_pixels, both of which are needed (contradicted: clearly "
+    f"more). {SHARES}",
     (LEARNT, SETTLED),
 )
 def nearest_negative_is_useless(e: Evidence) -> Finding:

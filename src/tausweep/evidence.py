@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -142,6 +143,8 @@ class Evidence:
         self._rows = {str(loss): rows for loss, rows in ordered.groupby("loss")}
         self._read: dict[tuple[str, Column], NDArray[np.float64]] = {}
         self._noise: dict[str, Noise] = {}
+        self._cells: dict[tuple[str, Column, float | None, float | None], Cell] = {}
+        self._known_runs: dict[str, tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]] = {}
         self._share: dict[Place, NDArray[np.float64] | None] = {}
         self.test_images = test_images
         if test_images is None and "test_images" in records:
@@ -206,7 +209,7 @@ class Evidence:
             self._share[place] = np.mean(found, axis=0) if whole else None
         return self._share[place]
 
-    @property
+    @cached_property
     def scale(self) -> tuple[float, bool]:
         """Points from the untrained encoder to the best cell, and whether they were measured.
 
@@ -244,6 +247,14 @@ class Evidence:
         stands_for: float | None = None,
     ) -> Cell:
         """The complete runs of a loss at a temperature (none for a loss without one)."""
+        key = (loss, column, temperature, stands_for)
+        if key not in self._cells:
+            self._cells[key] = self._cell(*key)
+        return self._cells[key]
+
+    def _cell(
+        self, loss: str, column: Column, temperature: float | None, stands_for: float | None
+    ) -> Cell:
         name = cell_name(loss, temperature, stands_for)
         grid, seeds, status = self._runs(loss)
         here = np.isnan(grid) if temperature is None else grid == temperature
@@ -331,9 +342,12 @@ class Evidence:
         return Cell(name, pd.Series(values, index), problem, state, judged if others else "")
 
     def _runs(self, loss: str) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]:
-        rows = self._rows.get(loss, self._none)
-        temperature = rows["temperature"].to_numpy(np.float64, na_value=np.nan)
-        return temperature, rows["seed"].to_numpy(), rows["status"].to_numpy(object)
+        if loss not in self._known_runs:
+            rows = self._rows.get(loss, self._none)
+            temperature = rows["temperature"].to_numpy(np.float64, na_value=np.nan)
+            found = temperature, rows["seed"].to_numpy(), rows["status"].to_numpy(object)
+            self._known_runs[loss] = found
+        return self._known_runs[loss]
 
     def _values(self, loss: str, column: Column) -> NDArray[np.float64]:
         if (loss, column) not in self._read:

@@ -86,7 +86,9 @@ def learnt(loss: str) -> Need:
         return State(held, f"{lacking} baseline(s) lacking" if lacking else gaps[0].reason)
 
     return Need(
-        "learnt", f"the best cell of {loss} is clearly above untrained and raw_pixels", state
+        f"learnt by {loss}",
+        f"the best cell of {loss} is clearly above untrained and raw_pixels",
+        state,
     )
 
 

@@ -159,6 +159,9 @@ def paired(a: pd.Series[float], b: pd.Series[float]) -> PairedSummary:
     Raises:
         ValueError: A seed stands in an index twice.
     """
+    if a.index.equals(b.index) and a.index.is_unique and not (a.isna() | b.isna()).any():
+        of_all = summary(a.to_numpy(np.float64) - b.to_numpy(np.float64))
+        return PairedSummary(of_all.mean, of_all.sd, of_all.n, of_all.half_width)
     a, b = a.dropna(), b.dropna()
     for name, side in (("a", a), ("b", b)):
         if not side.index.is_unique:

@@ -122,7 +122,7 @@ def _judge(claim: Claim, dataset: str, e: Evidence, checkpoints: list[Evidence])
         if failed:
             outcome, reason = "not tested", f"{'; '.join(failed)} (measured: {reason})"
         elif unknown:
-            reason += f"; not known whether {', '.join(unknown)}"
+            reason += f"; not known: {', '.join(unknown)}"
     return Verdict(
         claim=claim.id,
         dataset=dataset,

@@ -101,7 +101,8 @@ class VerdictTable:
     @property
     def meaning(self) -> dict[str, str]:
         """What each kind means."""
-        return {**MEANING, **({"undecided": SPLIT} if len(self.datasets) > 1 else {})}
+        found: dict[str, str] = {str(kind): text for kind, text in MEANING.items()}
+        return found | ({"undecided": SPLIT} if len(self.datasets) > 1 else {})
 
     def of_kind(self, kind: str) -> list[str]:
         """Ids of the findings with this overall verdict."""
@@ -133,7 +134,7 @@ def arrange(
         _row(claim, each, datasets, [v for v in published if v.claim == claim])
         for claim, each in by_claim.items()
     ]
-    counts = {
+    counts: dict[str, int] = {
         kind: sum(row.overall.kind == kind and not row.identity for row in rows) for kind in KINDS
     }
     printed_names = [names.dataset(name) for name in datasets]
