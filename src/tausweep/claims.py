@@ -122,8 +122,8 @@ TREND = (
 
 MOSTLY = (
     "Supported: the difference clearly has the claimed sign at more than half of the temperatures "
-    f"above {SMALLEST:g} that both sides have, and clearly the other sign at none. Contradicted: "
-    "the other way round."
+    f"above {SMALLEST:g} that both sides have, and clearly the other sign at none; two "
+    "temperatures are needed. Contradicted: the other way round."
 )
 
 SHARES = (
@@ -271,7 +271,7 @@ def hard_is_uniform(e: Evidence) -> Finding:
     """Fig. 6 against Fig. 4."""
     return together(
         {
-            "more_uniform": _hard_minus_contrastive(e, "uniformity"),
+            "more_uniform": _hard_minus_contrastive(e, "uniformity", family=2),
             "varies_less": _stable_uniformity(e, family=2),
         }
     )
@@ -505,7 +505,7 @@ def tolerant_at_stable_uniformity(e: Evidence) -> Finding:
     """Fig. 6 and 7."""
     return together(
         {
-            "tolerance_rises": _trend(e, "hard_contrastive", "tolerance", rising=True),
+            "tolerance_rises": _trend(e, "hard_contrastive", "tolerance", True, family=2),
             "stable": _stable_uniformity(e, family=2),
             "spread": bounded(_spread(e, "hard_contrastive"), STABLE, at_most=True),
         }
@@ -599,9 +599,9 @@ def rules_digest() -> str:
     return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
 
 
-def _trend(e: Evidence, loss: str, column: Column, rising: bool) -> Finding:
+def _trend(e: Evidence, loss: str, column: Column, rising: bool, family: int = 1) -> Finding:
     curve = e.curve(loss, column, e.temperatures(loss, column, SMALLEST))
-    return trend(curve, e.noise(column), rising)
+    return trend(curve, e.noise(column), rising, family)
 
 
 def _accuracy_gap(
@@ -611,14 +611,21 @@ def _accuracy_gap(
     return difference(a, b, e.noise(ACCURACY), threshold, split=split, family=family)
 
 
-def _hard_minus_contrastive(e: Evidence, column: str, lower: bool = False) -> Finding:
+def _hard_minus_contrastive(
+    e: Evidence, column: str, lower: bool = False, family: int = 1
+) -> Finding:
     """Hard contrastive above (or below) contrastive at most of the temperatures that both have."""
     ours, theirs = "hard_contrastive", "contrastive"
     if lower:
         ours, theirs = theirs, ours
+    grid = _common(e, column, SMALLEST)
+    if len(grid) == 1:
+        reason = f"{column} of both is known at one temperature above {SMALLEST:g}, not two"
+        return Finding("not tested", reason)
+    noise = e.noise(column)
     parts = {
-        t: difference(e.cell(ours, column, t), e.cell(theirs, column, t), e.noise(column))
-        for t in _common(e, column, SMALLEST)
+        t: difference(e.cell(ours, column, t), e.cell(theirs, column, t), noise, family=family)
+        for t in grid
     }
     return mostly(parts, f"{column} of {ours} minus {theirs}")
 

@@ -209,7 +209,7 @@ def graded(strong: Finding, weak: Finding) -> Finding:
     return Finding(outcome, deciding.reason, deciding.headline, deciding.numbers, 2)
 
 
-def trend(curve: Curve, noise: Noise, rising: bool) -> Finding:
+def trend(curve: Curve, noise: Noise, rising: bool, family: int = 1) -> Finding:
     """The claim that a curve rises (or falls) over the temperatures.
 
     Supported if (a) the change from the lowest to the highest temperature clearly has the claimed
@@ -224,7 +224,7 @@ def trend(curve: Curve, noise: Noise, rising: bool) -> Finding:
     low, high = curve.grid[0], curve.grid[-1]
     change = paired(curve.table[high] * sign, curve.table[low] * sign)
     rho = sign * rank_correlation(means)
-    outcome = clearly(change, noise)
+    outcome = clearly(change, noise, family=family)
     towards = 1 if outcome == "supported" else -1 if outcome == "contradicted" else 0
     against = [
         f"{t:g} to {u:g}"
