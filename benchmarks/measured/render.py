@@ -25,7 +25,6 @@ import measure
 from tausweep import names, protocol, records
 from tausweep import published as printed
 from tausweep import study as studies
-from tausweep.claims import judge
 from tausweep.statistics import format_cell, paired
 from tausweep.study import RunSettings, Study, canonical
 from tausweep.tables.cells import Cells, Key
@@ -147,14 +146,6 @@ def converged_below(name: str) -> str:
     return f"{int(below.sum())} of {len(means)} cells"
 
 
-@cache
-def judged_without(name: str, temperature: float) -> dict[str, str]:
-    """Verdict by claim of the records without a temperature."""
-    frame = records.read_table(HERE / name / "records.csv")
-    found = judge(frame[frame["temperature"] != temperature])
-    return {v.claim: v.verdict for v in found if v.dataset is None}
-
-
 def departures(name: str) -> str:
     """What differs from the paper's setting."""
     found = protocol.compare(_study(name)).departures
@@ -262,7 +253,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     )
     functions = (
         settings, value, published, gap, table, claims, judged, headline, converged_below,
-        judged_without, departures, origin,
+        departures, origin,
         core_minutes, rows, pilot, csv_table, speed, speed_table, growth_table,
     )  # fmt: skip
     environment.globals.update({function.__name__: function for function in functions})

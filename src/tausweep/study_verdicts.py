@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tausweep import claims
+from tausweep.cost import manifest
 from tausweep.layout import Layout
 from tausweep.study import Study
 from tausweep.verdicts import Verdict
@@ -31,7 +32,21 @@ def judge(study: Study, layout: Layout, records: pd.DataFrame) -> list[Verdict]:
     """
     path = layout.study(study.study) / ALONG
     along = pd.read_csv(path) if path.is_file() else None
-    return claims.judge(records, along=along, correct=_correct(study, layout))
+    return claims.judge(
+        records,
+        along=along,
+        correct=_correct(study, layout),
+        test_images=_test_images(study, layout),
+    )
+
+
+def _test_images(study: Study, layout: Layout) -> dict[str, int]:
+    """Size of every dataset's test split, by the manifests of the prepared data that are there."""
+    found = {}
+    for run in study.runs():
+        if run.dataset not in found and (made := manifest(run.settings.dataset, layout)):
+            found[run.dataset] = int(made["splits"]["test"]["images"])
+    return found
 
 
 def _correct(
