@@ -27,7 +27,6 @@ from tausweep.statistics import (
     paired,
     prior_of_cells,
     rank_correlation,
-    split_margin,
     summary,
     trigamma_inverse,
     widened,
@@ -131,16 +130,6 @@ def test_the_least_interval_is_that_of_the_authors_scatter() -> None:
 )
 def test_columns_share_the_margins_of_their_kind(column: str, margin: float) -> None:
     assert noise_margin(column) == margin
-
-
-def test_margin_of_a_small_split_is_that_of_two_binomial_shares() -> None:
-    share = stats.binom(360, 0.9)
-    assert split_margin(90, 360) == pytest.approx(
-        100 * 1.96 * math.sqrt(2) * share.std() / 360, rel=1e-12
-    )
-    assert split_margin(100, 10) == 0
-    with pytest.raises(ValueError, match="images 0"):
-        split_margin(90, 0)
 
 
 def test_no_common_seed_gives_n_zero() -> None:

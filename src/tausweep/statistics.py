@@ -76,28 +76,6 @@ def noise_margin(column: str) -> float:
     return MARGINS.get(name, 0.0)
 
 
-def split_margin(accuracy: float, images: int) -> float:
-    """Points that the accuracies of two independent classifiers differ by on a small test split.
-
-    1.96 x sqrt(2 p (1 - p) / n), the sampling noise of two shares; wide rather than narrow for
-    runs that share the split, since their errors fall on the same images.
-
-    Args:
-        accuracy: Percent.
-        images: Of the test split, 1 or more.
-
-    Raises:
-        ValueError: A number outside its range.
-    """
-    if not (0 <= accuracy <= 100 and images >= 1):
-        raise ValueError(
-            f"accuracy {accuracy}, images {images}: percent from 0 to 100 and 1 image or more "
-            "are needed"
-        )
-    p = accuracy / 100
-    return 196 * math.sqrt(2 * p * (1 - p) / images)
-
-
 @dataclass(frozen=True)
 class Summary:
     """What n seeds say about one number.
