@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,17 @@ from hypothesis import strategies as st
 
 from examples import examples
 from tausweep import claims, published, records
+from tausweep import verdicts as verdict_shapes
 from tausweep.claims import CLAIMS, Verdict, judge, to_json, to_markdown
 from tausweep.comparisons import Finding, clearly, difference, mostly, together
 from tausweep.evidence import Cell, Evidence, nearest
-from tausweep.statistics import MARGINS, PairedSummary, paired, split_margin
+from tausweep.statistics import MARGINS, Noise, PairedSummary, paired
 from tausweep.verdicts import judge_each
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
+UNTESTED, UNMEASURED = "not tested", "not measured"
 GRID = (0.05, 0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
-IDS = [f"C{number}" for number in range(1, 18)]
+IDS = [*(f"C{n}" for n in range(1, 12)), "C12a", "C12b", *(f"C{n}" for n in range(13, 18))]
 Shape = Callable[[float], float]
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -36,7 +37,8 @@ ACCURACY = {
     "contrastive": (74, 78, 80, 83, 84, 83, 82, 80),
     "hard_contrastive": (75, 79, 81, 83.5, 84.5, 85, 85, 85),
 }
-ALONE = {"simple": 70.0, "hard_simple": 84.0, "nearest_negative": 25.0, "untrained": 24.0}
+ALONE = {"simple": 70.0, "hard_simple": 84.0, "nearest_negative": 25.0}
+ALONE |= {"untrained": 24.0, "raw_pixels": 23.0}
 GEOMETRY: dict[tuple[str, str], Shape] = {
     ("contrastive", "uniformity"): lambda t: 3.95 - t,
     ("hard_contrastive", "uniformity"): lambda t: 3.96 - 0.03 * t,
@@ -44,6 +46,9 @@ GEOMETRY: dict[tuple[str, str], Shape] = {
     ("hard_contrastive", "tolerance"): lambda t: 0.02 + 0.12 * t,
     ("contrastive", "interclass_similarity"): lambda t: 0.02 + 0.3 * t,
     ("hard_contrastive", "interclass_similarity"): lambda t: 0.01 + 0.05 * t,
+    ("contrastive", "nearest_interclass_similarity"): lambda t: 0.2 + 0.4 * t,
+    ("hard_contrastive", "nearest_interclass_similarity"): lambda t: 0.1 + 0.1 * t,
+    ("contrastive", "effective_negatives"): lambda t: 40 * t,
     ("contrastive", "positive_similarity"): lambda t: 1 - 0.4 * math.exp(-2 * t),
 }
 PENALTY = {
@@ -150,12 +155,14 @@ def marked(status: str, loss: str, temperature: float | None, seeds: tuple[int, 
 
 
 def verdicts(frame: pd.DataFrame, **options: Any) -> dict[tuple[str, str | None], Verdict]:
-    return {(v.claim, v.dataset): v for v in judge(frame, **options)}
+    return {(v.claim, v.dataset): v for v in judge(frame, run_noise=True, **options)}
 
 
 def alone(claim: str, frame: pd.DataFrame) -> dict[str | None, Verdict]:
     """Verdicts of one claim, by dataset: ``judge`` without the other sixteen."""
-    datasets = {str(name): Evidence(rows, MARGINS) for name, rows in frame.groupby("dataset")}
+    datasets = {
+        str(name): Evidence(rows, MARGINS, one_run=True) for name, rows in frame.groupby("dataset")
+    }
     return {v.dataset: v for v in judge_each([CLAIMS[claim]], datasets)}
 
 
@@ -166,7 +173,7 @@ def outcome(claim: str, frame: pd.DataFrame) -> str:
 # The published numbers ---------------------------------------------------------------------------
 
 ALL = dict.fromkeys(["cifar10", "cifar100", "imagenet100", "svhn"], SUPPORTED)
-NONE = dict.fromkeys(ALL, UNDECIDED)
+NONE = dict.fromkeys(ALL, UNMEASURED)
 BORNE_OUT: dict[str, tuple[dict[str, str], str]] = {
     # Uniformity 3.86 > 3.60 > 3.17 > 2.96 (CIFAR10) and so on, every step downwards, all datasets.
     "C1": (ALL, SUPPORTED),
@@ -188,18 +195,25 @@ BORNE_OUT: dict[str, tuple[dict[str, str], str]] = {
     # +1.57, -0.73, -0.79, -0.48 points: with one run's noise not below -2.
     "C8": (ALL, SUPPORTED),
     # Not published as numbers.
-    "C9": (NONE, UNDECIDED),
-    "C10": (NONE, UNDECIDED),
-    "C11": (NONE, UNDECIDED),
-    "C12": (NONE, UNDECIDED),
-    "C13": (NONE, UNDECIDED),
+    "C9": (NONE, UNMEASURED),
+    "C10": (NONE, UNMEASURED),
+    "C11": (NONE, UNMEASURED),
+    "C12a": (NONE, UNMEASURED),
+    "C12b": (NONE, UNMEASURED),
+    "C13": (NONE, UNMEASURED),
     # 83.78 - 76.10 = 7.68, 56.44 - 49.80 = 6.64; SVHN and ImageNet100 were not run at 0.05.
-    "C14": (NONE | {"cifar10": SUPPORTED, "cifar100": SUPPORTED}, SUPPORTED),
-    "C15": (NONE, UNDECIDED),
+    "C14": (
+        dict.fromkeys(ALL, UNTESTED) | {"cifar10": SUPPORTED, "cifar100": SUPPORTED},
+        SUPPORTED,
+    ),
+    "C15": (NONE, UNMEASURED),
     # Tolerance 0.088 -> 0.172 and 0.067 -> 0.134 rises; 0.034 -> 0.030 and 0.025 -> 0.023 does not,
     # yet falls by less than the noise.
-    "C16": (NONE | {"cifar100": SUPPORTED, "imagenet100": SUPPORTED}, UNDECIDED),
-    "C17": (NONE, UNDECIDED),
+    "C16": (
+        dict.fromkeys(ALL, UNDECIDED) | {"cifar100": SUPPORTED, "imagenet100": SUPPORTED},
+        UNDECIDED,
+    ),
+    "C17": (NONE, UNMEASURED),
 }
 
 
@@ -217,13 +231,14 @@ def test_published_numbers_get_the_verdicts_they_bear_out(
     assert of_published[claim, None].verdict == overall
 
 
-@pytest.mark.parametrize("claim", ["C9", "C10", "C11", "C12", "C13", "C15", "C17"])
-def test_what_nobody_published_is_undecided_and_says_so(
+@pytest.mark.parametrize("claim", ["C9", "C10", "C11", "C12a", "C12b", "C13", "C15", "C17"])
+def test_what_nobody_published_is_not_measured_and_says_so(
     claim: str, of_published: dict[tuple[str, str | None], Verdict]
 ) -> None:
     for name in [*ALL, None]:
-        assert not of_published[claim, name].asked
-    assert any(word in of_published[claim, "svhn"].reason for word in ("known", "no temperature"))
+        assert of_published[claim, name].verdict == UNMEASURED
+    words = ("known", "no temperature", "no nearest_negative", "no untrained")
+    assert any(word in of_published[claim, "svhn"].reason for word in words)
 
 
 def test_a_difference_of_exactly_the_margin_is_no_noise(
@@ -238,8 +253,7 @@ def test_published_numbers_appear_in_the_verdicts(
 ) -> None:
     differences = [of_published["C7", name].numbers["mean"] for name in ALL]
     assert differences == pytest.approx([8.44, 17.13, 27.01, 24.64])
-    best = of_published["C3", "cifar10"].numbers["location"]["best_temperature"]
-    assert (best["value"], best["n"]) == (0.2, 1)
+    assert of_published["C3", "cifar10"].numbers["location"]["best_temperature"] == 0.2
     assert of_published["C14", "cifar10"].numbers["mean"] == pytest.approx(83.78 - 76.10)
     assert "0.05 or less is needed" in of_published["C14", "svhn"].reason
 
@@ -258,6 +272,7 @@ def test_table_1_alone_gives_the_same_but_for_the_sweeps_c14() -> None:
     differ = {
         claim for claim, name in both if both[claim, name].verdict != alone[claim, name].verdict
     }
+    # C8 of ImageNet100 and so on stay; a grid without 0.2 still supports C3.
     assert differ == {"C14"}
 
 
@@ -288,15 +303,17 @@ AGAINST: dict[str, list[Change]] = {
         constant("contrastive", "gradient_balance", 0.2),
         constant("contrastive", "entropy_rises", 0.6),
     ],
-    "C12": [
+    "C12a": [
         constant("contrastive", "limit_low_error", 0.3),
         constant("contrastive", "limit_high_error", 0.3),
+    ],
+    "C12b": [
         constant("nearest_negative", "linear_accuracy", 86),
         constant("nearest_negative", "linear_accuracy", 81),  # useful, if worse
     ],
     "C13": [constant("contrastive", "exchange_difference", 0.5)],
-    "C14": [shaped("contrastive", "linear_accuracy", lambda t: 85 - 3 * t)],
-    "C15": [shaped("hard_contrastive", "interclass_similarity", lambda t: 0.1 + 0.4 * t)],
+    "C14": [shaped("contrastive", "linear_accuracy", lambda t: 85 - 3 * t - (t > 0.05))],
+    "C15": [shaped("hard_contrastive", "nearest_interclass_similarity", lambda t: 0.3 + 0.5 * t)],
     "C16": [
         shaped("hard_contrastive", "tolerance", lambda t: 0.2 - 0.1 * t),
         shaped("hard_contrastive", "uniformity", lambda t: 3.96 - 1.2 * t),
@@ -330,7 +347,7 @@ NEITHER: dict[str, list[Change]] = {
         without("hard_contrastive"),
     ],
     "C5": [
-        shaped("hard_contrastive", "tolerance", lambda t: 0.22),  # more below 0.5, less above
+        shaped("hard_contrastive", "tolerance", lambda t: 0.19),  # more below 0.5, less above
         without("hard_contrastive"),
     ],
     "C6": [
@@ -349,20 +366,22 @@ NEITHER: dict[str, list[Change]] = {
         constant("contrastive", "negative_similarity_7", math.nan),
     ],
     "C10": [
-        shaped("contrastive", "positive_similarity", lambda t: 0.6 + 0.1 * t),  # rises, not to 1
-        # The distance from 1 more than halves, and is still 0.4.
-        shaped("contrastive", "positive_similarity", lambda t: 0.1 + 0.5 * t),
+        # The ends rise, the curve does not.
+        shaped("contrastive", "positive_similarity", lambda t: 0.9 - 0.3 * t + 0.4 * (t == 1)),
         constant("contrastive", "positive_similarity", math.nan),
     ],
     "C11": [
         constant("contrastive", "gradient_balance", math.nan),
         constant("contrastive", "entropy_rises", math.nan),
     ],
-    "C12": [
-        constant("contrastive", "limit_high_error", math.nan),
+    "C12a": [constant("contrastive", "limit_high_error", math.nan)],
+    "C12b": [
         without("nearest_negative"),
         without("untrained"),
-        constant("untrained", "linear_accuracy", 20),  # 5 points below, give or take
+        without("raw_pixels"),
+        noisy(
+            "nearest_negative", "linear_accuracy", lambda _: 30, 3
+        ),  # a tenth above, give or take
     ],
     "C13": [constant("contrastive", "exchange_difference", math.nan)],
     "C14": [
@@ -370,8 +389,8 @@ NEITHER: dict[str, list[Change]] = {
         shaped("contrastive", "linear_accuracy", lambda t: 80 - 3 * abs(math.log(t / 0.2))),
     ],
     "C15": [
-        shaped("hard_contrastive", "interclass_similarity", lambda t: 0.15),
-        constant("hard_contrastive", "interclass_similarity", math.nan),
+        shaped("hard_contrastive", "nearest_interclass_similarity", lambda t: 0.35),
+        constant("hard_contrastive", "nearest_interclass_similarity", math.nan),
     ],
     "C16": [
         noisy("hard_contrastive", "tolerance", lambda t: 0.03, 0.004),
@@ -410,7 +429,7 @@ def test_records_clearly_against_a_claim_contradict_it(claim: str, change: Chang
 @pytest.mark.parametrize(("claim", "change"), cases(NEITHER))
 def test_noise_and_gaps_leave_a_claim_undecided(claim: str, change: Change) -> None:
     found = alone(claim, change(study()))
-    assert found["one"].verdict == UNDECIDED, found["one"].reason
+    assert found["one"].verdict in {UNDECIDED, UNTESTED, UNMEASURED}, found["one"].reason
     assert found["one"].reason
 
 
@@ -423,9 +442,9 @@ READS: dict[str, tuple[str, float | None]] = {
     "C6": ("hard_contrastive", 0.7),
     "C7": ("simple", None),
     "C8": ("hard_simple", None),
-    "C9": ("contrastive", 0.05),
+    "C9": ("contrastive", 0.07),
     "C10": ("contrastive", 1.0),
-    "C12": ("nearest_negative", None),
+    "C12b": ("nearest_negative", None),
     "C14": ("contrastive", 0.05),
     "C15": ("hard_contrastive", 1.0),
     "C16": ("hard_contrastive", 0.3),
@@ -450,18 +469,18 @@ def test_a_cell_without_a_complete_run_leaves_undecided_what_reads_it(
     claim: str, status: str
 ) -> None:
     found = alone(claim, marked(status, *READS[claim], (0, 1, 2))(study()))["one"]
-    assert (found.verdict, found.asked) == (UNDECIDED, True)
+    assert found.verdict == UNDECIDED
     assert f"no complete run ({status})" in found.reason
 
 
-@pytest.mark.parametrize("claim", ["C11", "C12", "C13", "C17"])
+@pytest.mark.parametrize("claim", ["C11", "C12a", "C13", "C17"])
 def test_identities_without_a_complete_run_are_undecided_and_count(claim: str) -> None:
     frame = study()
     here = frame["loss"] == "contrastive"
     frame.loc[here, "status"] = "failed"
     frame.loc[here, list(PENALTY)] = math.nan
     found = alone(claim, frame)["one"]
-    assert (found.verdict, found.asked) == (UNDECIDED, True)
+    assert found.verdict == UNDECIDED
 
 
 @pytest.mark.parametrize("claim", ["C11", "C13", "C17"])
@@ -474,7 +493,7 @@ def test_identities_are_judged_on_the_runs_that_did_not_diverge(claim: str) -> N
 
 IDENTITIES = {
     "C11": "gradient_balance",
-    "C12": "limit_high_error",
+    "C12a": "limit_high_error",
     "C13": "exchange_difference",
     "C17": "interval_narrows",
 }
@@ -488,7 +507,7 @@ def test_a_complete_run_without_its_number_leaves_an_identity_undecided(
     one = (frame["loss"] == "contrastive") & (frame["temperature"] == 0.3) & (frame["seed"] == 1)
     frame.loc[one, column] = math.nan
     found = alone(claim, frame)["one"]
-    assert (found.verdict, found.asked) == (UNDECIDED, True)
+    assert found.verdict == UNDECIDED
     assert f"{column} of contrastive is not known in 1 of 24 complete run(s)" in found.reason
 
 
@@ -502,7 +521,7 @@ def test_fewer_than_half_of_the_runs_decide_no_identity(
     frame.loc[here, "status"] = "missing"
     frame.loc[here, list(PENALTY)] = math.nan
     found = alone(claim, frame)["one"]
-    assert (found.verdict, found.asked) == (expected, True)
+    assert found.verdict == expected
     assert f"{24 - gone} of 24 run(s) ({gone} missing)" in found.reason
 
 
@@ -527,30 +546,12 @@ def test_one_seed_within_the_margin_is_undecided_and_a_wider_margin_undoes_suppo
     assert verdicts(study(), margin=4.0)["C6", "one"].numbers["beats_at_1"]["n"] == 3
 
 
-def test_three_seeds_are_judged_by_their_interval_not_by_the_margin() -> None:
-    # 0.6 points, below the margin of one seed, yet above that of three (0.85 / sqrt 3 = 0.49).
-    close = shaped("hard_contrastive", "linear_accuracy", lambda t: 79 if t < 0.3 else 84)
-    near = shaped("contrastive", "linear_accuracy", lambda t: 83.4)
-    frame = near(close(study()))
-    assert outcome("C6", frame) == SUPPORTED
-    assert outcome("C6", frame[frame["seed"] == 0]) == UNDECIDED
-
-
-def test_seeds_that_tie_are_no_certainty() -> None:
-    a, b = pd.Series([80.5, 80.5]), pd.Series([80.0, 80.0])
-    assert clearly(paired(a, b), 0.85) == UNDECIDED  # 0.5 < 0.85 / sqrt 2 = 0.60
-    assert clearly(paired(a + 0.2, b), 0.85) == SUPPORTED
-    found = difference(Cell("a", a), Cell("b", b), 0.85)
-    assert found.outcome == UNDECIDED
-    assert found.headline == "+0.50 ± 0.60 (2)"
-
-
 @given(st.integers(2, 9), st.floats(0.01, 2), st.floats(0, 4))
 def test_tied_seeds_decide_from_the_margin_over_root_n_on(
     n: int, margin: float, mean: float
 ) -> None:
     gap = PairedSummary(mean, 0.0, n, 0.0)
-    assert (clearly(gap, margin) != UNDECIDED) == (mean >= margin / math.sqrt(n) - 1e-9)
+    assert (clearly(gap, Noise(margin)) != UNDECIDED) == (mean >= margin / math.sqrt(n) - 1e-9)
 
 
 @pytest.mark.parametrize(("claim", "column"), [("C1", "uniformity"), ("C2", "tolerance")])
@@ -598,7 +599,7 @@ def test_a_grid_without_anything_near_is_undecided_and_says_what_there_is() -> N
     frame = study()
     far = frame["temperature"].isna() | frame["temperature"].isin([0.05, 0.07, 0.7, 1.0])
     found = verdicts(frame[far])["C3", "one"]
-    assert (found.verdict, found.asked) == (UNDECIDED, False)
+    assert found.verdict == UNTESTED
     assert "0.05, 0.07, 0.7, 1" in found.reason
 
 
@@ -635,42 +636,186 @@ def test_temperatures_within_noise_of_the_best_are_named(
     assert found.numbers["location"]["within_noise"] == [0.3, 0.4, 0.6]
     assert "within noise of it: 0.3 (+0.51 (1)), 0.4 (+0.56 (1)), 0.6 (+0.81 (1))" in found.reason
     assert "best at 0.2 (within noise: 0.3, 0.4, 0.6)" in found.headline
-    several = alone("C3", study())["one"]
-    assert re.search(r"best at 0\.3 \(bootstrap interval \[0\.3, 0\.3\]\)", several.reason)
 
 
 def test_a_comparison_of_two_cells_takes_every_seed_that_both_have() -> None:
     # A run that failed at 0.5 leaves the seed in comparisons that do not read 0.5.
     frame = marked("failed", "contrastive", 0.5, (3,))(study((0, 1, 2, 3)))
-    found = {claim: alone(claim, frame)["one"] for claim in ("C3", "C10", "C12", "C14")}
+    found = {claim: alone(claim, frame)["one"] for claim in ("C3", "C10", "C12b", "C14")}
     assert found["C3"].numbers["above_low"]["n"] == 4
-    assert found["C3"].numbers["location"]["best_temperature"]["n"] == 3
-    assert found["C10"].numbers["to_one"]["n"] == 4
-    assert found["C10"].numbers["rises"]["change"]["n"] == 3
-    assert found["C12"].numbers["useless"]["n"] == 4
+    assert found["C10"].numbers["change"]["n"] == 3
+    assert found["C12b"].numbers["far_below"]["n"] == 4
     assert found["C14"].numbers["n"] == 4
     assert {verdict.verdict for verdict in found.values()} == {SUPPORTED}
 
 
-def test_without_an_untrained_baseline_nothing_useful_is_not_measured() -> None:
-    low = constant("nearest_negative", "linear_accuracy", 78)(study())
-    found = alone("C12", low[low["loss"] != "untrained"])["one"]
-    assert (found.verdict, found.asked) == (UNDECIDED, False)
-    assert found.numbers["low"]["outcome"] == found.numbers["high"]["outcome"] == SUPPORTED
-    assert "the study has no untrained" in found.reason
-    # A limit that is missed is found all the same.
-    missed = constant("contrastive", "limit_low_error", 0.3)(low[low["loss"] != "untrained"])
-    found = alone("C12", missed)["one"]
-    assert (found.verdict, found.asked) == (CONTRADICTED, True)
-
-
-def test_an_untrained_baseline_is_held_against_nearest_negative() -> None:
+def test_the_better_baseline_is_held_against_nearest_negative() -> None:
     frame = study()
-    assert outcome("C12", frame) == SUPPORTED
-    useful = frame.assign(
-        linear_accuracy=frame["linear_accuracy"] - 15 * (frame["loss"] == "untrained")
-    )
-    assert outcome("C12", useful) == CONTRADICTED
+    assert outcome("C12b", frame) == SUPPORTED
+    for floors in (["untrained"], ["raw_pixels"], ["untrained", "raw_pixels"]):
+        less = frame.assign(
+            linear_accuracy=frame["linear_accuracy"] - 15 * frame["loss"].isin(floors)
+        )
+        expected = CONTRADICTED if len(floors) == 2 else SUPPORTED
+        assert outcome("C12b", less) == expected
+
+
+# Preconditions -----------------------------------------------------------------------------------
+
+FINDINGS = [claim for claim in IDS if CLAIMS[claim].kind == "finding"]
+
+
+def test_where_nothing_was_learnt_no_finding_is_tested() -> None:
+    """As after one epoch: every cell stands where raw pixels do."""
+    frame = study()
+    frame["linear_accuracy"] = [24 + jitter(i, "flat", 0.3) for i in range(len(frame))]
+    found = verdicts(frame)
+    for claim in FINDINGS:
+        assert found[claim, "one"].verdict == UNTESTED, claim
+        assert "nothing clearly learnt" in found[claim, "one"].reason
+    for claim in set(IDS) - set(FINDINGS):
+        assert found[claim, "one"].verdict == SUPPORTED
+
+
+def test_without_baselines_what_was_learnt_is_not_known_and_said() -> None:
+    frame = study()
+    bare = frame[~frame["loss"].isin(["untrained", "raw_pixels"])]
+    found = alone("C1", bare)["one"]
+    assert found.verdict == SUPPORTED
+    assert "not known: learnt by contrastive, centred, settled" in found.reason
+
+
+def test_a_common_mean_leaves_geometry_untested_and_is_derived_for_old_records() -> None:
+    frame = study()
+    assert outcome("C2", frame.assign(common_mean=0.05)) == SUPPORTED
+    assert outcome("C2", frame.assign(common_mean=0.2)) == UNTESTED
+    # Ten balanced classes: a tenth of all pairs is within a class.
+    old = frame.assign(tolerance=0.4, interclass_similarity=0.2, tolerance_literal=0.04)
+    state = alone("C1", old)["one"].preconditions["centred"]
+    assert state["held"] is False
+    assert "common mean 0.220" in state["reason"]
+    # At 0.05, which the trends leave out, it may be what it is.
+    low = frame.assign(common_mean=0.2 * (frame["temperature"] == 0.05))
+    assert outcome("C2", low) == SUPPORTED
+
+
+def test_a_verdict_that_still_changes_is_not_tested() -> None:
+    frame = study()
+    columns = ["dataset", "loss", "temperature", "seed", "uniformity", "tolerance"]
+    end = frame[columns].assign(share=1.0)
+    early = end.assign(share=0.5, uniformity=6.9 - end["uniformity"])
+    frames = {"changing": [early, end], "settled": [end.assign(share=0.5), end], "one": [end]}
+    found = {
+        name: {(v.claim, v.dataset): v for v in judge(frame, along=pd.concat(parts))}
+        for name, parts in frames.items()
+    }
+    assert found["changing"]["C1", "one"].verdict == UNTESTED
+    assert "contradicted at the last checkpoint but one" in found["changing"]["C1", "one"].reason
+    assert found["changing"]["C2", "one"].verdict == SUPPORTED
+    assert found["settled"]["C1", "one"].preconditions["settled"]["held"] is True
+    assert found["one"]["C1", "one"].preconditions["settled"]["held"] is None
+    assert found["settled"]["C3", "one"].preconditions["settled"]["held"] is None
+
+
+def test_a_grid_without_a_named_temperature_cannot_contradict_the_reverse_u() -> None:
+    falls = shaped("contrastive", "linear_accuracy", lambda t: 85 - 10 * t)(study())
+    assert outcome("C3", falls) == CONTRADICTED
+    for gone in (0.2, 0.3):
+        found = alone("C3", without("contrastive", gone)(falls))["one"]
+        assert found.verdict == UNTESTED
+        assert f"the grid lacks {gone:g}" in found.reason
+    # A reverse U that peaks at 0.2 is not against the claim, with 0.2 measured or without.
+    peak = shaped("contrastive", "linear_accuracy", lambda t: 85 - 4 * abs(math.log(t / 0.2)))
+    assert outcome("C3", peak(study())) == SUPPORTED
+    assert outcome("C3", without("contrastive", 0.2)(peak(study()))) != CONTRADICTED
+
+
+def test_c9_needs_a_positive_gap_and_c14_few_negatives() -> None:
+    frame = study()
+    nearer = frame.assign(positive_similarity=frame["positive_similarity"] - 1)
+    assert outcome("C9", nearer) == UNTESTED
+    many = shaped("contrastive", "effective_negatives", lambda t: 220 + t)(frame)
+    assert outcome("C14", many) == UNTESTED
+    assert "220 effective negatives at 0.05" in alone("C14", many)["one"].reason
+
+
+def test_the_end_points_alone_contradict_no_trend() -> None:
+    # 0.07 fell out of line; without it the curve falls as claimed.
+    ends = shaped("contrastive", "uniformity", lambda t: 3.9 - t if t > 0.08 else 2.5)
+    found = alone("C1", ends(study()))["one"]
+    assert found.verdict == UNDECIDED
+
+
+def test_images_that_both_get_right_take_noise_away() -> None:
+    frame = study()
+    few = frame.assign(test_images=360)
+    assert outcome("C8", frame) == SUPPORTED
+    wide = verdicts(few)["C8", "one"].numbers["split_half_width"]
+    assert wide == pytest.approx(196 * math.sqrt((0.84 * 0.16 * 2) / 360), rel=0.03)
+    rng = np.random.default_rng(0)
+    right = rng.random(360) < 0.84
+    kept = {}
+    for loss, tau, seed in zip(frame["loss"], frame["temperature"], frame["seed"], strict=True):
+        some = rng.integers(0, 360, 8)
+        answers = right.copy()
+        answers[some] = ~answers[some]
+        kept["one", loss, None if math.isnan(tau) else tau, seed] = answers
+    found = verdicts(few, correct=kept)["C8", "one"].numbers["split_half_width"]
+    a = np.mean([kept["one", "hard_simple", None, s] for s in range(3)], axis=0)
+    b = np.mean([kept["one", "contrastive", 0.3, s] for s in range(3)], axis=0)
+    assert found == pytest.approx(196 * math.sqrt((a - b).var(ddof=1) / 360), rel=1e-3)
+    assert found < 0.4 * wide
+
+
+def clusters(tolerance: float, dimensions: int, rng: np.random.Generator) -> dict[str, float]:
+    """Ten classes about centres that sum to 0, with a tolerance, and the measures of C15."""
+    centres = np.linalg.qr(rng.normal(size=(dimensions, 10)))[0].T
+    centres -= centres.mean(axis=0)
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    labels = np.arange(500) % 10
+    around = rng.normal(size=(500, dimensions))
+    around /= np.linalg.norm(around, axis=1, keepdims=True)
+    x = math.sqrt(tolerance) * centres[labels] + math.sqrt(1 - tolerance) * around
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    s = x @ x.T
+    same = labels[:, None] == labels
+    others = np.where(same, -np.inf, s)
+    return {
+        "tolerance": float(s[same & ~np.eye(500, dtype=bool)].mean()),
+        "interclass_similarity": float(s[~same].mean()),
+        "nearest_interclass_similarity": float(np.sort(others, axis=1)[:, -10:].mean()),
+    }
+
+
+def test_c15_is_borne_out_by_embeddings_with_the_tolerances_of_table_1() -> None:
+    """The plain mean would call the same embeddings against it."""
+    table1 = {
+        "contrastive": {0.07: (0.04, 57), 0.3: (0.178, 24), 0.7: (0.333, 13), 1.0: (0.372, 12)},
+        "hard_contrastive": dict.fromkeys((0.07, 0.3, 0.7, 1.0), (0.03, 100)),
+    }
+    rows = [
+        row("one", loss, t, seed) | clusters(*cell, np.random.default_rng([seed, int(100 * t)]))
+        for loss, cells in table1.items()
+        for t, cell in cells.items()
+        for seed in range(3)
+    ]
+    found = alone("C15", pd.DataFrame(rows))["one"]
+    assert found.verdict == SUPPORTED, found.reason
+    assert "beside it, not judged" in found.reason
+    plain = pd.DataFrame(rows).groupby("loss")["interclass_similarity"].mean()
+    assert plain["hard_contrastive"] > plain["contrastive"]
+
+
+def test_a_miniature_contradicts_nothing_but_in_the_miniature() -> None:
+    found = judge(AGAINST["C7"][0](study()))
+    text = to_markdown(found, miniature=True)
+    assert text.count("contradicted in the miniature") >= 2
+    assert "### C7: contradicted in the miniature" in text
+    assert "### C7: contradicted\n" in to_markdown(found)
+    said = verdict_shapes.headline(found, "digits", 3, miniature=True)
+    assert "1 contradicted in the miniature" in said
+    assert "14 empirical claims" in said
+    assert "4 of 4 identities" in said
 
 
 # Comparisons -------------------------------------------------------------------------------------
@@ -683,22 +828,23 @@ def test_no_evidence_speaks_for_both_sides(
     pairs: list[tuple[float, float]], margin: float, threshold: float
 ) -> None:
     a, b = pd.Series([p[0] for p in pairs]), pd.Series([p[1] for p in pairs])
-    there = clearly(paired(a, b), margin, threshold)
-    back = clearly(paired(b, a), margin, -threshold)
+    noise = Noise(margin, one_run=True)
+    there = clearly(paired(a, b), noise, threshold)
+    back = clearly(paired(b, a), noise, -threshold)
     turned = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED, UNDECIDED: UNDECIDED}
     assert back == turned[there]
 
 
 @given(small, st.floats(0.01, 2))
 def test_one_seed_is_decided_exactly_from_the_margin_on(mean: float, margin: float) -> None:
-    found = clearly(PairedSummary(mean, None, 1, None), margin)
+    found = clearly(PairedSummary(mean, None, 1, None), Noise(margin, one_run=True))
     assert (found != UNDECIDED) == (abs(mean) >= margin - 1e-9)
 
 
 def test_no_common_seed_is_undecided() -> None:
     a, b = Cell("a", pd.Series({0: 1.0})), Cell("b", pd.Series({1: 0.0}))
-    assert difference(a, b, 0.1).outcome == UNDECIDED
-    assert "no seed in common" in difference(a, b, 0.1).reason
+    assert difference(a, b, Noise(0.1)).outcome == UNDECIDED
+    assert "no seed in common" in difference(a, b, Noise(0.1)).reason
 
 
 @pytest.mark.parametrize(
@@ -741,10 +887,11 @@ def test_together_all_parts_are_needed_and_one_can_refute(outcomes: str, expecte
         ("s-", SUPPORTED),
         ("su", UNDECIDED),
         ("sc", UNDECIDED),
-        ("cu", CONTRADICTED),
+        ("cu", UNDECIDED),
+        ("cc", CONTRADICTED),
         ("c-", CONTRADICTED),
         ("uu", UNDECIDED),
-        ("--", UNDECIDED),
+        ("--", UNMEASURED),
     ],
 )
 def test_overall_follows_from_the_datasets_that_count(kinds: str, expected: str) -> None:
@@ -785,8 +932,8 @@ def test_noise_below_half_the_margin_never_turns_support_into_contradiction(seed
         before = BORNE_OUT[claim][0][name]
         if before == SUPPORTED:
             assert verdict.verdict != CONTRADICTED, (claim, name, verdict.reason)
-        if before == UNDECIDED and not verdict.asked:
-            assert verdict.verdict == UNDECIDED
+        if before == UNMEASURED:
+            assert verdict.verdict == UNMEASURED
 
 
 @settings(max_examples=examples(10))
@@ -841,22 +988,10 @@ def test_margin_is_a_number_of_points(margin: float) -> None:
         judge(study(), margin=margin)
 
 
-def test_a_small_test_split_widens_the_margin_of_its_dataset_alone() -> None:
-    frame = study((0,), datasets=("one", "two"))
-    found = verdicts(frame, test_images={"one": 360})
-    mean = frame.loc[frame["dataset"] == "one", "linear_accuracy"].mean()
-    margin = found["C7", "one"].numbers["margin"]
-    assert margin == pytest.approx(split_margin(mean, 360))
-    assert margin > 5
-    assert found["C7", "two"].numbers["margin"] == 0.85
-    large = verdicts(frame, test_images={"one": 10**7})
-    assert large["C7", "one"].numbers["margin"] == 0.85
-
-
 def test_no_records_decide_nothing() -> None:
     found = judge(study().iloc[:0])
     assert [v.claim for v in found] == IDS
-    assert {v.verdict for v in found} == {UNDECIDED}
+    assert {v.verdict for v in found} == {UNMEASURED}
 
 
 def test_judging_leaves_the_records_alone() -> None:
@@ -870,12 +1005,12 @@ def test_judging_leaves_the_records_alone() -> None:
 
 
 def test_json_is_canonical_and_complete() -> None:
-    text = to_json(judge(published.records()))
+    text = to_json(judge(published.records(), run_noise=True))
     objects = json.loads(text, parse_constant=lambda name: pytest.fail(name))
     assert text == json.dumps(objects, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    assert len(objects) == 17 * 5
+    assert len(objects) == 18 * 5
     for entry in objects:
-        assert entry["verdict"] in {SUPPORTED, CONTRADICTED, UNDECIDED}
+        assert entry["verdict"] in {SUPPORTED, CONTRADICTED, UNDECIDED, UNTESTED, UNMEASURED}
         assert entry["rule"]
         assert entry["reason"]
         assert entry["text"] == CLAIMS[entry["claim"]].text
@@ -919,7 +1054,7 @@ def test_a_claim_is_added_by_one_function() -> None:
     @claims.claim("X1", "hard contrastive has a kNN accuracy", "Supported: it has.")
     def has_knn(e: Evidence) -> Finding:
         known = e.curve("hard_contrastive", "knn_accuracy", minimum=1)
-        return Finding("undecided", known.problem, asked=known.asked)
+        return Finding("undecided", known.problem)
 
     try:
         found = judge(study())

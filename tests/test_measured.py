@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tausweep import claims, records
+from tausweep import claims, records, study_verdicts
 from tausweep import study as studies
+from tausweep.layout import Layout
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "benchmarks/measured"
@@ -47,8 +48,11 @@ def csv_rows(text: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_kept_verdicts_are_those_of_the_kept_records(name: str) -> None:
-    verdicts = claims.judge(records.read_table(MEASURED / name / "records.csv"))
+    study = studies.load(ROOT / "benchmarks" / f"{name}.yaml")
+    frame = records.read_table(MEASURED / name / "records.csv")
+    verdicts = study_verdicts.judge(study, Layout(MEASURED), frame, None)
     assert (MEASURED / name / "claims.json").read_text(encoding="utf-8") == claims.to_json(verdicts)
+    assert (MEASURED / name / "claims.csv").read_text(encoding="utf-8") == claims.to_csv(verdicts)
 
 
 @pytest.mark.parametrize("name", STUDIES)

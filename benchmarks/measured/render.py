@@ -25,10 +25,11 @@ import measure
 from tausweep import names, protocol, records
 from tausweep import published as printed
 from tausweep import study as studies
-from tausweep.claims import judge
 from tausweep.statistics import format_cell, paired
 from tausweep.study import RunSettings, Study, canonical
 from tausweep.tables.cells import Cells, Key
+from tausweep.verdicts import Verdict, shown
+from tausweep.verdicts import headline as sentence
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -112,24 +113,37 @@ def verdicts(name: str) -> dict[str, dict[str, str]]:
 
 def claims(name: str) -> str:
     """What the paper claims, the verdict, and what decided it."""
+    miniature = protocol.scaled_down(_study(name)) is not None
     body = [
-        [f"**{claim}** {v['text']}", f"**{v['verdict']}**", v["reason"]]
+        [f"**{claim}** {v['text']}", f"**{shown(v['verdict'], miniature)}**", v["reason"]]
         for claim, v in verdicts(name).items()
     ]
     return markdown(["the paper's claim", "verdict", "what decided it"], body)
 
 
-def judged(name: str, verdict: str) -> str:
-    """The claims of one verdict by number."""
-    return " ".join(c for c, v in verdicts(name).items() if v["verdict"] == verdict) or "none"
+def judged(name: str, verdict: str, kind: str = "finding") -> str:
+    """The claims of one verdict and kind by number."""
+    found = verdicts(name).items()
+    return " ".join(c for c, v in found if (v["verdict"], v["kind"]) == (verdict, kind)) or "none"
 
 
-@cache
-def judged_without(name: str, temperature: float) -> dict[str, str]:
-    """Verdict by claim of the records without a temperature."""
+def headline(name: str) -> str:
+    """What was tested and what came of it, in one sentence."""
+    study = _study(name)
+    every = json.loads((HERE / name / "claims.json").read_text(encoding="utf-8"))
+    where = ", ".join(names.dataset(dataset) for dataset in study.datasets)
+    miniature = protocol.scaled_down(study) is not None
+    return sentence((Verdict(**v) for v in every), where, len(study.seeds), miniature)
+
+
+def converged_below(name: str) -> str:
+    """In how many cells the converged classifier lies below the probe."""
     frame = records.read_table(HERE / name / "records.csv")
-    found = judge(frame[frame["temperature"] != temperature])
-    return {v.claim: v.verdict for v in found if v.dataset is None}
+    means = frame.groupby(["loss", "temperature"], dropna=False)[
+        ["linear_accuracy", "linear_accuracy_converged"]
+    ].mean()
+    below = means["linear_accuracy_converged"] < means["linear_accuracy"]
+    return f"{int(below.sum())} of {len(means)} cells"
 
 
 def departures(name: str) -> str:
@@ -238,7 +252,8 @@ def pages() -> Iterator[tuple[Path, str]]:
         autoescape=False,
     )
     functions = (
-        settings, value, published, gap, table, claims, judged, judged_without, departures, origin,
+        settings, value, published, gap, table, claims, judged, headline, converged_below,
+        departures, origin,
         core_minutes, rows, pilot, csv_table, speed, speed_table, growth_table,
     )  # fmt: skip
     environment.globals.update({function.__name__: function for function in functions})

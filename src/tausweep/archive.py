@@ -27,7 +27,10 @@ SUFFIXES = (".tar.gz", ".tgz", ".zip")
 CONTENTS = "CONTENTS.json"
 """Name, size and SHA-256 of every file, and the version that wrote them."""
 
-RESULTS = ("study.json", "records.csv", "along.csv", "claims.json", "claims.md", "report.html")
+RESULTS = (
+    "study.json", "records.csv", "along.csv", "claims.json", "claims.csv", "claims.md",
+    "report.html",
+)  # fmt: skip
 FOLDERS = ("tables", "figures", "partial")
 RUN = (
     "settings.json", "history.csv", "pretrain.json", "linear.json", "knn.json", "geometry.json",

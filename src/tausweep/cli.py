@@ -153,6 +153,10 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("plan", _plan, "Say what a study asks for and what it costs.", study=True)
     sub.add_argument("--run", dest="run_id", metavar="ID", help="print one run's settings")
+    sub.add_argument(
+        "--power", action="store_true",
+        help="print what the grid and the seeds can settle, and how many seeds would",
+    )  # fmt: skip
 
     sub = command("prepare", _prepare, "Make the prepared data of a study.", study=False)
     what = sub.add_mutually_exclusive_group(required=True)
@@ -268,6 +272,11 @@ def _plan(options: argparse.Namespace) -> None:
     asked = study.load(options.study)
     if options.run_id:
         print(plan.settings_of(asked, options.run_id))
+        return
+    if options.power:
+        from tausweep import power
+
+        print(power.describe(asked))
         return
     print(plan.describe(asked, Layout(Path(options.results))))
     if Path("Snakefile").is_file():

@@ -405,10 +405,12 @@ def _row(key: Key, measure: str, a: pd.DataFrame, b: pd.DataFrame) -> dict[str, 
 def _changes(a: pd.DataFrame, b: pd.DataFrame, shared: set[Any]) -> list[Change]:
     if not shared:
         return []
-    judged = [
-        {(v.claim, v.dataset): v for v in claims.judge(frame[frame["dataset"].isin(shared)])}
-        for frame in (a, b)
-    ]
+    judged = []
+    for frame in (a, b):
+        # The noise of one run is known for the published numbers alone.
+        known = PUBLISHED in set(frame["study"]) if "study" in frame else False
+        found = claims.judge(frame[frame["dataset"].isin(shared)], run_noise=known)
+        judged.append({(v.claim, v.dataset): v for v in found})
     return [
         Change(claim, verdict.text, dataset, verdict, judged[1][claim, dataset])
         for (claim, dataset), verdict in judged[0].items()
@@ -417,7 +419,7 @@ def _changes(a: pd.DataFrame, b: pd.DataFrame, shared: set[Any]) -> list[Change]
 
 
 def _word(verdict: Verdict) -> str:
-    return verdict.verdict if verdict.asked else "not measured"
+    return verdict.verdict
 
 
 def _shown(verdict: Verdict) -> str:

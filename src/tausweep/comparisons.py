@@ -1,34 +1,40 @@
-"""Three-valued comparisons: supported, contradicted or undecided, with the numbers that decided.
+"""Comparisons of cells and curves: an outcome, with the numbers that decided.
 
 Every comparison is written so that a positive difference is what the claim says. A difference is
-*clearly* beyond a threshold when the end of its interval nearer to the threshold is: with two seeds
-or more the 95% t-interval of the difference paired by seed, whose half-width counts as the noise
-margin / sqrt n at least (``statistics.widened``), with one seed the difference plus or minus the
-noise margin (reaching the margin exactly is enough).
+*clearly* beyond a threshold when the end of its interval nearer to the threshold is
+(``statistics.Noise``). Single runs decide only where the noise of one run is known.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, cast
 
 import numpy as np
 
 from tausweep.evidence import Cell, Curve
 from tausweep.statistics import (
-    Estimate,
+    Noise,
     PairedSummary,
-    best_temperature,
     format_cell,
     paired,
     rank_correlation,
     summary,
-    widened,
 )
 
-Outcome = Literal["supported", "contradicted", "undecided"]
+Outcome = Literal["supported", "contradicted", "undecided", "not tested", "not measured"]
+OUTCOMES: tuple[Outcome, ...] = (
+    "supported",
+    "contradicted",
+    "undecided",
+    "not tested",
+    "not measured",
+)
+
+RANK = 0.5
+"""Rank correlation with tau from which on a curve is a trend."""
 
 ROUNDING = 1e-9
 """Decimal differences such as 95.02 - 94.17 fall short of their decimal value by float rounding."""
@@ -39,59 +45,83 @@ class Finding:
     """What a comparison found.
 
     Attributes:
-        outcome: Supported, contradicted or undecided.
+        outcome: One of ``OUTCOMES``.
         reason: One sentence with the deciding numbers.
         headline: The deciding numbers alone, a few characters for a table.
         numbers: JSON-ready.
-        asked: False where the study lacks what the comparison reads; then it is undecided.
+        comparisons: How many differences were held against noise for it.
     """
 
     outcome: Outcome
     reason: str
     headline: str = ""
     numbers: dict[str, Any] = field(default_factory=dict)
-    asked: bool = True
+    comparisons: int = 0
 
 
-def clearly(difference: PairedSummary, margin: float, threshold: float = 0.0) -> Outcome:
+def clearly(
+    difference: PairedSummary,
+    noise: Noise,
+    threshold: float = 0.0,
+    *,
+    weight: float = 2.0,
+    split: float = 0.0,
+    family: int = 1,
+) -> Outcome:
     """Whether a difference is clearly above a threshold, clearly below it, or neither.
 
     Args:
         difference: Over seeds; n = 0 is undecided.
-        margin: Noise margin of one seed's difference, 0 or more.
+        noise: Of the measure.
         threshold: In the difference's unit.
+        weight: See ``Noise.half_width``.
+        split: See ``Noise.half_width``.
+        family: How many parts of the claim could each contradict it alone: then one of them counts
+            as clearly below only at that part of the 5%. Support, for which all parts are needed,
+            is not easier for there being many.
     """
-    if difference.n == 0:
-        return "undecided"
-    interval = widened(difference, margin).half_width
-    half_width = margin if interval is None else interval
     excess = difference.mean - threshold
-    if abs(excess) <= ROUNDING or abs(excess) < half_width - ROUNDING:
+    if difference.n == 0 or abs(excess) <= ROUNDING:
+        return "undecided"
+    allowed = noise.half_width(difference, weight, split, 1 if excess > 0 else family)
+    if abs(excess) < allowed - ROUNDING:
         return "undecided"
     return "supported" if excess > 0 else "contradicted"
 
 
-def difference(a: Cell, b: Cell, margin: float, threshold: float = 0.0) -> Finding:
+def difference(
+    a: Cell,
+    b: Cell,
+    noise: Noise,
+    threshold: float = 0.0,
+    *,
+    weight: float = 2.0,
+    split: float = 0.0,
+    family: int = 1,
+) -> Finding:
     """The claim that a - b is above a threshold, paired by seed."""
     if (lacking := _lacking(a, b)) is not None:
         return lacking
-    gap = widened(paired(a.values, b.values), margin)
-    if gap.n == 0:
+    plain = paired(a.values, b.values)
+    if plain.n == 0:
         return Finding("undecided", f"{a.name} and {b.name} have no seed in common")
     seeds = a.values.index.intersection(b.values.index)
-    outcome = clearly(gap, margin, threshold)
+    outcome = clearly(plain, noise, threshold, weight=weight, split=split, family=family)
+    gap = noise.shown(plain, weight, split)
     beyond = {"supported": "clearly above", "contradicted": "clearly below"}.get(
         outcome, "not clearly apart from"
     )
     numbers = _numbers(gap) | {
         "a": _round(a.values[seeds].mean()),
         "b": _round(b.values[seeds].mean()),
-        "threshold": threshold,
-        "margin": margin,
+        "threshold": _round(threshold),
+        "margin": _round(noise.margin),
+        "split_half_width": _round(1.96 * split**0.5),
+        "family": family,
     }
     shown = format_cell(gap, signed=True)
-    reason = f"{a.name} minus {b.name} is {shown}, {beyond} {threshold:g}"
-    return Finding(outcome, reason, shown, numbers)
+    reason = f"{a.name} minus {b.name} is {shown}, {beyond} {threshold:.3g}"
+    return Finding(outcome, reason, shown, numbers, 1)
 
 
 def bounded(cell: Cell, bound: float, at_most: bool) -> Finding:
@@ -114,19 +144,19 @@ def bounded(cell: Cell, bound: float, at_most: bool) -> Finding:
 
 
 def together(parts: Mapping[str, Finding]) -> Finding:
-    """A claim of several parts: supported if all are, contradicted if any is."""
+    """A claim of several parts: supported if all are, contradicted if any is.
+
+    Else the first of not measured, not tested and undecided that a part is.
+    """
     outcomes = {part.outcome for part in parts.values()}
-    outcome: Outcome = "supported" if outcomes == {"supported"} else "undecided"
-    if "contradicted" in outcomes:
-        outcome = "contradicted"
+    order: tuple[Outcome, ...] = ("contradicted", "not measured", "not tested", "undecided")
+    outcome: Outcome = next((kind for kind in order if kind in outcomes), "supported")
     return Finding(
         outcome,
         "; ".join(part.reason for part in parts.values()),
         "; ".join(part.headline for part in parts.values() if part.headline),
         {name: {"outcome": part.outcome, **part.numbers} for name, part in parts.items()},
-        outcome == "contradicted"
-        or all(part.asked for part in parts.values())
-        or any(part.asked and not part.numbers for part in parts.values()),
+        sum(part.comparisons for part in parts.values()),
     )
 
 
@@ -141,7 +171,7 @@ def mostly(parts: Mapping[float, Finding], what: str) -> Finding:
         what: The difference in words.
     """
     if not parts:
-        return Finding("undecided", f"no temperature for {what}", asked=False)
+        return Finding("not measured", f"no temperature for {what}")
     for part in parts.values():
         if not part.numbers:
             return part
@@ -161,6 +191,7 @@ def mostly(parts: Mapping[float, Finding], what: str) -> Finding:
         f"clearly below at {len(bad)}",
         f"{len(good)} for, {len(bad)} against of {len(parts)}",
         {f"{t:g}": {"outcome": part.outcome, **part.numbers} for t, part in parts.items()},
+        len(parts),
     )
 
 
@@ -175,96 +206,109 @@ def graded(strong: Finding, weak: Finding) -> Finding:
     if weak.outcome == "contradicted":
         outcome = "contradicted"
     deciding = weak if outcome == "contradicted" else strong
-    return Finding(outcome, deciding.reason, deciding.headline, deciding.numbers)
+    return Finding(outcome, deciding.reason, deciding.headline, deciding.numbers, 2)
 
 
-def trend(curve: Curve, margin: float, rising: bool) -> Finding:
+def trend(curve: Curve, noise: Noise, rising: bool, family: int = 1) -> Finding:
     """The claim that a curve rises (or falls) over the temperatures.
 
     Supported if (a) the change from the lowest to the highest temperature clearly has the claimed
     sign, (b) the mean of no step between neighbouring temperatures goes the other way by the margin
-    or more, whether or not the seeds agree on it, and (c) the rank correlation of the seeds' mean
-    curve with temperature has the claimed sign, with two seeds or more its 95% bootstrap interval
-    too. Contradicted if (a) clearly has the other sign.
+    or more, and (c) the rank correlation of the seeds' mean curve with temperature has the claimed
+    sign and is ``RANK`` at least. Contradicted if all three hold the other way round.
     """
     if curve.problem:
-        return Finding("undecided", curve.problem, asked=curve.asked)
+        return Finding(curve.state, curve.problem)
     sign = 1 if rising else -1
-    table = curve.table * sign
-    steps = {f"{t:g} to {u:g}": (t, u) for t, u in itertools.pairwise(curve.grid)}
-    against = [
-        name
-        for name, (t, u) in steps.items()
-        # A margin of 0 leaves no step of 0 against the trend.
-        if paired(table[u], table[t]).mean < min(-margin + ROUNDING, 0)
-    ]
+    means = curve.table.mean()
     low, high = curve.grid[0], curve.grid[-1]
-    change = paired(table[high], table[low])
-    rho = rank_correlation(curve.table)
-    ordered = all(end is None or sign * end > 0 for end in (rho.value, rho.low, rho.high))
-    outcome = clearly(change, margin)
-    if outcome == "supported" and (against or not ordered):
+    change = paired(curve.table[high] * sign, curve.table[low] * sign)
+    rho = sign * rank_correlation(means)
+    outcome = clearly(change, noise, family=family)
+    towards = 1 if outcome == "supported" else -1 if outcome == "contradicted" else 0
+    against = [
+        f"{t:g} to {u:g}"
+        for t, u in itertools.pairwise(curve.grid)
+        # A margin of 0 leaves no step of 0 against the trend.
+        if (towards or 1) * sign * (means[u] - means[t]) < min(-noise.margin + ROUNDING, 0)
+    ]
+    if towards and (against or towards * rho < RANK - ROUNDING):
         outcome = "undecided"
-    natural = widened(paired(curve.table[high], curve.table[low]), margin)
+    natural = noise.shown(paired(curve.table[high], curve.table[low]))
     shown = format_cell(natural, signed=True)
     reason = (
         f"{curve.name} changes by {shown} from {low:g} to {high:g}, rank correlation with tau "
-        f"{rho.value:.2f}"
+        f"{sign * rho + 0.0:.2f}"
     )
     if against:
-        reason += f"; against the trend by the margin or more from {', '.join(against)}"
+        way = "against the trend" if towards >= 0 else "with the trend"
+        reason += f"; {way} by the margin or more from {', '.join(against)}"
     numbers = {
-        "mean": {f"{t:g}": _round(curve.table[t].mean()) for t in curve.grid},
+        "mean": {f"{t:g}": _round(means[t]) for t in curve.grid},
         "change": _numbers(natural),
-        "rank_correlation": _estimate(rho),
+        "rank_correlation": _round(sign * rho + 0.0),
         "steps_against": against,
-        "margin": margin,
+        "margin": _round(noise.margin),
     }
-    return Finding(outcome, reason, shown, numbers)
+    return Finding(outcome, reason, shown, numbers, 1)
 
 
-def peak(curve: Curve, among: list[float], margin: float) -> Finding:
+def highest(curve: Curve, among: list[float]) -> float:
+    """Temperature of some at which the seeds' mean curve is highest (the lower one at a tie)."""
+    means = curve.table[among].mean().to_numpy()
+    return among[int(means.argmax())]
+
+
+Split = Callable[[float, float], float]
+"""Of two temperatures: see ``Evidence.split``."""
+
+
+def peak(curve: Curve, among: list[float], noise: Noise, split: Split) -> Finding:
     """The claim that a curve is highest at one of some temperatures of its grid.
 
     Supported if the seeds' mean curve is highest at one of them; contradicted if another
-    temperature is clearly higher than each of them, by more than the margin. The temperatures that
-    are within noise of the best (not clearly lower) are named: the claim is about the mean curve,
-    not about a place that the seeds pin down.
+    temperature is clearly higher than each of them, at its part of the 5%, for there are many
+    others. The temperatures that are within noise of the best (not clearly lower) are named: the
+    claim is about the mean curve, not about a place that the seeds pin down.
     """
     if curve.problem:
-        return Finding("undecided", curve.problem, asked=curve.asked)
-    best = best_temperature(curve.table)
-    below = {
-        t: widened(paired(curve.table[best.value], curve.table[t]), margin)
-        for t in curve.grid
-        if t != best.value
-    }
-    level = [t for t, gap in below.items() if clearly(gap, margin) != "supported"]
-    outcome: Outcome = "supported" if best.value in among else "undecided"
-    if best.value not in among and all(
-        t not in level and below[t].mean > margin - ROUNDING for t in among
-    ):
+        return Finding(curve.state, curve.problem)
+    means = curve.table.mean()
+    best = highest(curve, curve.grid)
+    others = [t for t in curve.grid if t not in among]
+
+    def over(t: float, u: float, family: int = 1) -> Outcome:
+        gap = paired(curve.table[t], curve.table[u])
+        # Turned round: it is what contradicts that is shared among the family.
+        turned = {"supported": "contradicted", "contradicted": "supported"}
+        found = clearly(replace(gap, mean=-gap.mean), noise, split=split(t, u), family=family)
+        return cast(Outcome, turned.get(found, found))
+
+    level = [t for t in curve.grid if t != best and over(best, t) != "supported"]
+    outcome: Outcome = "supported" if best in among else "undecided"
+    if any(all(over(t, u, len(others)) == "supported" for u in among) for t in others):
         outcome = "contradicted"
-    interval = f" [{best.low:g}, {best.high:g}]" if best.low is not None else ""
-    reason = f"{curve.name} is best at {best.value:g}"
-    if interval:
-        reason += f" (bootstrap interval{interval})"
+    shown = {
+        t: format_cell(
+            noise.shown(paired(curve.table[best], curve.table[t]), split=split(best, t)),
+            signed=True,
+        )
+        for t in curve.grid
+        if t != best
+    }
+    reason = f"{curve.name} is best at {best:g}"
     if outcome != "supported":
-        reason += ", by " + ", ".join(
-            f"{format_cell(below[t], signed=True)} over {t:g}" for t in among
-        )
+        reason += ", by " + ", ".join(f"{shown[t]} over {t:g}" for t in among if t != best)
     if level:
-        reason += ", within noise of it: " + ", ".join(
-            f"{t:g} ({format_cell(below[t], signed=True)})" for t in level
-        )
+        reason += ", within noise of it: " + ", ".join(f"{t:g} ({shown[t]})" for t in level)
     tied = f" (within noise: {', '.join(f'{t:g}' for t in level)})" if level else ""
     numbers = {
-        "mean": {f"{t:g}": _round(curve.table[t].mean()) for t in curve.grid},
-        "best_temperature": _estimate(best),
+        "mean": {f"{t:g}": _round(means[t]) for t in curve.grid},
+        "best_temperature": best,
         "within_noise": level,
-        "margin": margin,
+        "margin": _round(noise.margin),
     }
-    return Finding(outcome, reason, f"best at {best.value:g}{interval}{tied}", numbers)
+    return Finding(outcome, reason, f"best at {best:g}{tied}", numbers, len(others) * len(among))
 
 
 def identity(runs: Cell, value: float, tolerance: float) -> Finding:
@@ -296,17 +340,14 @@ def _lacking(*cells: Cell) -> Finding | None:
     problems = list(dict.fromkeys(cell.problem for cell in cells if cell.problem))
     if not problems:
         return None
+    states = {cell.state for cell in cells if cell.problem}
     # A failed cell is the study's own gap, even beside one that it never asked for.
-    asked = any(cell.problem and cell.asked for cell in cells)
-    return Finding("undecided", "; ".join(problems), asked=asked)
+    state: Outcome = "not tested" if "not tested" in states else "not measured"
+    return Finding("undecided" if "undecided" in states else state, "; ".join(problems))
 
 
 def _numbers(gap: PairedSummary) -> dict[str, Any]:
     return {key: _round(value) for key, value in asdict(gap).items()}
-
-
-def _estimate(estimate: Estimate) -> dict[str, Any]:
-    return {key: _round(value) for key, value in asdict(estimate).items()}
 
 
 def _round(value: float | np.floating[Any] | None) -> float | int | None:

@@ -11,16 +11,37 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tausweep.statistics import Noise, prior_of_cells
+
 STAND_IN = 1.5
 """A grid without a temperature that a claim names may use its nearest one within this factor."""
 
 REQUIRED = ("dataset", "loss", "temperature", "seed", "status")
+
+State = Literal["not measured", "not tested", "undecided"]
+Place = tuple[str, float | None]
+"""Loss and temperature."""
+
+NEAREST_NEGATIVES = [f"negative_similarity_{k}" for k in range(1, 11)]
+
+BASELINES = ("untrained", "raw_pixels")
+"""What a loss has to beat; no run of theirs is one of a loss."""
+
+PAPER_RANGE = 50.0
+"""Points from an untrained encoder to the best cell at the paper's size, where no baseline was
+measured: what the published numbers are read with."""
+
+ACCURACY = "linear_accuracy"
+
+Correct = Mapping[tuple[str, float | None, int], NDArray[np.bool_]]
+"""Which test images a run gets right, by loss, temperature and seed."""
 
 Column = str | Callable[[pd.DataFrame], "pd.Series[float]"]
 
@@ -33,15 +54,19 @@ class Cell:
         name: What it is, in words.
         values: Indexed by seed, without NaN; empty where ``problem`` says why.
         problem: Why there is no evidence; empty where there is.
-        asked: Whether the study asks for this cell and column; false only with a ``problem``.
+        state: What a claim that reads it is, where there is a ``problem``: not measured if the
+            study lacks the loss or the measure, not tested if it lacks the temperature, undecided
+            if runs failed.
         note: What the values leave out, in words; empty if nothing.
+        place: Loss and temperature, where it is one cell of the study.
     """
 
     name: str
     values: pd.Series[float]
     problem: str = ""
-    asked: bool = True
+    state: State = "undecided"
     note: str = ""
+    place: Place | None = None
 
     def scaled(self, factor: float, offset: float = 0.0) -> Cell:
         """The cell of ``factor * value + offset``, under the same name."""
@@ -57,14 +82,14 @@ class Curve:
         column: What was measured, in words.
         table: Seeds x ascending temperatures, without NaN: the seeds that have all of them.
         problem: Why there is no evidence; empty where there is.
-        asked: Whether the study asks for it; false only with a ``problem``.
+        state: As for ``Cell``.
     """
 
     loss: str
     column: str
     table: pd.DataFrame
     problem: str = ""
-    asked: bool = True
+    state: State = "undecided"
 
     @property
     def name(self) -> str:
@@ -79,7 +104,7 @@ class Curve:
     def spread(self) -> Cell:
         """Largest minus smallest value over the temperatures, a seed."""
         values = self.table.max(axis=1) - self.table.min(axis=1)
-        return Cell(f"spread of {self.loss}", values, self.problem, self.asked)
+        return Cell(f"spread of {self.loss}", values, self.problem, self.state)
 
 
 class Evidence:
@@ -89,25 +114,130 @@ class Evidence:
         records: Rows of one dataset, with the columns of ``records.csv``; columns that no claim
             asks for do not matter, and a column that is not there counts as empty.
         margins: Noise margin of a one-seed difference, by column.
+        one_run: Whether the margins may decide between single runs.
+        test_images: Images of the test split, where it is known; ``records`` may say it too.
+        correct: Which test images a run's probe gets right, by loss, temperature and seed.
+        along: The same dataset's rows of ``along.csv``, if there are any.
+        like: The whole records that these are a checkpoint of; it gives the scale.
     """
 
-    def __init__(self, records: pd.DataFrame, margins: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        records: pd.DataFrame,
+        margins: Mapping[str, float],
+        *,
+        one_run: bool = False,
+        test_images: int | None = None,
+        correct: Correct | None = None,
+        along: pd.DataFrame | None = None,
+        like: Evidence | None = None,
+    ) -> None:
         self.margins = margins
+        self.one_run = one_run
+        self.correct = correct or {}
+        self.along = along
+        self.like = like
         # In one order, so that sums of floats do not depend on the order of the rows.
         ordered = records.sort_values(["temperature", "seed"], ignore_index=True)
         self._none = ordered.iloc[:0]
         self._rows = {str(loss): rows for loss, rows in ordered.groupby("loss")}
         self._read: dict[tuple[str, Column], NDArray[np.float64]] = {}
+        self._noise: dict[str, Noise] = {}
+        self._cells: dict[tuple[str, Column, float | None, float | None], Cell] = {}
+        self._known_runs: dict[str, tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]] = {}
+        self._share: dict[Place, NDArray[np.float64] | None] = {}
+        self.test_images = test_images
+        if test_images is None and "test_images" in records:
+            known = records["test_images"].dropna()
+            self.test_images = int(known.max()) if len(known) else None
 
-    def temperatures(self, loss: str, column: Column) -> list[float]:
-        """Temperatures at which the study asks for this column of this loss, ascending.
+    def noise(self, column: Column) -> Noise:
+        """How far two numbers of a column differ for no reason, by all losses' cells."""
+        name = column_name(column)
+        if name not in self._noise:
+            parts = []
+            for loss in self._rows:
+                if loss in BASELINES:
+                    continue
+                temperature, seeds, status = self._runs(loss)
+                known = pd.DataFrame(
+                    {
+                        "cell": [f"{loss} {t}" for t in temperature],
+                        "seed": seeds,
+                        "value": self._values(loss, column),
+                    }
+                )
+                parts.append(known[status == "complete"].dropna())
+            found = pd.concat(parts) if parts else pd.DataFrame()
+            prior = None
+            if len(found):
+                prior = prior_of_cells(found.pivot(index="seed", columns="cell", values="value"))
+            margin = self.margins.get(name, self.margins.get("similarity", 0.0))
+            self._noise[name] = Noise(margin, prior, self.one_run)
+        return self._noise[name]
+
+    def split(self, a: Cell, b: Cell) -> float:
+        """Variance that the sampling of the test images adds to a difference of two accuracies.
+
+        By image, where the runs kept which images they get right: the variance over images of the
+        difference of the seeds' mean correctness, over the number of images. Else, where that
+        number is known, that of two independent shares, which is an upper bound as long as errors
+        do not avoid each other; else 0.
+        """
+        if a.place is None or b.place is None:
+            return 0.0
+        first, second = self._by_image(a.place), self._by_image(b.place)
+        if first is not None and second is not None and len(first) == len(second):
+            return float((100 * (first - second)).var(ddof=1) / len(first))
+        if self.test_images is None:
+            return 0.0
+        shares = [min(max(float(c.values.mean()) / 100, 0.0), 1.0) for c in (a, b)]
+        return 1e4 * sum(p * (1 - p) for p in shares) / self.test_images
+
+    def _by_image(self, place: Place) -> NDArray[np.float64] | None:
+        """Share of a cell's seeds that get each test image right; none if a seed kept none."""
+        if place not in self._share:
+            loss, temperature = place
+            grid, seeds, status = self._runs(loss)
+            here = np.isnan(grid) if temperature is None else grid == temperature
+            kept = [
+                self.correct.get((loss, temperature, int(seed)))
+                for seed in seeds[here & (status == "complete")]
+            ]
+            found = [k for k in kept if k is not None]
+            whole = found and len(found) == len(kept) and len({len(k) for k in found}) == 1
+            self._share[place] = np.mean(found, axis=0) if whole else None
+        return self._share[place]
+
+    @cached_property
+    def scale(self) -> tuple[float, bool]:
+        """Points from the untrained encoder to the best cell, and whether they were measured.
+
+        Without ``untrained`` it is ``PAPER_RANGE``.
+        """
+        if self.like is not None:
+            return self.like.scale
+        floor = self.cell("untrained", ACCURACY)
+        means = [
+            float(cell.values.mean())
+            for loss in self._rows
+            if loss not in BASELINES
+            for t in (*self.temperatures(loss, ACCURACY), None)
+            if not (cell := self.cell(loss, ACCURACY, t)).problem
+        ]
+        if floor.problem or not means:
+            return PAPER_RANGE, False
+        return max(max(means) - float(floor.values.mean()), 0.0), True
+
+    def temperatures(self, loss: str, column: Column, above: float = 0.0) -> list[float]:
+        """Temperatures above a bound at which the study asks for this column, ascending.
 
         A temperature whose complete runs all lack the column is not asked for (published tables
         give accuracy over a finer grid than geometry); one without a complete run is.
         """
         temperature, _, status = self._runs(loss)
         asked = ~np.isnan(self._values(loss, column)) | (status != "complete")
-        return sorted({float(t) for t in temperature[asked] if not np.isnan(t)})
+        return sorted({float(t) for t in temperature[asked] if t > above + 1e-9})
 
     def cell(
         self,
@@ -117,6 +247,14 @@ class Evidence:
         stands_for: float | None = None,
     ) -> Cell:
         """The complete runs of a loss at a temperature (none for a loss without one)."""
+        key = (loss, column, temperature, stands_for)
+        if key not in self._cells:
+            self._cells[key] = self._cell(*key)
+        return self._cells[key]
+
+    def _cell(
+        self, loss: str, column: Column, temperature: float | None, stands_for: float | None
+    ) -> Cell:
         name = cell_name(loss, temperature, stands_for)
         grid, seeds, status = self._runs(loss)
         here = np.isnan(grid) if temperature is None else grid == temperature
@@ -125,7 +263,8 @@ class Evidence:
         known = complete & ~np.isnan(values)
         empty = pd.Series(dtype=float)
         if not len(seeds):
-            return Cell(name, empty, f"the study has no {name}", asked=False)
+            lacks: State = "not tested" if len(grid) and loss not in BASELINES else "not measured"
+            return Cell(name, empty, f"the study has no {name}", lacks)
         if "diverged" in status:
             return Cell(
                 name, empty, f"{name} diverged (seed {_listed(seeds[status == 'diverged'])})"
@@ -134,8 +273,9 @@ class Evidence:
             found = _listed(sorted(set(status[~complete])))
             return Cell(name, empty, f"{name} has no complete run ({found})")
         if not known.any():
-            return Cell(name, empty, f"{column_name(column)} of {name} is not known", asked=False)
-        return Cell(name, pd.Series(values[known], index=seeds[known]))
+            reason = f"{column_name(column)} of {name} is not known"
+            return Cell(name, empty, reason, "not measured")
+        return Cell(name, pd.Series(values[known], index=seeds[known]), place=(loss, temperature))
 
     def near(self, loss: str, column: Column, temperature: float) -> Cell:
         """The cell at a temperature that a claim names, or at the grid's nearest (``STAND_IN``)."""
@@ -161,10 +301,10 @@ class Evidence:
         empty = pd.DataFrame(columns=chosen, dtype=float)
         if len(chosen) < minimum:
             reason = f"{name} of {loss} is known at {len(chosen)} temperature(s), not {minimum}"
-            return Curve(loss, name, empty, reason, asked=False)
+            return Curve(loss, name, empty, reason, "not tested" if chosen else "not measured")
         for cell in cells.values():
             if cell.problem:
-                return Curve(loss, name, empty, cell.problem, cell.asked)
+                return Curve(loss, name, empty, cell.problem, cell.state)
         table = pd.DataFrame({t: cell.values for t, cell in cells.items()}).dropna().sort_index()
         if table.empty:
             return Curve(loss, name, empty, f"no seed of {loss} has all temperatures")
@@ -187,9 +327,11 @@ class Evidence:
             f"{int((status == kind).sum())} {kind}" for kind in sorted(set(status[~complete]))
         )
         judged = f"{int(complete.sum())} of {len(status)} run(s)" + f" ({others})" * bool(others)
-        problem, asked = "", True
+        problem = ""
+        state: State = "undecided"
         if not known.any():
-            problem, asked = f"{name} is not known", not complete.all()
+            problem = f"{name} is not known"
+            state = "not measured" if complete.all() else "undecided"
         elif (complete & ~known).any():
             lacking = int((complete & ~known).sum())
             problem = f"{name} is not known in {lacking} of {int(complete.sum())} complete run(s)"
@@ -197,12 +339,15 @@ class Evidence:
             problem = f"{name} is known in {judged}, fewer than half"
         values = values[known] if not problem else values[:0]
         index = index if not problem else index[:0]
-        return Cell(name, pd.Series(values, index), problem, asked, judged if others else "")
+        return Cell(name, pd.Series(values, index), problem, state, judged if others else "")
 
     def _runs(self, loss: str) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]:
-        rows = self._rows.get(loss, self._none)
-        temperature = rows["temperature"].to_numpy(np.float64, na_value=np.nan)
-        return temperature, rows["seed"].to_numpy(), rows["status"].to_numpy(object)
+        if loss not in self._known_runs:
+            rows = self._rows.get(loss, self._none)
+            temperature = rows["temperature"].to_numpy(np.float64, na_value=np.nan)
+            found = temperature, rows["seed"].to_numpy(), rows["status"].to_numpy(object)
+            self._known_runs[loss] = found
+        return self._known_runs[loss]
 
     def _values(self, loss: str, column: Column) -> NDArray[np.float64]:
         if (loss, column) not in self._read:
@@ -216,6 +361,35 @@ class Evidence:
                 values = pd.Series(np.nan, index=rows.index)
             self._read[loss, column] = np.asarray(values, dtype=np.float64)
         return self._read[loss, column]
+
+
+def gap_to_nearest_negatives(records: pd.DataFrame) -> pd.Series[float]:
+    """Positive minus mean of the ten largest negative similarities; NaN if one is missing."""
+    columns = ["positive_similarity", *NEAREST_NEGATIVES]
+    known = records.reindex(columns=columns).astype(float)
+    return known["positive_similarity"] - known[NEAREST_NEGATIVES].mean(axis=1, skipna=False)
+
+
+def tolerance_gap(records: pd.DataFrame) -> pd.Series[float]:
+    """Tolerance minus the mean similarity of different classes."""
+    known = records.reindex(columns=["tolerance", "interclass_similarity"]).astype(float)
+    return known["tolerance"] - known["interclass_similarity"]
+
+
+def common_mean(records: pd.DataFrame) -> pd.Series[float]:
+    """Squared length of the mean test embedding.
+
+    Records before it was measured have it all the same: the mean over distinct pairs is
+    tolerance_literal + interclass_similarity x (1 - share of same-class pairs), and that share is
+    tolerance_literal / tolerance.
+    """
+    columns = ["tolerance", "tolerance_literal", "interclass_similarity"]
+    known = records.reindex(columns=columns).astype(float)
+    share = known["tolerance_literal"] / known["tolerance"].where(known["tolerance"] != 0, math.nan)
+    derived = known["tolerance_literal"] + known["interclass_similarity"] * (1 - share)
+    if "common_mean" in records:
+        return records["common_mean"].astype(float).fillna(derived)
+    return derived
 
 
 def check(records: pd.DataFrame) -> None:

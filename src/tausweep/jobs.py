@@ -447,10 +447,14 @@ class Collected:
     def claims(self) -> None:
         """Judge every claim of the paper."""
         from tausweep import claims as rooms
+        from tausweep import study_verdicts
 
-        verdicts = rooms.judge(self.results.records)
+        found = self.results
+        verdicts = study_verdicts.judge(self.study, self.layout, found.records, found.along)
+        miniature = found.scaled_down is not None
         write_text(self.folder / "claims.json", rooms.to_json(verdicts))
-        write_text(self.folder / "claims.md", rooms.to_markdown(verdicts))
+        write_text(self.folder / "claims.csv", rooms.to_csv(verdicts))
+        write_text(self.folder / "claims.md", rooms.to_markdown(verdicts, miniature))
 
     def report(self) -> str:
         """Write the report of what the other three made; returns its headline."""

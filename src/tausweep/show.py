@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 
-from tausweep import kept, names, records
+from tausweep import kept, names, protocol, records
+from tausweep.comparisons import OUTCOMES
 from tausweep.layout import Layout
 from tausweep.statistics import format_cell, summary
 from tausweep.study import Study, canonical
+from tausweep.verdicts import Verdict, headline, multiplicity, shown
 
 SHOWN = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
 DIFFERENCES = 10
@@ -46,8 +47,9 @@ def describe(study: Study, study_file: str, layout: Layout) -> str:
     lines = [f"study {study.study}: measured, {len(study.seeds)} seed(s)", "", *_aligned(rows)]
     if any(row[-1].endswith("‡") for row in rows):
         lines.append("‡: in a run of the cell all test embeddings are one point: it collapsed")
+    lines.append("cells: mean ± half-width of the plain 95% t-interval (number of seeds)")
     beside = kept.beside(study, study_file, layout, frame)
-    lines += ["", *_verdicts(folder / "claims.json"), "", *_places(folder)]
+    lines += ["", *_verdicts(study, folder / "claims.json"), "", *_places(folder)]
     return "\n".join([*lines, *(["", *_kept(beside, folder)] if beside else [])])
 
 
@@ -76,14 +78,16 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _verdicts(path: Path) -> list[str]:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    overall = {v["claim"]: v["verdict"] for v in found if v["dataset"] is None}
-    counts = Counter(overall.values())
-    lines = ["claims of the paper: " + ", ".join(f"{n} {word}" for word, n in counts.most_common())]
-    for word in counts:
-        lines.append(f"  {word}: " + " ".join(c for c, v in overall.items() if v == word))
-    return lines
+def _verdicts(study: Study, path: Path) -> list[str]:
+    found = [Verdict(**v) for v in json.loads(path.read_text(encoding="utf-8"))]
+    miniature = protocol.scaled_down(study) is not None
+    where = ", ".join(names.dataset(name) for name in study.datasets)
+    lines = [headline(found, where, len(study.seeds), miniature)]
+    overall = [v for v in found if v.dataset is None and v.kind == "finding"]
+    for outcome in OUTCOMES:
+        if ids := [v.claim for v in overall if v.verdict == outcome]:
+            lines.append(f"  {shown(outcome, miniature)}: {' '.join(ids)}")
+    return [*lines, multiplicity(found)]
 
 
 def _places(folder: Path) -> list[str]:

@@ -2,24 +2,21 @@
 
 The only thing that counts as a repetition is a seed: every function takes one number a seed (or one
 curve a seed), so that images, epochs and temperatures never enter n. Intervals are 95% Student t
-intervals of a mean over seeds; where a mean is not what is asked (the best temperature of a grid, a
-rank correlation) the interval is a bootstrap that resamples seeds, from its own seeded generator.
+intervals of a mean over seeds: plain ones for a cell; for a verdict moderated ones, whose variances
+are shrunk towards those of the other comparisons of the same measure (``Noise``).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from numpy.typing import ArrayLike
+from scipy import special, stats
 
 CONFIDENCE = 0.95
-RESAMPLES = 1999
-BOOTSTRAP_SEED = 0
 
 ACCURACY_MARGIN = 0.85
 """Points between two single runs that are noise: 1.96 x sqrt 2 x 0.30, rounded up; 0.30 is the
@@ -30,6 +27,8 @@ MARGINS = {
     "uniformity": 0.04,
     "tolerance": 0.01,
     "interclass_similarity": 0.01,
+    "tolerance_gap": 0.01,
+    "nearest_interclass_similarity": 0.01,
     "similarity": 0.01,
 }
 """Noise margins of a one-seed difference. Nobody published repeats of uniformity or similarities.
@@ -57,7 +56,14 @@ ACCURACIES = (
 SIMILARITIES = ("tolerance_literal", "positive_similarity")
 """Columns with the margin of accuracy and that of similarities."""
 
-Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+PRIOR_DF = 6.0
+"""Most degrees of freedom that a prior of variances may have. A handful of cells with two or three
+seeds cannot show that all have one variance; with this cap intervals cover where they differ too
+(docs/claims.md has the simulation)."""
+
+PRIOR_CELLS = 10
+"""Fewest cells that give a prior. With five, where one scatters more than the others, intervals
+cover as little as 91%; plain t-intervals stand there instead."""
 
 
 def noise_margin(column: str) -> float:
@@ -68,28 +74,6 @@ def noise_margin(column: str) -> float:
     if name in SIMILARITIES or name.startswith("negative_similarity_"):
         return MARGINS["similarity"]
     return MARGINS.get(name, 0.0)
-
-
-def split_margin(accuracy: float, images: int) -> float:
-    """Points that the accuracies of two independent classifiers differ by on a small test split.
-
-    1.96 x sqrt(2 p (1 - p) / n), the sampling noise of two shares; wide rather than narrow for
-    runs that share the split, since their errors fall on the same images.
-
-    Args:
-        accuracy: Percent.
-        images: Of the test split, 1 or more.
-
-    Raises:
-        ValueError: A number outside its range.
-    """
-    if not (0 <= accuracy <= 100 and images >= 1):
-        raise ValueError(
-            f"accuracy {accuracy}, images {images}: percent from 0 to 100 and 1 image or more "
-            "are needed"
-        )
-    p = accuracy / 100
-    return 196 * math.sqrt(2 * p * (1 - p) / images)
 
 
 @dataclass(frozen=True)
@@ -118,23 +102,6 @@ class PairedSummary(Summary):
     """
 
     unpaired: int = 0
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A statistic of the seeds' mean curve with its bootstrap interval.
-
-    Attributes:
-        value: The statistic of the mean over all seeds.
-        low: Lower end of the 95% percentile interval; none for one seed.
-        high: Upper end; none for one seed.
-        n: Number of seeds.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-    n: int
 
 
 def summary(values: ArrayLike) -> Summary:
@@ -170,6 +137,9 @@ def paired(a: pd.Series[float], b: pd.Series[float]) -> PairedSummary:
     Raises:
         ValueError: A seed stands in an index twice.
     """
+    if a.index.equals(b.index) and a.index.is_unique and not (a.isna() | b.isna()).any():
+        of_all = summary(a.to_numpy(np.float64) - b.to_numpy(np.float64))
+        return PairedSummary(of_all.mean, of_all.sd, of_all.n, of_all.half_width)
     a, b = a.dropna(), b.dropna()
     for name, side in (("a", a), ("b", b)):
         if not side.index.is_unique:
@@ -188,6 +158,158 @@ def paired(a: pd.Series[float], b: pd.Series[float]) -> PairedSummary:
     )
 
 
+@dataclass(frozen=True)
+class Prior:
+    """What the variances of many comparisons say about that of one (Smyth 2004).
+
+    Attributes:
+        df: Degrees of freedom d0 of the prior, above 0.
+        variance: Its location s0^2.
+        pooled: Degrees of freedom of all data together; no interval may claim more.
+    """
+
+    df: float
+    variance: float
+    pooled: float
+
+    def moderate(self, variance: float, df: float) -> tuple[float, float]:
+        """Posterior variance and its degrees of freedom (Smyth 2004, sec. 3)."""
+        shrunk = (self.df * self.variance + df * variance) / (self.df + df)
+        return shrunk, min(self.df + df, self.pooled)
+
+
+def trigamma_inverse(x: float) -> float:
+    """Number y > 0 with trigamma(y) = x, by the Newton iteration of Smyth 2004's appendix.
+
+    Raises:
+        ValueError: x is not above 0.
+    """
+    if not x > 0:
+        raise ValueError(f"x: {x} is not allowed; a number above 0 is needed")
+    if x > 1e7:
+        return float(x**-0.5)
+    if x < 1e-6:
+        return 1 / x
+    y = 0.5 + 1 / x
+    for _ in range(50):
+        value = float(special.polygamma(1, y))
+        step = value * (1 - value / x) / float(special.polygamma(2, y))
+        y += step
+        if -step / y < 1e-10:
+            break
+    return y
+
+
+def fit_prior(
+    variances: ArrayLike, df: ArrayLike, pooled: float, correlation: float = 0.0
+) -> Prior | None:
+    """Prior of variances by the moments of their logarithms (Smyth 2004, sec. 6.2).
+
+    Args:
+        variances: Sample variances, 0 or more; zeros (seeds that tie on a coarse scale) count as
+            1e-5 of the median.
+        df: Degrees of freedom of each, 1 or more.
+        pooled: Degrees of freedom of the data behind all of them.
+        correlation: Mean correlation between the log variances, where they share data.
+
+    Returns:
+        None with fewer than three variances, or if half of them or more are 0.
+    """
+    s2, d = np.asarray(variances, dtype=np.float64), np.asarray(df, dtype=np.float64)
+    if len(s2) < 3 or not np.median(s2) > 0:
+        return None
+    s2 = np.maximum(s2, 1e-5 * np.median(s2))
+    e = np.log(s2) - special.digamma(d / 2) + np.log(d / 2)
+    excess = e.var(ddof=1) / (1 - correlation) - special.polygamma(1, d / 2).mean()
+    df0 = 2 * trigamma_inverse(float(excess)) if excess > 0 else math.inf
+    if df0 > PRIOR_DF:
+        # The data show no difference of variances, or less than the cap concedes.
+        return Prior(PRIOR_DF, float(np.average(s2, weights=d)), pooled)
+    location = math.exp(e.mean() + float(special.digamma(df0 / 2)) - math.log(df0 / 2))
+    return Prior(df0, location, pooled)
+
+
+def prior_of_cells(table: pd.DataFrame) -> Prior | None:
+    """Prior for half the variance of a difference between two cells of one measure.
+
+    It is fitted on the paired differences of every two cells, since that is what is compared. They
+    share cells: for normal numbers of one variance two differences with a common cell correlate by
+    1/2 and their variances by 1/4, and a share 2 (C - 2) / (C (C - 1) / 2 - 1) of them do.
+
+    Args:
+        table: Seeds x cells, NaN where a cell lacks a seed.
+
+    Returns:
+        None with fewer than ``PRIOR_CELLS`` cells of two seeds.
+    """
+    y = table.to_numpy(np.float64)
+    y = y[:, (~np.isnan(y)).sum(axis=0) >= 2]
+    cells = y.shape[1]
+    if cells < PRIOR_CELLS:
+        return None
+    first, second = np.triu_indices(cells, 1)
+    gaps = y[:, first] - y[:, second]
+    n = (~np.isnan(gaps)).sum(axis=0)
+    gaps, n = gaps[:, n >= 2], n[n >= 2]
+    if len(n) < 3:
+        return None
+    variances = np.nanvar(gaps, axis=0, ddof=1) / 2
+    sharing = 2 * (cells - 2) / (cells * (cells - 1) / 2 - 1)
+    pooled = float((cells - 1) * (int(n.max()) - 1))
+    return fit_prior(variances, n - 1, pooled, sharing / 4)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How far two numbers of one measure differ for no reason.
+
+    Attributes:
+        margin: Of one run's difference; 0 if not known.
+        prior: Of half a difference's variance; none for plain t-intervals.
+        one_run: Whether ``margin`` may decide between single runs.
+    """
+
+    margin: float
+    prior: Prior | None = None
+    one_run: bool = False
+
+    def half_width(
+        self, gap: Summary, weight: float = 2.0, split: float = 0.0, family: int = 1
+    ) -> float:
+        """Half-width of the interval of a mean difference over seeds; infinite if not known.
+
+        Args:
+            gap: Over seeds.
+            weight: Sum of squared weights of the runs in it: 2 for a difference of two.
+            split: Variance that the sampling of the test images adds. All seeds share the images,
+                so it is not divided by their number.
+            family: Comparisons that are made at once (Bonferroni).
+        """
+        tail = (1 - CONFIDENCE) / family / 2
+        z = float(special.ndtri(1 - tail))
+        known = self.margin * math.sqrt(weight / 2) * z / _Z
+        if gap.n == 0 or (gap.n == 1 and not self.one_run):
+            return math.inf
+        if gap.n == 1:
+            seeds = known
+        else:
+            variance, df = float(gap.sd or 0.0) ** 2 / weight, gap.n - 1.0
+            if self.prior is not None:
+                variance, df = self.prior.moderate(variance, df)
+            t = float(special.stdtrit(df, 1 - tail))
+            seeds = max(t * math.sqrt(weight * variance / gap.n), known / math.sqrt(gap.n))
+        return math.sqrt(seeds**2 + z**2 * split)
+
+    def shown(self, gap: PairedSummary, weight: float = 2.0, split: float = 0.0) -> PairedSummary:
+        """A difference with this interval; a single run stays without."""
+        if gap.n < 2:
+            return gap
+        return replace(gap, half_width=self.half_width(gap, weight, split))
+
+
+_Z = float(special.ndtri((1 + CONFIDENCE) / 2))
+
+
 def widened(gap: PairedSummary, margin: float) -> PairedSummary:
     """A difference whose interval is not narrower than the known noise allows.
 
@@ -204,77 +326,23 @@ def widened(gap: PairedSummary, margin: float) -> PairedSummary:
     return replace(gap, half_width=max(gap.half_width, margin / math.sqrt(gap.n)))
 
 
-def bootstrap_interval(curves: ArrayLike, statistic: Statistic) -> tuple[float, float] | None:
-    """95% percentile bootstrap interval of a statistic of the seeds' mean curve.
-
-    Seeds are resampled whole, since the points of a curve are not independent repetitions. The
-    percentile method is used because BCa's correction is undefined for statistics that jump, such
-    as the place of a maximum. With three or four seeds the interval is too narrow; it never decides
-    a verdict alone.
+def rank_correlation(means: pd.Series[float]) -> float:
+    """Spearman's rank correlation of a curve with temperature; 0 if it is constant.
 
     Args:
-        curves: seeds x temperatures, without NaN.
-        statistic: Mean curves (... x temperatures) -> values (...).
-
-    Returns:
-        Lower and upper end; none for one seed.
-
-    Raises:
-        ValueError: ``curves`` is not two-dimensional or holds a number that is not finite.
-    """
-    y = np.asarray(curves, dtype=np.float64)
-    if y.ndim != 2 or not np.isfinite(y).all():
-        raise ValueError(f"curves: shape {y.shape}; finite numbers, seeds x temperatures, needed")
-    if len(y) < 2:
-        return None
-
-    def of_seeds(rows: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:
-        return statistic(y[np.moveaxis(rows, axis, -1)].mean(axis=-2))
-
-    interval = stats.bootstrap(
-        (np.arange(len(y)),),
-        of_seeds,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        vectorized=True,
-        rng=np.random.default_rng(BOOTSTRAP_SEED),
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
-
-
-def best_temperature(curves: pd.DataFrame) -> Estimate:
-    """Temperature at which the seeds' mean curve is highest (the lower one at a tie).
-
-    Args:
-        curves: One row a seed, one column a temperature, without NaN.
-    """
-    grid = np.asarray(curves.columns, dtype=np.float64)
-    order = np.argsort(grid)
-    grid = grid[order]
-    return _estimate(curves.to_numpy(np.float64)[:, order], lambda mean: grid[mean.argmax(axis=-1)])
-
-
-def rank_correlation(curves: pd.DataFrame) -> Estimate:
-    """Spearman's rank correlation of the seeds' mean curve with temperature; 0 if it is constant.
-
-    Args:
-        curves: One row a seed, one column a temperature (two or more), without NaN.
+        means: Indexed by temperature (two or more), without NaN.
 
     Raises:
         ValueError: There are fewer than two temperatures.
     """
-    grid = np.asarray(curves.columns, dtype=np.float64)
-    if len(grid) < 2:
-        raise ValueError(f"curves: {len(grid)} temperature(s); two or more are needed")
-    centred = stats.rankdata(grid) - (len(grid) + 1) / 2
-
-    def rho(mean: NDArray[np.float64]) -> NDArray[np.float64]:
-        ranks = stats.rankdata(mean, axis=-1) - (len(grid) + 1) / 2
-        norm = np.sqrt((ranks**2).sum(axis=-1) * (centred**2).sum())
-        return np.where(norm > 0, ranks @ centred / np.maximum(norm, 1e-300), 0.0)
-
-    return _estimate(curves.to_numpy(np.float64), rho)
+    if len(means) < 2:
+        raise ValueError(f"means: {len(means)} temperature(s); two or more are needed")
+    x, y = (
+        stats.rankdata(np.asarray(v, dtype=np.float64)) - (len(means) + 1) / 2
+        for v in (means.index, means)
+    )
+    norm = math.sqrt(float((x**2).sum() * (y**2).sum()))
+    return float(x @ y) / norm if norm > 0 else 0.0
 
 
 def format_cell(cell: Summary, digits: int | None = None, signed: bool = False) -> str:
@@ -302,9 +370,3 @@ def _number(value: float, form: str, signed: bool) -> str:
     text = f"{value:{'+' if signed else ''}{form}}"
     # What rounds to 0 has no sign: neither -0 nor +0 says anything.
     return text if float(text) else text.lstrip("+-")
-
-
-def _estimate(curves: NDArray[np.float64], statistic: Statistic) -> Estimate:
-    interval = bootstrap_interval(curves, statistic)
-    low, high = interval if interval is not None else (None, None)
-    return Estimate(float(statistic(curves.mean(axis=0))), low, high, len(curves))

@@ -11,7 +11,7 @@ TEMPERATURES = ("0.05", "0.07", *(f"0.{tenth}" for tenth in range(1, 10)), "1.0"
 
 
 def test_dry_run_plans_all_runs_of_the_paper_without_its_data(tmp_path: Path, dry: DryRuns) -> None:
-    """4 datasets x (12 + 12 temperatures, simple, hard simple) x 3 seeds = 312 runs."""
+    """4 datasets x (12 + 12 temperatures, 3 losses without, 2 baselines) x 5 seeds = 580 runs."""
     runs = {
         f"{dataset}/{cell}/seed{seed}"
         for dataset in ("cifar10", "cifar100", "svhn", "imagenet100")
@@ -20,10 +20,13 @@ def test_dry_run_plans_all_runs_of_the_paper_without_its_data(tmp_path: Path, dr
             *(f"hard_contrastive/{tau}" for tau in TEMPERATURES),
             "simple/none",
             "hard_simple/none",
+            "nearest_negative/none",
+            "untrained/none",
+            "raw_pixels/none",
         )
-        for seed in range(3)
+        for seed in range(5)
     }
-    assert len(runs) == 312
+    assert len(runs) == 580
     checkout = Checkout.new(tmp_path / "checkout")
     assert not (checkout.folder / "data").exists()
     jobs = jobs_of(dry(checkout, study="benchmarks/paper.yaml"))

@@ -4,8 +4,10 @@
 rule claims:
     input:
         records="results/{study}/records.csv",
+        along=ALONG,
     output:
         json="results/{study}/claims.json",
+        csv="results/{study}/claims.csv",
         markdown=report(
             "results/{study}/claims.md",
             caption="../report/claims.rst",

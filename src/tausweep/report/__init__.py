@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from tausweep import __version__, claims, kept, names, protocol, published
+from tausweep import __version__, claims, kept, names, protocol, published, study_verdicts
 from tausweep.atomic import write_text
 from tausweep.figures import StudyResults
 from tausweep.layout import Layout
@@ -72,9 +72,14 @@ def page(
     commands = runs.Commands(study_file, layout, study.study)
     found = runs.gather(study, records, layout)
     judged = runs.judged(found, records)
-    verdicts = verdict_table.arrange(claims.judge(judged), _published_verdicts())
     departures = protocol.compare(study)
     beside = kept.beside(study, study_file, layout, records)
+    verdicts = verdict_table.arrange(
+        study_verdicts.judge(study, layout, judged, read_along(shown / "along.csv")),
+        _published_verdicts(),
+        len(study.seeds),
+        departures.scaled_down is not None,
+    )
     folder = layout.study(study.study)
     results = StudyResults(
         folder,
@@ -119,7 +124,7 @@ def page(
 
 @cache
 def _published_verdicts() -> list[Verdict]:
-    return claims.judge(published.records())
+    return claims.judge(published.records(), run_noise=True)
 
 
 def _number(column: str, value: float | None) -> str:

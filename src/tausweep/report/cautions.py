@@ -186,8 +186,8 @@ def _single_seeds(runs: Runs) -> Iterable[Caution]:
         yield Caution(
             "warning",
             "Single seeds",
-            f"{which} with one complete run: no interval can be given, and differences "
-            "within the noise margin are undecided.",
+            f"{which} with one complete run: no interval can be given, and comparisons "
+            "that read them are undecided.",
             () if len(single) == len(counts) else tuple(cells(single)),
         )
 
@@ -201,7 +201,7 @@ def _probe(runs: Runs) -> Iterable[Caution]:
     if short:
         yield Caution(
             "warning",
-            "Linear probe below what the features allow",
+            "Linear probe below a converged classifier",
             f"In {_of([row for row, _, _ in short], runs)} the probe ends more than "
             f"{PROBE_SHORTFALL:g} points below a converged logistic regression on the same "
             "features: the paper's learning rate of 30 on un-normalised features is too large "

@@ -1,7 +1,6 @@
 """The headline and the table of verdicts: what was reproduced, what was not, and how sure that is.
 
-A claim that the study does not measure is undecided; here it is told apart from one that was
-measured and that the numbers do not settle.
+Findings and identities are counted apart, and a miniature's contradiction says that it is one.
 """
 
 from __future__ import annotations
@@ -14,17 +13,12 @@ from typing import Any
 from scipy import stats
 
 from tausweep import names
+from tausweep.comparisons import OUTCOMES
 from tausweep.report.runs import Runs
-from tausweep.statistics import ACCURACY_MARGIN, CONFIDENCE
-from tausweep.verdicts import CLEARLY, Verdict
+from tausweep.statistics import CONFIDENCE
+from tausweep.verdicts import CLEARLY, MEANING, Verdict, headline, multiplicity, shown
 
-KINDS = ("supported", "contradicted", "undecided", "not measured")
-MEANING = {
-    "supported": "the records clearly show what is claimed",
-    "contradicted": "they clearly show the opposite",
-    "undecided": "measured, but the records do not settle it",
-    "not measured": "the study lacks what the claim is about",
-}
+KINDS = OUTCOMES
 SPLIT = "measured, but not settled, or datasets differ"
 """What undecided means over several datasets."""
 
@@ -59,6 +53,7 @@ class ClaimRow:
         marks: By dataset.
         overall: Over all of them.
         published: What the published numbers bear out under the same rule; empty if nothing.
+        identity: Whether it holds by algebra, and checks the implementation.
     """
 
     id: str
@@ -67,6 +62,7 @@ class ClaimRow:
     marks: list[Mark]
     overall: Mark
     published: str
+    identity: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,50 +72,58 @@ class VerdictTable:
     Attributes:
         datasets: Names in print, the order of every row's marks.
         rows: One a claim.
-        counts: How many claims have each overall verdict, by kind; zeros included.
+        counts: How many findings have each overall verdict, by kind; zeros included.
+        headline: One sentence to be quoted.
+        multiplicity: How many comparisons there are, and what chance may do.
+        miniature: Whether the study is smaller than the paper's.
     """
 
     datasets: list[str]
     rows: list[ClaimRow]
     counts: dict[str, int]
+    headline: str
+    multiplicity: str
+    miniature: bool
 
-    @property
-    def headline(self) -> str:
-        """One sentence."""
-        words = {kind: kind for kind in KINDS} | {"not measured": "not measured here"}
-        parts = [
-            f"{count} {'is' if count == 1 else 'are'} {words[kind]}"
-            for kind, count in self.counts.items()
-            if count
-        ]
-        listed = " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
-        return f"Of the paper's {len(self.rows)} claims, {listed or 'none was judged'}."
+    def word(self, kind: str) -> str:
+        """A kind in print."""
+        return shown(kind, self.miniature)
 
     @property
     def by_dataset(self) -> str:
         """The same counted by dataset, in one sentence; empty for a single dataset."""
         if len(self.datasets) < 2:
             return ""
-        marks = [mark.kind for row in self.rows for mark in row.marks]
-        parts = [f"{marks.count(kind)} {kind}" for kind in KINDS if kind in marks]
+        marks = [mark.kind for row in self.rows if not row.identity for mark in row.marks]
+        parts = [f"{marks.count(kind)} {self.word(kind)}" for kind in KINDS if kind in marks]
         return f"By dataset, of {len(marks)} verdicts: {', '.join(parts)}."
 
     @property
     def meaning(self) -> dict[str, str]:
         """What each kind means."""
-        return MEANING | ({"undecided": SPLIT} if len(self.datasets) > 1 else {})
+        found: dict[str, str] = {str(kind): text for kind, text in MEANING.items()}
+        return found | ({"undecided": SPLIT} if len(self.datasets) > 1 else {})
 
     def of_kind(self, kind: str) -> list[str]:
-        """Ids of the claims with this overall verdict."""
-        return [row.id for row in self.rows if row.overall.kind == kind]
+        """Ids of the findings with this overall verdict."""
+        return [row.id for row in self.rows if row.overall.kind == kind and not row.identity]
+
+    @property
+    def identities(self) -> list[ClaimRow]:
+        """Claims that hold by algebra: checks of the implementation."""
+        return [row for row in self.rows if row.identity]
 
 
-def arrange(verdicts: list[Verdict], published: list[Verdict]) -> VerdictTable:
+def arrange(
+    verdicts: list[Verdict], published: list[Verdict], seeds: int, miniature: bool
+) -> VerdictTable:
     """Arrange the engine's verdicts by claim.
 
     Args:
         verdicts: On the study's records.
         published: On the published numbers.
+        seeds: Runs a cell.
+        miniature: Whether the study is smaller than the paper's.
     """
     found = {v.dataset for v in verdicts if v.dataset is not None}
     datasets = names.datasets_in_order(sorted(found))
@@ -130,8 +134,18 @@ def arrange(verdicts: list[Verdict], published: list[Verdict]) -> VerdictTable:
         _row(claim, each, datasets, [v for v in published if v.claim == claim])
         for claim, each in by_claim.items()
     ]
-    counts = {kind: sum(row.overall.kind == kind for row in rows) for kind in KINDS}
-    return VerdictTable([names.dataset(name) for name in datasets], rows, counts)
+    counts: dict[str, int] = {
+        kind: sum(row.overall.kind == kind and not row.identity for row in rows) for kind in KINDS
+    }
+    printed_names = [names.dataset(name) for name in datasets]
+    return VerdictTable(
+        printed_names,
+        rows,
+        counts,
+        headline(verdicts, ", ".join(printed_names), seeds, miniature),
+        multiplicity(verdicts),
+        miniature,
+    )
 
 
 def _row(
@@ -149,13 +163,14 @@ def _row(
         marks=[_mark(each[name], names.dataset(name)) for name in datasets if name in each],
         overall=_mark(overall, "overall"),
         published=_published(published),
+        identity=overall.kind == "identity",
     )
 
 
 def _published(verdicts: list[Verdict]) -> str:
     by_kind: dict[str, list[str]] = {}
     for verdict in verdicts:
-        if verdict.dataset is not None and verdict.asked:
+        if verdict.dataset is not None and not verdict.verdict.startswith("not "):
             by_kind.setdefault(verdict.verdict, []).append(verdict.dataset)
     parts = [
         f"{kind} on {', '.join(map(names.dataset, names.datasets_in_order(by_kind[kind])))}"
@@ -173,9 +188,8 @@ def printed(text: str) -> str:
 
 
 def _mark(verdict: Verdict, place: str) -> Mark:
-    kind = verdict.verdict if verdict.asked else "not measured"
     numbers = list(_flat(verdict.numbers)) if verdict.dataset is not None else []
-    return Mark(place, kind, printed(verdict.headline), printed(verdict.reason), numbers)
+    return Mark(place, verdict.verdict, printed(verdict.headline), printed(verdict.reason), numbers)
 
 
 def _flat(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
@@ -214,19 +228,17 @@ def certainty(runs: Runs) -> list[str]:
         return [*sentences, "Nothing can be judged yet."]
     if counts[-1] == 1:
         sentences.append(
-            f"Every cell is a single run. No interval can be given; a difference of accuracy "
-            f"counts only from {ACCURACY_MARGIN:g} points on, which is what two single runs "
-            "differ by for no reason."
+            "Every cell is a single run, so that no comparison is decided: what two runs of this "
+            "study differ by for no reason is not known."
         )
         return sentences
     span = f"{counts[0]} to {counts[-1]}" if counts[0] < counts[-1] else f"{counts[0]}"
     factor = stats.t.ppf((1 + CONFIDENCE) / 2, counts[-1] - 1) / counts[-1] ** 0.5
     sentences.append(
-        f"Cells have {span} seeds. A difference counts if its 95% t-interval, paired by seed, "
-        f"excludes the claim's threshold; with {counts[-1]} seeds that interval reaches "
-        f"{factor:.1f} standard deviations to either side"
+        f"Cells have {span} seeds, and tables show plain 95% t-intervals, which with "
+        f"{counts[-1]} seeds reach {factor:.1f} standard deviations to either side"
         + (
-            ", so that only large effects can be settled." if factor > 4 else "."
+            "; verdicts use moderated ones, see Clearly." if factor > 4 else "."
         )
     )  # fmt: skip
     return sentences

@@ -1,0 +1,236 @@
+"""How often the rules of the verdicts are wrong, and what they can settle: simulated.
+
+    python benchmarks/verdicts            # writes coverage.csv, false.csv and power.csv beside it
+
+docs/claims.md shows what it wrote. Nothing measured is read: ``tausweep.power`` says what the
+worlds are.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tausweep import claims, power, preconditions, study
+from tausweep.comparisons import RANK
+from tausweep.evidence import PAPER_RANGE, STAND_IN
+from tausweep.statistics import (
+    MARGINS_SOURCE,
+    PRIOR_CELLS,
+    PRIOR_DF,
+    Noise,
+    paired,
+    prior_of_cells,
+)
+from tausweep.verdicts import CLEARLY, MEANING, OVERALL
+
+HERE = Path(__file__).resolve().parent
+BENCHMARKS = HERE.parent
+ROOT = BENCHMARKS.parent
+TRUE_IF_NOTHING_DIFFERS = {"C8", "C12b"}
+SETTINGS = (
+    ("FAR", f"{claims.FAR:g}", "C7, C12b, C14: share of (best minus untrained)"),
+    ("COMPETITIVE", f"{claims.COMPETITIVE:g}", "C8: the same"),
+    (
+        "PAPER_RANGE",
+        f"{PAPER_RANGE:g} points",
+        "that range where no untrained encoder was measured",
+    ),
+    ("SMALLEST", f"{claims.SMALLEST:g}", "trends and geometry run over temperatures above it"),
+    ("RANK", f"{RANK:g}", "trends: least rank correlation"),
+    ("STABLE", f"{claims.STABLE:g}", "C16: most spread of uniformity"),
+    ("COMMON_MEAN", f"{preconditions.COMMON_MEAN:g}", "geometry: most squared mean embedding"),
+    ("FEW_NEGATIVES", f"{preconditions.FEW_NEGATIVES:g}", "C14: most effective negatives"),
+    ("STAND_IN", f"{STAND_IN:g}", "factor within which a temperature stands in"),
+    ("PRIOR_DF", f"{PRIOR_DF:g}", "most degrees of freedom of the prior of variances"),
+    ("PRIOR_CELLS", f"{PRIOR_CELLS}", "fewest cells for moderated intervals"),
+)
+"""Every number that the rules hang on."""
+WORLDS = 200
+POWER_WORLDS = 60
+
+SHIPPED = {
+    "demo": (95.0, 5.0, 360),
+    "cifar10-small": (45.0, 13.0, 10_000),
+    "cifar10-longer": (45.0, 13.0, 10_000),
+    "cifar10-paper": (83.0, 50.0, 10_000),
+    "first-gpu": (83.0, 50.0, 10_000),
+    "paper": (83.0, 50.0, 10_000),
+    "options/flip": (83.0, 50.0, 10_000),
+    "options/literal_topk": (83.0, 50.0, 10_000),
+}
+"""Accuracy, distance of the baselines and test images assumed; of the options, whose grids are the
+same but for the loss, one of each loss."""
+
+Row = dict[str, object]
+
+
+def coverage() -> Iterator[Row]:
+    """Share of 95% intervals of a difference that hold the truth, of all pairs of cells."""
+    for cells in (10, 14, 27):
+        for seeds in (2, 3, 5):
+            for kind in ("the same", "uneven", "one is 4 times", "half are 3 times"):
+                rng = np.random.default_rng([cells, seeds, len(kind)])
+                held = {"plain": 0, "moderated": 0}
+                made = 0
+                for _ in range(WORLDS):
+                    sd = np.ones(cells)
+                    if kind == "uneven":
+                        sd = np.exp(rng.normal(0, 0.5, cells))
+                    elif kind == "one is 4 times":
+                        sd[0] = 4
+                    elif kind == "half are 3 times":
+                        sd[: cells // 2] = 3
+                    table = pd.DataFrame(rng.normal(0, 1, (seeds, cells)) * sd)
+                    noise = {
+                        "plain": Noise(0.0),
+                        "moderated": Noise(0.0, prior_of_cells(table)),
+                    }
+                    for _ in range(10):
+                        a, b = rng.choice(cells, 2, replace=False)
+                        gap = paired(table[a], table[b])
+                        made += 1
+                        for name, one in noise.items():
+                            held[name] += abs(gap.mean) <= one.half_width(gap)
+                yield {
+                    "cells": cells,
+                    "seeds": seeds,
+                    "standard deviations": kind,
+                    **{name: f"{count / made:.3f}" for name, count in held.items()},
+                }
+
+
+def false_verdicts() -> Iterator[Row]:
+    """Share of studies that decide a claim where nothing differs, by the claim's rule alone."""
+    for name, (accuracy, reach, images) in SHIPPED.items():
+        asked = study.load(BENCHMARKS / f"{name}.yaml")
+        dataset = next(iter(asked.datasets))
+        for run_sd, uneven in ((0.3, 0.0), (1.0, 0.5)):
+            world = power.nothing_differs(
+                power.grid(asked, dataset), accuracy, reach, images, run_sd=run_sd, uneven=uneven
+            )
+            seeds = len(asked.seeds)
+            for id, counts in power.outcomes(world, seeds, WORLDS).items():
+                yield {
+                    "study": name,
+                    "seeds": seeds,
+                    "run sd": run_sd,
+                    "uneven": uneven,
+                    "claim": id,
+                    "contradicted": f"{counts['contradicted'] / WORLDS:.3f}",
+                    "supported": f"{counts['supported'] / WORLDS:.3f}",
+                }
+
+
+def powers() -> Iterator[Row]:
+    """Share of studies that decide a claim where the published numbers are true."""
+    asked = study.load(BENCHMARKS / "paper.yaml")
+    for dataset in asked.datasets:
+        for run_sd in (0.3, 0.6):
+            for seeds in (1, 3, 5):
+                world = power.published_world(
+                    power.grid(asked, dataset), dataset, run_sd=run_sd, one_run=run_sd == 0.3
+                )
+                for id, counts in power.outcomes(world, seeds, POWER_WORLDS).items():
+                    if counts["not measured"] + counts["not tested"] == POWER_WORLDS:
+                        continue
+                    yield {
+                        "dataset": dataset,
+                        "run sd": run_sd,
+                        "seeds": seeds,
+                        "claim": id,
+                        "supported": f"{counts['supported'] / POWER_WORLDS:.2f}",
+                        "contradicted": f"{counts['contradicted'] / POWER_WORLDS:.2f}",
+                    }
+
+
+def write(name: str, rows: Iterable[Row]) -> None:
+    """A CSV file beside this program."""
+    found = list(rows)
+    with (HERE / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(found)
+
+
+def read(name: str) -> list[dict[str, str]]:
+    """A CSV file beside this program."""
+    with (HERE / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def table(heads: list[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(str(t).replace("|", "\\|") for t in r) + " |" for r in lines)
+
+
+def page() -> str:
+    """docs/claims.md."""
+    covered, false, settled = read("coverage"), read("false"), read("power")
+    studies: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for row in false:
+        place = (row["study"], row["seeds"], row["run sd"], row["uneven"])
+        studies.setdefault(place, []).append(row)
+    worst = []
+    for place, rows in studies.items():
+        top = max(rows, key=lambda r: float(r["contradicted"]))
+        # What is true where nothing differs is no false support.
+        told = [r for r in rows if r["claim"] not in TRUE_IF_NOTHING_DIFFERS]
+        support = max(told, key=lambda r: float(r["supported"]))
+        worst.append(
+            [*place, top["contradicted"], top["claim"], support["supported"], support["claim"]]
+        )
+    cells: dict[tuple[str, str, str], dict[str, str]] = {}
+    for row in settled:
+        shown = f"{row['supported']} / {row['contradicted']}"
+        place3 = (row["dataset"], row["run sd"], row["seeds"])
+        cells.setdefault(place3, {})[row["claim"]] = shown
+    ids = list(dict.fromkeys(row["claim"] for row in settled))
+    return (HERE / "claims.md.in").read_text(encoding="utf-8").format(
+        digest=claims.rules_digest(),
+        clearly=CLEARLY.strip("()"),
+        overall=OVERALL,
+        margins=MARGINS_SOURCE,
+        meaning=table(["outcome", "meaning"], MEANING.items()),
+        rules="\n\n".join(
+            f"### {c.id} ({c.kind}): {c.text}\n\n{c.rule.removesuffix(CLEARLY).strip()}"
+            for c in claims.CLAIMS.values()
+        ),
+        settings=table(["setting", "value", "used for"], SETTINGS),
+        coverage=table(list(covered[0]), (row.values() for row in covered)),
+        least=min(float(row["moderated"]) for row in covered),
+        most=max(float(row["moderated"]) for row in covered),
+        false=table(
+            ["study", "seeds", "run sd", "uneven", "most contradicted", "by", "most supported",
+             "by"], worst,
+        ),
+        worst=max(float(row["contradicted"]) for row in false),
+        worlds=WORLDS,
+        power_worlds=POWER_WORLDS,
+        power=table(
+            ["dataset", "run sd", "seeds", *ids],
+            ([*place, *(found.get(id, "–") for id in ids)] for place, found in cells.items()),
+        ),
+        shared=power.SHARED_ERRORS,
+    )  # fmt: skip
+
+
+def main() -> int:
+    """Write the three files and the page, or those that are named."""
+    makers = {"coverage": coverage, "false": false_verdicts, "power": powers}
+    for name in sys.argv[1:] or [*makers, "page"]:
+        if name == "page":
+            (ROOT / "docs/claims.md").write_text(page(), encoding="utf-8")
+        else:
+            write(name, makers[name]())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
