@@ -52,11 +52,13 @@ class Check:
         )
 
     def say(self, *cells: object) -> None:
+        """Print a line with the time since the start."""
         print(f"[{time.monotonic() - BEGAN:5.1f}]", *cells, flush=True)
 
     def settings(
         self, loss: str = "contrastive", tau: float | None = 0.3, precision: str = "bf16"
     ) -> RunSettings:
+        """Settings of a run of CIFAR-10's size."""
         grid = {} if tau is None else {"temperature": tau}
         if loss.startswith("hard"):
             grid["negatives"] = min(4095, len(self.data.train_images) // 2)
@@ -71,15 +73,18 @@ class Check:
         return parse(study).runs()[0].settings
 
     def synchronize(self) -> None:
+        """Wait for the device."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
     def stream(self) -> torch.cuda.StreamContext:
+        """A new stream of the device, current within."""
         return torch.cuda.stream(
             torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
         )
 
     def trainer(self, settings: RunSettings, device: str | None = None, **how: bool) -> Trainer:
+        """A trainer of the smooth images."""
         return Trainer(settings, self.data, torch.device(device or self.device), **how)
 
     def taken(self, trainer: Trainer, steps: int) -> str:
@@ -92,6 +97,7 @@ class Check:
             return tensors_digest(trainer.state()[0])[:12]
 
     def against_cpu(self) -> None:
+        """A step in float32 here against one on the CPU."""
         settings = self.settings(precision="float32")
         here = self.trainer(settings, "cpu")
         there = self.trainer(settings)
@@ -103,7 +109,7 @@ class Check:
         near, far = here._step(index, batch, 0.03), there._step(far_index, far_batch, 0.03)
         pairs = zip(here.parameters, there.parameters, strict=True)
         weights = max(
-            float((p - q.cpu()).norm() / p.norm()) for p, q in pairs if p.ndim > 1
+            float((p - q.cpu()).detach().norm() / p.detach().norm()) for p, q in pairs if p.ndim > 1
         )  # fmt: skip
         bank = float((here.bank.entries - there.bank.entries.cpu()).abs().max())
         self.say(
@@ -115,6 +121,7 @@ class Check:
     def speed(self, name: str, loss: tuple[str, float | None] = ("contrastive", 0.3),
               precision: str = "bf16", runs: int = 1, steps: int | None = None,
               **how: bool) -> None:  # fmt: skip
+        """Images a second, several runs taking steps in turn."""
         steps = steps or 3 * self.steps
         settings = self.settings(*loss, precision)
         streams = [self.stream() for _ in range(runs)]
@@ -143,6 +150,7 @@ class Check:
         )
 
     def same(self, loss: str, tau: float | None, compiled: bool = False) -> None:
+        """The same bytes twice, and without graphs."""
         settings = self.settings(loss, tau)
         found = [
             self.taken(self.trainer(settings, graphs=graphs, compiled=compiled), self.steps)
@@ -154,6 +162,7 @@ class Check:
         )
 
     def precisions(self) -> None:
+        """What bf16 and tf32 do to embeddings and gradient of one batch."""
         found = {}
         for precision in PRECISIONS:
             trainer = self.trainer(self.settings(precision=precision))
@@ -168,12 +177,15 @@ class Check:
         for precision in PRECISIONS[1:]:
             a, g = found[precision]
             cosine = float(torch.dot(g, gradient) / g.norm() / gradient.norm())
+            off_a = float((a - anchors).norm() / anchors.norm())
+            off_g = float((g - gradient).norm() / gradient.norm())
             self.say(
-                f"{precision} against float32: embeddings {float((a - anchors).norm() / anchors.norm()):.1e}, "
-                f"gradient {float((g - gradient).norm() / gradient.norm()):.1e}, cosine {cosine:.6f}"
+                f"{precision} against float32: embeddings {off_a:.1e}, gradient {off_g:.1e}, "
+                f"cosine {cosine:.6f}"
             )
 
     def all(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """Every check by its name, the most important first."""
         yield "against the CPU", self.against_cpu
         yield "graphs", lambda: self.speed("graphs")
         yield "graphs, 2", lambda: self.speed("graphs", runs=2)

@@ -2,17 +2,20 @@
 # visit.sh check SECONDS | fill SECONDS EVALUATE [FLAGS of tausweep fill]: a command's work on the GPU machine, in the
 # folder that holds .gpu-kit/. `check` answers whether the GPU path is right and how fast; `fill` trains until second
 # SECONDS from its start and keeps EVALUATE seconds for evaluations. What comes home lies in $OUT.
+# In the last command leave out --partial and keep 120 seconds for evaluations: runs that cannot end take the device
+# from the evaluations of those that have.
 set -u
 KIT=$PWD/.gpu-kit WORK=${WORK:-/tmp/tausweep} OUT=${OUT:-/tmp/tausweep/out} PYTHON=${PYTHON:-python3} BEGAN=$(date +%s)
 export PYTHONUNBUFFERED=1 TAUSWEEP_COMMIT=$(cat "$KIT/commit") PYTHONPATH=$KIT/src:$WORK/site
 say() { echo "[$(($(date +%s) - BEGAN))] $*"; }
 mkdir -p "$WORK/data/cifar10-images" "$WORK/results" "$OUT" && cd "$WORK"
+STUDY=cifar10-paper.yaml; cp "$KIT/benchmarks/$STUDY" .  # named without a folder, for records keep the command
 if [ ! -f ready ]; then
   nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,power.limit --format=csv,noheader 2> /dev/null
   [ -d site ] || $PYTHON -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target site "$KIT"/wheels/*.whl || exit 3
   tar xJf "$KIT/images.tar.xz" -C data/cifar10-images && say "images unpacked"
   [ -f "$KIT/records.tar.gz" ] && tar xzf "$KIT/records.tar.gz" -C results
-  $PYTHON -m tausweep.cli prepare "$KIT/benchmarks/cifar10-paper.yaml" --threads "$(nproc)" || exit 4
+  $PYTHON -m tausweep.cli prepare $STUDY --threads "$(nproc)" || exit 4
   touch ready
   say "prepared"
 fi
@@ -22,7 +25,7 @@ if [ "$what" = check ]; then
   cp check.log "$OUT/"
 else
   evaluate=$1; shift
-  $PYTHON -m tausweep.cli fill "$KIT/benchmarks/cifar10-paper.yaml" --seconds "$((seconds - ($(date +%s) - BEGAN)))" \
+  $PYTHON -m tausweep.cli fill $STUDY --seconds "$((seconds - ($(date +%s) - BEGAN)))" \
     --evaluate-seconds "$evaluate" --threads 6 "$@" 2>&1 | tee -a fill.log
   say "filled"
   tar czf "$OUT/records.tar.gz" --exclude='encoder*.safetensors' --exclude='embeddings.safetensors' \

@@ -34,7 +34,12 @@ from tausweep.verdicts import headline as sentence
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SPEED = ("step", "losses", "augmentation", "geometry", "neighbours", "probe", "dag")
-PAGES = {"findings.md.j2": ROOT / "docs/findings.md", "speed.md.j2": ROOT / "docs/speed.md"}
+PAGES = {
+    "findings.md.j2": ROOT / "docs/findings.md",
+    "paper-scale.md.j2": ROOT / "docs/paper-scale.md",
+    "speed.md.j2": ROOT / "docs/speed.md",
+}
+FULL_SIZE = HERE / "cifar10-paper"
 
 
 @cache
@@ -233,6 +238,64 @@ def _quantity(row: dict[str, str], column: str) -> str:
     return measure.quantity(float(row[column]), row["unit"])
 
 
+def _trained_runs() -> list[Path]:
+    """Folders of the runs at full size that were trained to their end."""
+    return sorted(path.parent for path in FULL_SIZE.glob("runs/*/*/*/*/pretrain.json"))
+
+
+def trained() -> int:
+    """How many runs there are at full size."""
+    return len(_trained_runs())
+
+
+def cells_at_full_size() -> str:
+    """The trained runs: published and measured accuracy, uniformity and tolerance."""
+    study = studies.load(ROOT / "benchmarks/cifar10-paper.yaml")
+    body = []
+    for run in study.by_worth():
+        folder = FULL_SIZE / "runs" / run.id
+        if folder not in _trained_runs():
+            continue
+        cell = [names.loss(run.loss), canonical(run.temperature).replace("none", ""), run.seed]
+        values = _measured_at_full_size(folder)
+        for column, digits in (("linear_accuracy", 2), ("uniformity", 3), ("tolerance", 3)):
+            cell += [
+                published(run.loss, run.temperature, column),
+                f"{values[column]:.{digits}f}" if column in values else "",
+            ]
+        body.append([str(part) for part in cell])
+    heads = ["loss", "tau", "seed"]
+    for what in ("accuracy %", "uniformity", "tolerance"):
+        heads += [f"{what}, published", "measured"]
+    return markdown(heads, body)
+
+
+def _measured_at_full_size(folder: Path) -> dict[str, float]:
+    found: dict[str, float] = {}
+    if (path := folder / "linear.json").exists():
+        probe = json.loads(path.read_text(encoding="utf-8"))["values"]["probe"]
+        found["linear_accuracy"] = probe["accuracy"]
+    geometry = None
+    if (path := folder / "geometry.json").exists():
+        geometry = json.loads(path.read_text(encoding="utf-8"))["values"]["test"]
+    elif (path := folder / "geometry_of_test_embeddings.json").exists():
+        geometry = json.loads(path.read_text(encoding="utf-8"))
+    if geometry is not None:
+        found |= {name: geometry[name] for name in ("uniformity", "tolerance")}
+    return found
+
+
+def throughput() -> str:
+    """Images a second of the card, all runs at once."""
+    made = [json.loads((f / "pretrain.json").read_text(encoding="utf-8")) for f in _trained_runs()]
+    return f"{sum(run['images_per_second'] for run in made):,.0f}"
+
+
+def gpu_check() -> str:
+    """What the check of the GPU path printed."""
+    return (HERE / "gpu/h100-check.txt").read_text(encoding="utf-8").strip()
+
+
 def markdown(heads: list[str], body: list[list[str]]) -> str:
     """A table."""
 
@@ -255,6 +318,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         settings, value, published, gap, table, claims, judged, headline, converged_below,
         departures, origin,
         core_minutes, rows, pilot, csv_table, speed, speed_table, growth_table,
+        trained, cells_at_full_size, throughput, gpu_check,
     )  # fmt: skip
     environment.globals.update({function.__name__: function for function in functions})
     for template, page in PAGES.items():

@@ -102,8 +102,11 @@ def _version(package: str) -> str | None:
 def _commit() -> str | None:
     """The commit of the checkout that the code runs from, ``+`` if the code differs from it.
 
-    Code that was carried to a machine without its checkout has its commit in ``TAUSWEEP_COMMIT``.
+    Code that was carried to a machine without its checkout has its commit in ``TAUSWEEP_COMMIT``,
+    which is asked first: it may lie within the checkout of something else.
     """
+    if (carried := os.environ.get("TAUSWEEP_COMMIT")) is not None:
+        return carried
     folder = Path(tausweep.__file__).parent
 
     def git(*arguments: str) -> str:
@@ -118,4 +121,4 @@ def _commit() -> str | None:
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.SubprocessError):
-        return os.environ.get("TAUSWEEP_COMMIT")
+        return None
