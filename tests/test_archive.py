@@ -26,6 +26,7 @@ def study() -> Study:
             "study": "tiny",
             "seeds": [0, 1],
             "datasets": {"digits": {"train_limit": 130}},
+            "baselines": False,
             "losses": {"simple": None},
         }
     )

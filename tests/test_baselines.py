@@ -50,6 +50,26 @@ def settings(name: str) -> RunSettings:
     return run.settings
 
 
+def test_baselines_run_beside_the_losses_unless_they_are_switched_off() -> None:
+    study = STUDY | {"losses": {"contrastive": {"temperature": [0.3]}}}
+    assert [run.loss for run in parse(study).runs()] == ["contrastive", *BASELINES]
+    assert [run.loss for run in parse(study | {"baselines": False}).runs()] == ["contrastive"]
+    named = study | {"baselines": False, "losses": {"simple": {}, "untrained": {}}}
+    assert [run.loss for run in parse(named).runs()] == ["simple", "untrained"]
+    # They are the runs that they are when they are named.
+    for one, two in zip(parse(STUDY).runs(), parse(study).runs(), strict=True):
+        assert one == two
+
+
+def test_raw_pixels_of_a_large_image_are_averaged_to_32() -> None:
+    large = parse(STUDY | {"datasets": {"digits": {"image_size": 64}}}).runs()[-1].settings
+    assert large.encoder.dim == 3 * 32 * 32
+    views = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    features = Encoder(large.encoder, seed=0).trunk(views)
+    expected = views.unflatten(3, (32, 2)).unflatten(2, (32, 2)).double().mean((3, 5)).flatten(1)
+    torch.testing.assert_close(features.double(), expected, rtol=0, atol=8 * 2.0**-24)
+
+
 def test_an_untrained_encoder_has_the_weights_of_its_seed(folders: dict[str, Path]) -> None:
     tensors, _ = load_tensors(folders["untrained"] / "encoder.safetensors")
     fresh = Encoder(settings("untrained").encoder, seed=3)

@@ -947,7 +947,8 @@ def test_single_runs_that_differ_by_noise_alone_decide_no_comparison(seed: int) 
         frame[column] = 1 + 0.499 * margin * rng.uniform(-1, 1, len(frame))
     found = verdicts(frame)
     for claim in ("C1", "C2", "C3", "C4", "C5", "C6", "C15", "C16"):
-        assert found[claim, "one"].verdict == UNDECIDED, found[claim, "one"].reason
+        # Not tested where the noise puts the untrained encoder beside the best cell.
+        assert found[claim, "one"].verdict in {UNDECIDED, UNTESTED}, found[claim, "one"].reason
 
 
 def test_records_read_back_from_their_file_give_the_same_verdicts(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def study(temperatures: list[float], name: str = "tiny", limit: int = 130) -> St
             "study": name,
             "seeds": [0],
             "datasets": {"digits": DIGITS | {"train_limit": limit}},
+            "baselines": False,
             "losses": {"contrastive": {"temperature": temperatures}},
         }
     )

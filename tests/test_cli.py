@@ -13,6 +13,7 @@ STUDY = """
 study: tiny
 seeds: [0]
 datasets: {digits: {train_limit: 130, test_limit: 100}}
+baselines: false
 losses: {contrastive: {temperature: [0.2]}, hard_simple: {negatives: 20}}
 encoder: {trunk: resnet10, width: 8, dim: 16}
 pretrain: {epochs: 2, batch_size: 32}

@@ -38,7 +38,11 @@ def test_disk_of_prepared_data_is_what_they_take(tmp_path: Path) -> None:
 
 def test_weights_along_the_training_are_priced_as_kept_or_as_passing(tmp_path: Path) -> None:
     """ResNet-18 with its head has 11.2 million parameters; a bank of 50,000 x 128 beside them."""
-    asked: dict[str, Any] = {"losses": {"simple": {}, "untrained": {}}, "datasets": {"cifar10": {}}}
+    asked: dict[str, Any] = {
+        "baselines": False,
+        "losses": {"simple": {}, "untrained": {}},
+        "datasets": {"cifar10": {}},
+    }
     plain = cost.cost(study(**asked), Layout(tmp_path))
     along = cost.cost(study(**asked, evaluate_at=[0.25, 0.5]), Layout(tmp_path))
     # The last epoch's are the encoder itself, and a baseline has no training.

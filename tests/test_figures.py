@@ -726,7 +726,12 @@ def test_epochs_that_were_not_kept_are_counted_in_the_caption(complete: StudyRes
 
 
 def test_only_a_study_that_asks_for_it_has_a_figure_along_training() -> None:
-    content = {"study": "s", "datasets": {"digits": None}, "losses": {"simple": None}}
+    content = {
+        "study": "s",
+        "baselines": False,
+        "datasets": {"digits": None},
+        "losses": {"simple": None},
+    }
     assert figures.asked(parse(content)) == NAMES[:-1]
     assert figures.asked(parse(content | {"evaluate_at": [0.5]})) == NAMES
     assert NAMES[-1] == "along"

@@ -112,6 +112,7 @@ STUDY: dict[str, Any] = {
     "study": "tiny",
     "seeds": [0],
     "datasets": {"digits": {"train_limit": 130, "test_limit": 100}},
+    "baselines": False,
     "losses": {"contrastive": {"temperature": [0.2]}},
     "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
     "pretrain": {"epochs": 0, "batch_size": 32},

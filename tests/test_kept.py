@@ -18,6 +18,7 @@ STUDY = parse(
         "study": "s",
         "seeds": [0, 1],
         "datasets": {"digits": {}},
+        "baselines": False,
         "losses": {"contrastive": {"temperature": [0.07, 1]}, "simple": {}},
     }
 )

@@ -12,6 +12,7 @@ STUDY = """
 study: merged
 seeds: [0]
 datasets: {digits: {}}
+baselines: false
 losses: {contrastive: {temperature: [0.1]}}
 overrides:
   - {temperature: 0.1, pretrain: &p {lr: 0.1, epochs: 3}}

@@ -349,6 +349,7 @@ def test_a_users_own_loss_is_one_file(digits: Prepared, tmp_path: Path) -> None:
     study = {
         "study": "own",
         "datasets": {"digits": {"train_limit": 130, "test_limit": 100}},
+        "baselines": False,
         "losses": {"decoupled": {"module": str(file), "temperature": [0.2]}},
         "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
         "pretrain": {"epochs": 3},

@@ -291,6 +291,7 @@ COMMAND_STUDY = {
     "seeds": [0],
     "datasets": {"digits": {"train_limit": 200, "test_limit": 40}},
     "losses": {"contrastive": {"temperature": 0.3}},
+    "baselines": False,
     "encoder": {"trunk": "resnet10", "width": 8},
     "knn": {"k": 10},
 }

@@ -13,6 +13,7 @@ STUDY = parse(
         "study": "s",
         "seeds": [0],
         "datasets": {"digits": {}},
+        "baselines": False,
         "losses": {"contrastive": {"temperature": [0.07, 1]}, "simple": {}},
     }
 )

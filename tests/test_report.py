@@ -40,7 +40,7 @@ CHROMIUM = next(
 
 def study_of(seeds: Sequence[int] = (0, 1, 2), **sections: Any) -> Study:
     content = {"study": "synthetic", "seeds": list(seeds), "datasets": {"cifar10": {}}}
-    return parse(content | {"losses": LOSSES} | sections)
+    return parse(content | {"losses": LOSSES, "baselines": False} | sections)
 
 
 def records_of(study: Study) -> pd.DataFrame:
@@ -368,6 +368,7 @@ def test_the_papers_own_settings_are_no_departure() -> None:
     content = {
         "study": "paper",
         "datasets": {name: {} for name in protocol.PAPER_DATASETS},
+        "baselines": False,
         "losses": {"contrastive": grid, "hard_contrastive": grid, "simple": {}, "hard_simple": {}},
     }
     found = protocol.compare(parse(content))
@@ -404,7 +405,7 @@ def test_departures_name_setting_values_and_where() -> None:
 
 def test_a_folder_named_like_a_dataset_of_the_paper_is_held_against_it(tmp_path: Path) -> None:
     folder = {"kind": "folder", "path": str(tmp_path)}
-    content = {"losses": {"simple": {}}, "study": "s"}
+    content = {"losses": {"simple": {}}, "study": "s", "baselines": False}
     own = parse(content | {"datasets": {"svhn": {"source": folder}}})
     settings = {d.setting for d in protocol.compare(own).departures}
     assert settings == {"linear.views"}  # flips, where the protocol of SVHN has colours

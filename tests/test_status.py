@@ -21,6 +21,7 @@ STUDY = {
     "study": "tiny",
     "seeds": [0, 1],
     "datasets": {"digits": {"train_limit": 130, "test_limit": 100}},
+    "baselines": False,
     "losses": {"contrastive": {"temperature": [0.1, 1.0]}, "simple": None},
     "knn": {"k": 10},
 }

@@ -35,6 +35,7 @@ SMALL: dict[str, Any] = {
             "views": {"flip": True},
         },
     },
+    "baselines": False,
     "losses": {
         "contrastive": {"temperature": [0.07, 0.1, 1]},
         "hard_contrastive": {"temperature": [0.07], "negatives": 100},
@@ -81,6 +82,7 @@ def test_defaults_are_the_papers() -> None:
         {
             "study": "defaults",
             "datasets": {"cifar10": {}, "svhn": {}, "imagenet100": {}},
+            "baselines": False,
             "losses": {"contrastive": {"temperature": 0.3}, "hard_simple": {}},
         }
     )
@@ -285,7 +287,7 @@ def test_missing_study_file_is_named(tmp_path: Path) -> None:
 )
 def test_temperature_has_one_spelling_whatever_the_file_says(spelling: str, text: str) -> None:
     losses = {"contrastive": {"temperature": yaml.safe_load(f"[{spelling}]")}}
-    study = {"study": "x", "datasets": {"digits": {}}, "losses": losses}
+    study = {"study": "x", "datasets": {"digits": {}}, "losses": losses, "baselines": False}
     assert {canonical(r.temperature) for r in parse(study).runs()} == {text}
 
 
@@ -328,7 +330,7 @@ def test_measures_settings_leave_the_pretraining_digest_alone() -> None:
 def test_place_of_a_published_archive_does_not_count_but_that_of_a_folder_does() -> None:
     def digest_of(source: dict[str, Any]) -> str:
         datasets = {"a": {"source": source}}
-        study = {"study": "x", "datasets": datasets, "losses": {"simple": {}}}
+        study = {"study": "x", "datasets": datasets, "losses": {"simple": {}}, "baselines": False}
         return parse(study).runs()[0].settings.digest
 
     here = digest_of({"kind": "cifar10", "path": "here", "download": True})

@@ -19,6 +19,7 @@ def run_settings(
         "study": "tiny",
         "seeds": [sections.pop("seed", 0)],
         "datasets": {"digits": {"train_limit": train_limit, "test_limit": 100}},
+        "baselines": False,
         "losses": {loss: grid},
         "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
         "pretrain": {"epochs": 3, "batch_size": 32} | sections.pop("pretrain", {}),

@@ -13,6 +13,7 @@ def study(**sections: Any) -> Study:
         "study": "s",
         "seeds": [0],
         "datasets": {"digits": {}},
+        "baselines": False,
         "losses": {"contrastive": {"temperature": [0.1]}},
         "knn": {"k": 10},
     }

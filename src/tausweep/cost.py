@@ -327,7 +327,7 @@ def describe(study: Study, layout: Layout) -> list[str]:
     if total.training:
         lines += [
             f"GPU hours: stated, not measured: one H100 at {SUSTAINED:.0%} of its peak, {stated}; "
-            "small batches may not reach it",
+            "optimistic: small batches reach half of it (docs/paper-scale.md)",
             f"one CPU thread, stated, {CPU_FLOPS / 1e9:.0f} GFLOP/s: "
             f"{hours(total.training / CPU_FLOPS)}",
         ]

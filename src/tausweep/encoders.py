@@ -7,6 +7,7 @@ of every job.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
@@ -218,14 +219,16 @@ class Trunk(nn.Module):
 
 
 class Pixels(nn.Module):
-    """No trunk: its features are the normalised image's values, 3 H W of them."""
+    """No trunk: its features are the normalised image's values, averaged to a square of so many."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
         self.features = features
 
     def forward(self, views: Tensor) -> Tensor:
-        """B x 3 x H x W float -> B x 3 H W float."""
+        """B x 3 x S x S float -> B x ``features`` float, ``features`` being 3 T T with T <= S."""
+        if views[0].numel() > self.features:
+            views = F.adaptive_avg_pool2d(views, math.isqrt(self.features // 3))
         return views.flatten(1)
 
 

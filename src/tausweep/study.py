@@ -335,6 +335,9 @@ MEASURES = {
 
 LOSSES = ("contrastive", "simple", "hard_contrastive", "hard_simple", "nearest_negative")
 HARD = frozenset({"hard_contrastive", "hard_simple"})
+RAW_SIDE = 32
+"""Pixels of a side to which ``raw_pixels`` averages larger images: those of 224 would be 150,528
+features, which a probe of 126,689 images would take 76 GB for."""
 BASELINES = ("untrained", "raw_pixels")
 """In the place of a loss, what any of them has to beat: the encoder's weights as initialised (with
 batch norm's statistics from an epoch of views), and no encoder. The measures that speak of bank and
@@ -448,7 +451,8 @@ class RunSettings(Settings):
         untrained = {"pretrain": epochs, "evaluate_at": None}
         if self.loss.name == "untrained":
             return self.model_copy(update=untrained)
-        pixels = EncoderSettings(trunk="pixels", dim=3 * self.dataset.image_size**2)
+        side = min(self.dataset.image_size, RAW_SIDE)
+        pixels = EncoderSettings(trunk="pixels", dim=3 * side**2)
         return self.model_copy(update={**untrained, "encoder": pixels})
 
     @property
@@ -618,6 +622,8 @@ Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 class Study(Settings):
     """A study file, validated. ``Study.runs()`` gives its runs, fully resolved.
 
+    The baselines run beside the losses, for a loss that is no better has taught nothing;
+    ``baselines: false`` leaves out those that ``losses`` does not name.
     ``order`` names runs that are wanted first where time is short (see ``tausweep fill``).
     ``evaluate_at`` has shares of the epochs of pretraining after which a run is measured as well
     (see ``tausweep.along``), the end among them whether it is named or not; by default none.
@@ -638,6 +644,7 @@ class Study(Settings):
     evaluate_at: tuple[Annotated[Number, Field(gt=0, le=1)], ...] | None = None
     figures: FigureSettings = FigureSettings()
     overrides: tuple[Override, ...] = ()
+    baselines: bool = True
     order: tuple[str, ...] = ()
 
     @field_validator("datasets", "losses", "overrides", "views", *SECTIONS[1:], mode="before")
@@ -696,9 +703,14 @@ class Study(Settings):
 
     def _cells(self) -> Iterator[tuple[str, str, float | None]]:
         for dataset in self.datasets:
-            for loss, grid in self.losses.items():
+            for loss, grid in self._asked().items():
                 for temperature in grid.temperature or (None,):
                     yield dataset, loss, temperature
+
+    def _asked(self) -> dict[str, LossGrid]:
+        """The losses, and behind them the baselines that are not among them."""
+        lacking = [name for name in BASELINES if self.baselines and name not in self.losses]
+        return self.losses | {name: LossGrid() for name in lacking}
 
     def resolve(self, dataset: str, loss: str, temperature: float | None, seed: int) -> RunSettings:
         """The settings of one run, every default filled in.
@@ -709,7 +721,7 @@ class Study(Settings):
         Raises:
             StudyError: A value is not allowed; the sentence names field and value.
         """
-        entry, grid = self.datasets[dataset], self.losses[loss]
+        entry, grid = self.datasets[dataset], self._asked()[loss]
         preparation = entry.model_dump(exclude={"views"}, exclude_none=True)
         source = preparation.setdefault("source", {})
         if dataset in PROTOCOL and dataset not in ("folder", "plugin"):

@@ -36,6 +36,7 @@ TINY: dict[str, Any] = {
     "datasets": {
         "pictures": {"source": {"kind": "folder", "path": "pictures"}, "image_size": 8},
     },
+    "baselines": False,
     "losses": {"contrastive": {"temperature": 0.1}, "simple": {}},
     "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
     "pretrain": {"epochs": 20, "batch_size": 32},
