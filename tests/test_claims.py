@@ -951,6 +951,17 @@ def test_single_runs_that_differ_by_noise_alone_decide_no_comparison(seed: int) 
         assert found[claim, "one"].verdict in {UNDECIDED, UNTESTED}, found[claim, "one"].reason
 
 
+def test_a_collapsed_run_is_no_evidence_for_or_against_a_claim() -> None:
+    frame = study().assign(collapsed=0.0)
+    before = verdicts(frame)
+    lowest = (frame["loss"] == "contrastive") & (frame["temperature"] == 0.07)
+    frame.loc[lowest & (frame["seed"] == 0), ["collapsed", "uniformity"]] = 1.0, 0.0
+    after = verdicts(frame)
+    assert before["C1", "one"].verdict == SUPPORTED
+    assert after["C1", "one"].verdict == UNTESTED
+    assert "contrastive at 0.07 collapsed (seed 0)" in after["C1", "one"].reason
+
+
 def test_records_read_back_from_their_file_give_the_same_verdicts(tmp_path: Path) -> None:
     frame = marked("diverged", "contrastive", 0.05, (1,))(study())
     path = tmp_path / "records.csv"

@@ -269,6 +269,10 @@ class Evidence:
             return Cell(
                 name, empty, f"{name} diverged (seed {_listed(seeds[status == 'diverged'])})"
             )
+        if (one_point := self._values(loss, "collapsed")[here] == 1).any():
+            # Its embeddings are one point, so what is measured of them is rounding.
+            listed = _listed(seeds[one_point])
+            return Cell(name, empty, f"{name} collapsed (seed {listed})", "not tested")
         if not known.any() and not complete.all():
             found = _listed(sorted(set(status[~complete])))
             return Cell(name, empty, f"{name} has no complete run ({found})")
