@@ -50,7 +50,8 @@ def csv_rows(text: str) -> list[dict[str, str]]:
 def test_the_kept_verdicts_are_those_of_the_kept_records(name: str) -> None:
     study = studies.load(ROOT / "benchmarks" / f"{name}.yaml")
     frame = records.read_table(MEASURED / name / "records.csv")
-    verdicts = study_verdicts.judge(study, Layout(MEASURED), frame, None)
+    along = records.read_along(MEASURED / name / "along.csv")
+    verdicts = study_verdicts.judge(study, Layout(MEASURED), frame, along)
     assert (MEASURED / name / "claims.json").read_text(encoding="utf-8") == claims.to_json(verdicts)
     assert (MEASURED / name / "claims.csv").read_text(encoding="utf-8") == claims.to_csv(verdicts)
 

@@ -1,6 +1,6 @@
 """Keep a finished study here: records, verdicts, tables, figures, every run's record and history.
 
-No weights and no images:
+Which test images were classified correctly, too; no weights and no images:
 
     python benchmarks/measured/keep.py benchmarks/cifar10-small.yaml
 
@@ -20,7 +20,7 @@ from tausweep.layout import Layout
 
 HERE = Path(__file__).resolve().parent
 KEPT = {".csv", ".md", ".svg"}
-KEPT_JSON = {"study.json", "claims.json", "record.json", "manifest.json"}
+KEPT_NAMES = {"study.json", "claims.json", "record.json", "manifest.json", "correct.safetensors"}
 
 
 def keep(study_file: str, results: Path) -> None:
@@ -33,7 +33,7 @@ def keep(study_file: str, results: Path) -> None:
     found = archive.contents(study, Layout(results), weights=False)
     shutil.rmtree(Layout(HERE).study(study.study), ignore_errors=True)
     for name, path in found.items():
-        if path.suffix in KEPT or path.name in KEPT_JSON:
+        if path.suffix in KEPT or path.name in KEPT_NAMES:
             (HERE / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, HERE / name)
 
