@@ -41,3 +41,29 @@ def test_the_files_of_the_contributing_page_make_a_study(
     full = Path("results/extended/tables/full.csv").read_text()
     assert "centre_length" in full
     assert "decoupled" in full
+
+
+@pytest.mark.parametrize("place", ["make", "loss"])
+def test_an_own_loss_that_raises_is_told_in_one_sentence(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own file, line and words; not 25 lines of ours."""
+    module = tmp_path / "mine.py"
+    body = "    raise KeyError('beta')\n"
+    if place == "loss":
+        body = (
+            "    def loss(anchors, bank, index):\n        return anchors / None\n    return loss\n"
+        )
+    module.write_text(f"def make(temperature, negatives):\n{body}")
+    file = tmp_path / "s.yaml"
+    file.write_text(
+        "study: s\nseeds: [0]\nbaselines: false\ndatasets: {digits: {train_limit: 60}}\n"
+        f"losses: {{mine: {{module: {module}}}}}\nencoder: {{trunk: resnet10, width: 8, dim: 8}}\n"
+        "knn: {k: 5}\npretrain: {batch_size: 20}\n"
+    )
+    run = ["pretrain", str(file), "--run", "digits/mine/none/seed0"]
+    assert main([*run, "--results", str(tmp_path / "results")]) == 2
+    said = capsys.readouterr().err.splitlines()
+    where, what = {"make": ("line 2", "KeyError: 'beta'"), "loss": ("line 3", "TypeError")}[place]
+    assert f"losses.mine.module: {module}, {where}: {what}" in said[-1]
+    assert not [line for line in said if "Traceback" in line]

@@ -41,6 +41,8 @@ def prepare(
     """
     from tausweep import datasets
 
+    if threads < 1:
+        raise StudyError(f"--threads: {threads} is not allowed; it should be 1 or more")
     if study is not None:
         wanted = {run.settings.dataset for run in studies.load(study).runs()}
     else:

@@ -491,10 +491,13 @@ def make_loss(settings: RunSettings, bank_size: int) -> Callable[[Tensor, Tensor
     negatives = loss.hard_set_size(bank_size)
     if loss.module is not None:
         make = plugins.function(loss.module, "make", f"losses.{loss.name}.module")
-        made: Callable[[Tensor, Tensor, Tensor], Tensor] = make(
-            temperature=loss.temperature, negatives=negatives, **(loss.options or {})
-        )
-        return made
+        made = make(temperature=loss.temperature, negatives=negatives, **(loss.options or {}))
+        if not callable(made):
+            raise StudyError(
+                f"losses.{loss.name}.module: make() of {loss.module} returned a "
+                f"{type(made).__name__}; a function of anchors, bank and index is needed"
+            )
+        return plugins.guarded(made, loss.module, f"losses.{loss.name}.module")
     return losses.make(loss.name, loss.temperature, negatives, literal_topk=bool(loss.literal_topk))
 
 

@@ -34,7 +34,7 @@ def folder() -> Path:
 
 def load(name: str) -> pd.DataFrame:
     """One published file as it is: dataset, loss, temperature, accuracy (percent), ..., source."""
-    return pd.read_csv(folder() / name)
+    return pd.read_csv(folder() / name, keep_default_na=False, na_values=[""])
 
 
 def printed(column: str) -> str:
@@ -76,7 +76,7 @@ def records() -> pd.DataFrame:
 def _with_text(name: str) -> pd.DataFrame:
     """A published file, every measure beside its text."""
     table = load(name)
-    text = pd.read_csv(folder() / name, dtype=str)
+    text = pd.read_csv(folder() / name, dtype=str, keep_default_na=False, na_values=[""])
     for measure in MEASURES:
         if measure in table:
             table[printed(measure)] = text[measure]

@@ -7,11 +7,13 @@ Every default of the project stands in this file and nowhere else, with its sour
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import itertools
 import json
 import math
+import os
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -83,6 +85,12 @@ class Source(Settings):
     extra: bool = False
     module: str | None = None
     options: dict[str, Any] | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _canonical(cls, value: str | None) -> str | None:
+        # However it is spelt: ./data/odd/ is the folder data/odd, and the runs are the same.
+        return os.path.normpath(value) if value else value
 
     @model_validator(mode="after")
     def _complete(self) -> Source:
@@ -866,7 +874,9 @@ def content_of(path: str | Path) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise StudyError(f"study file {path}: cannot be read: {reason}") from None
     try:
-        content = yaml.load(text, _UniqueKeys)
+        content = _read(text)
+    except RecursionError:
+        raise StudyError(f"study file {path}: it is nested too deeply") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -875,6 +885,16 @@ def content_of(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise StudyError(f"study file {path}: a mapping of settings is needed")
     return content
+
+
+def _read(text: str) -> Any:
+    """YAML; or JSON, which is YAML too but for tabs between its parts."""
+    if text.lstrip().startswith("{"):
+        with contextlib.suppress(json.JSONDecodeError):
+            json.loads(text)
+            # Within strings JSON has no tabs, so these only indent.
+            text = text.replace("\t", "  ")
+    return yaml.load(text, _UniqueKeys)
 
 
 def parse(content: Mapping[str, Any]) -> Study:
@@ -924,6 +944,34 @@ class _UniqueKeys(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             seen.add(name)
         return node
+
+
+def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    return int(loader.construct_scalar(node), 0 if node.value[:2] in ("0o", "0x") else 10)
+
+
+def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
+    return float(
+        loader.construct_scalar(node).lower().replace(".inf", "inf").replace(".nan", "nan")
+    )
+
+
+# Numbers as YAML 1.2 has them: to 1.1, which PyYAML reads, 1e-3 is a text, 010 is 8, 1:30 is 90 and
+# 2024-01-01 is a date.
+_OTHER_SCALARS = ("bool", "merge", "null", "yaml", "value")
+_UniqueKeys.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in known if tag.rpartition(":")[2] in _OTHER_SCALARS]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _form, _read_as in (
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", _integer),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", _float),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", _float),
+):  # fmt: skip
+    _UniqueKeys.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_form})$"), list("-+.0123456789")
+    )
+    _UniqueKeys.add_constructor(f"tag:yaml.org,2002:{_tag}", _read_as)
 
 
 def _first_repeated(values: tuple[Any, ...]) -> Any:
@@ -1010,7 +1058,7 @@ def _sentence(error: ValidationError, model: type[Settings], context: Mapping[st
     shown = json.dumps(value, default=str, ensure_ascii=False)
     if isinstance(value, float) and not math.isfinite(value):
         shown = str(value)
-    message = message[0].lower() + message[1:]
+    message = message[0].lower() + message[1:].replace("a valid tuple", "a list")
     if message.startswith("input should be "):
         return f"{field}: {shown} is not allowed; it should be {message[16:]}"
     return f"{field}: {shown} is not allowed: {message}"

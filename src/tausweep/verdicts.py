@@ -27,8 +27,8 @@ CLEARLY = (
     f"noise margin is {MARGINS['linear_accuracy']:g} points of accuracy (unless another is asked "
     f"for), {MARGINS['uniformity']:g} of uniformity, {MARGINS['tolerance']:g} of tolerance and of "
     "similarities. A temperature that the grid lacks is replaced by its nearest one within "
-    f"a factor of {STAND_IN:g}. What reads a cell with a diverged run is undecided; with a collapsed "
-    "run, whose embeddings are one point, it is not tested.)"
+    f"a factor of {STAND_IN:g}. What reads a cell with a diverged run is undecided; with a "
+    "collapsed run, whose embeddings are one point, it is not tested.)"
 )
 """What every rule means by "clearly"; it stands at the end of each rule that uses the word."""
 

@@ -69,8 +69,8 @@ def test_fingerprint_does_not_run_the_plugin(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("import nothing_of_that_name", "cannot be imported: ModuleNotFoundError"),
-        ("def read(", "cannot be imported: SyntaxError"),
+        ("import nothing_of_that_name", "line 1: ModuleNotFoundError"),
+        ("def read(", "line 1: SyntaxError"),
         ("x = 1", "has no function read"),
         ("def read(source, split): return 3", "returned a int without images"),
     ],

@@ -26,7 +26,7 @@ def read(source: Source, split: Split) -> SourceSplit:
 
     Raises:
         StudyError: The file is missing, fails while it is imported, has no ``read``, or returns
-            something without images, labels and classes. Errors inside its ``read`` pass through.
+            something without images, labels and classes; or its ``read`` raised.
     """
     path = str(source.module)
     given = plugins.function(path, "read", "source.module")(source, split)
