@@ -1,0 +1,39 @@
+"""The Makefile's own lines, with commands that do nothing in the place of the installed ones."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("relative", [True, False])
+def test_images_in_a_folder_whose_name_has_a_space_are_found(
+    relative: bool, tmp_path: Path
+) -> None:
+    """The link that the study reads leads to them, wherever they are named from."""
+    images, checkout = tmp_path / "my data", tmp_path / "checkout"
+    for split in ("train", "test"):
+        (images / split).mkdir(parents=True)
+    commands = checkout / ".venv/bin"
+    commands.mkdir(parents=True)
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copyfile(ROOT / name, checkout / name)
+    for name in ("snakemake", "tausweep"):
+        (commands / name).write_text("#!/bin/sh\n")
+        (commands / name).chmod(0o755)
+    ready = checkout / ".venv/.ready"
+    ready.touch()
+    os.utime(ready, (time.time() + 60,) * 2)
+    named = "../my data" if relative else str(images)
+    subprocess.run(
+        ["make", "cifar10-small", f"DATA={named}"], cwd=checkout, check=True, capture_output=True
+    )
+    assert (checkout / "data/cifar10-images").resolve() == images.resolve()
