@@ -55,7 +55,7 @@ def test_hard_set_larger_than_the_bank_is_refused(tmp_path: Path) -> None:
 
 def test_hard_set_larger_than_a_folder_is_refused_before_it_is_prepared(tmp_path: Path) -> None:
     images(tmp_path / "train", {"a": 3, "b": 3})
-    images(tmp_path / "test", {"a": 1, "b": 1})
+    images(tmp_path / "test", {"a": 2, "b": 1})
     losses = {"hard_simple": {"negatives": 6}}
     with pytest.raises(StudyError, match="6 is more than the bank's 5 negatives"):
         plan.check(folder_study(tmp_path, losses=losses, knn={"k": 2}), Layout(tmp_path / "r"))

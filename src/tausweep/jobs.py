@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tausweep import provenance, records, targets
+from tausweep import measurable, provenance, records, targets
 from tausweep import study as studies
 from tausweep.atomic import write_json, write_text
 from tausweep.layout import Layout, kept_weights, weights_after
@@ -56,6 +55,7 @@ def prepare(
         manifest = datasets.prepare(dataset, folder, threads)
         sizes = ", ".join(f"{s['images']:,} {name}" for name, s in manifest["splits"].items())
         say(f"{folder}: {len(manifest['classes'])} classes, {sizes} images")
+        _check_measurable(dataset, manifest)
 
 
 def prepared_data(settings: RunSettings, results: Path) -> Prepared:
@@ -71,16 +71,13 @@ def prepared_data(settings: RunSettings, results: Path) -> Prepared:
         # Deleted since, to save space: the workflow does not make them again for finished runs.
         datasets.prepare(settings.dataset, folder, 1)
     data = datasets.load(folder)
-    # What the measures need, said before hours of training: classes to tell apart, and a pair.
-    kind = settings.dataset.source.kind
-    if len(set(data.train_labels.tolist())) < 2:
-        raise StudyError(f"dataset {kind}: it has one class; two or more are needed")
-    if max(Counter(data.test_labels.tolist()).values()) < 2:
-        raise StudyError(
-            f"dataset {kind}: no class has two test images, which tolerance needs; a larger "
-            "test_limit is allowed"
-        )
+    _check_measurable(settings.dataset, data.manifest)
     return data
+
+
+def _check_measurable(dataset: DatasetSettings, manifest: Mapping[str, Any]) -> None:
+    per_class = {name: split["per_class"] for name, split in manifest["splits"].items()}
+    measurable.check(dataset.source.kind, per_class["train"], per_class["test"])
 
 
 def pretrain(

@@ -8,8 +8,8 @@ import sys
 from collections import Counter
 from functools import lru_cache
 
-from tausweep import cost, datasets, instructions
-from tausweep.cost import manifest, train_count
+from tausweep import cost, datasets, instructions, measurable
+from tausweep.cost import class_counts, manifest, train_count
 from tausweep.layout import Layout
 from tausweep.study import DatasetSettings, Run, Study, StudyError, canonical, nearest
 
@@ -81,13 +81,15 @@ def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
 
 
 def check(study: Study, layout: Layout) -> None:
-    """Refuse what would fail hours later: sources, hard sets and neighbours against the data.
+    """Refuse what would fail hours later: sources, classes, hard sets, neighbours against the data.
 
     Raises:
         StudyError: One sentence.
     """
     for settings in {run.settings for run in study.runs()}:
         source_fingerprint(settings.dataset, layout)
+        if (counts := class_counts(settings.dataset, layout)) is not None:
+            measurable.check(settings.dataset.source.kind, counts["train"], counts["test"])
         count = train_count(settings.dataset, layout)
         if count is None:
             continue

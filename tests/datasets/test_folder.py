@@ -158,3 +158,17 @@ def test_any_change_of_names_or_sizes_changes_the_fingerprint(tmp_path, change):
     else:
         file.rename(tmp_path / "train" / "b" / "2.png")
     assert datasets.fingerprint(source) != before
+
+
+def test_images_of_a_kind_that_is_not_read_are_named_and_not_left_out(tmp_path):
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(tmp_path / split / name / "0.png")
+    folder = tmp_path / "train/a"
+    for name in ("a.HEIC", "b.jxl", "c.dng", "d.svg"):
+        (folder / name).write_bytes(b"x")
+    (folder / "notes.txt").write_text("no image")
+    source = Source(kind="folder", path=str(tmp_path))
+    with pytest.raises(StudyError, match=r"4 of 5 images .* \(a.HEIC, b.jxl, c.dng and 1 more\)"):
+        datasets.fingerprint(source)

@@ -55,6 +55,13 @@ def test_16_bit_grey_is_scaled_and_not_clipped(tmp_path, name):
     assert np.array_equal(array[..., 1], exact)
 
 
+def test_8_bits_in_a_16_bit_file_stay_what_they_are(tmp_path):
+    """Scaled like 16 bits, the whole picture would be black."""
+    grey = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(grey).save(tmp_path / "wide.png")
+    assert np.array_equal(np.asarray(read(tmp_path / "wide.png"))[..., 0], grey)
+
+
 def test_one_bit_images_become_black_and_white(tmp_path):
     bits = COLOUR[..., 0] > 127
     array = np.asarray(read(saved(tmp_path, Image.fromarray(bits), "a.png")))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tausweep.datasets.sources import (
     SourceSplit,
+    class_counts,
     fingerprint,
     normalisation,
     read,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SourceSplit",
+    "class_counts",
     "fingerprint",
     "load",
     "normalisation",

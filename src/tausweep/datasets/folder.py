@@ -66,6 +66,23 @@ def train_size(source: Source) -> int:
     return sum(len(_images(place / "train" / name)) for name in _classes(place)["train"])
 
 
+def class_counts(source: Source) -> dict[str, dict[str, int]]:
+    """Number of images by split and class; a class that the test split lacks has 0 there.
+
+    Raises:
+        StudyError: As for ``read``.
+    """
+    place = root(source)
+    classes = _classes(place)
+    return {
+        split: {
+            name: len(_images(place / split / name)) if name in classes[split] else 0
+            for name in classes["train"]
+        }
+        for split in SPLITS
+    }
+
+
 def _classes(place: Path) -> dict[Split, list[str]]:
     """Class names of both splits, checked against each other."""
     if not place.is_dir():

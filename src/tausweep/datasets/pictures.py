@@ -52,8 +52,9 @@ def read(path: Path) -> Image.Image:
 def to_rgb(image: Image.Image) -> Image.Image:
     """An image of any mode as 8-bit RGB.
 
-    Grey becomes three equal channels; 16 bits are scaled to 8 by 255/65535, rounded; transparency
-    is laid over white; palettes, CMYK and others are converted by Pillow.
+    Grey becomes three equal channels; 16 bits are scaled to 8 by 255/65535, rounded, but for values
+    of no more than 255, which are 8 bits in a wider file and stay what they are; transparency is
+    laid over white; palettes, CMYK and others are converted by Pillow.
 
     Raises:
         ValueError: Floating-point pixels, or integers above 16 bits.
@@ -113,4 +114,6 @@ def square(image: Image.Image | NDArray[np.uint8], size: int) -> NDArray[np.uint
 def _from_16_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     if pixels.min() < 0 or pixels.max() > 65535:
         raise ValueError(f"its pixels reach from {pixels.min()} to {pixels.max()}, past 16 bits")
+    if pixels.max() <= 255:
+        return pixels.astype(np.uint8)
     return ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)

@@ -122,6 +122,19 @@ def train_size(source: Source) -> int | None:
     return TRAIN_IMAGES[source.kind] + extra
 
 
+def class_counts(source: Source) -> dict[str, dict[str, int]] | None:
+    """Images by split and class at a source, without reading one; none if only reading tells.
+
+    Raises:
+        StudyError: As for ``train_size``.
+    """
+    if source.kind != "folder":
+        return None
+    from tausweep.datasets import folder
+
+    return folder.class_counts(source)
+
+
 def normalisation(kind: str) -> tuple[Channels, Channels]:
     """Mean and standard deviation of the channels of images scaled to [0, 1].
 

@@ -29,6 +29,24 @@ SUFFIXES = (
 )
 
 
+UNREAD = (
+    ".arw",
+    ".cr2",
+    ".dng",
+    ".heic",
+    ".heif",
+    ".ico",
+    ".jp2",
+    ".jxl",
+    ".nef",
+    ".psd",
+    ".raw",
+    ".svg",
+    ".tga",
+)
+"""Suffixes of images that are not read: a folder that has some is not what it seems to be."""
+
+
 class File(NamedTuple):
     """A file: path relative to the scanned folder, with ``/``, and size in bytes."""
 
@@ -49,9 +67,17 @@ def images(folder: Path, deep: bool = True) -> list[File]:
     """The image files in a folder (``deep``: and below it), sorted by path; no hidden ones.
 
     Raises:
-        StudyError: A folder or file in it cannot be looked at.
+        StudyError: A folder or file in it cannot be looked at, or images are of a kind that is not
+            read (``UNREAD``): left out in silence, they would be missed.
     """
-    return sorted(_walk(str(folder), "", (), deep))
+    found = sorted(_walk(str(folder), "", (), deep))
+    if unread := [file.path for file in found if file.path.lower().endswith(UNREAD)]:
+        more = f" and {len(unread) - 3} more" if unread[3:] else ""
+        raise StudyError(
+            f"{folder}: {len(unread)} of {len(found)} images are of a kind that is not read "
+            f"({', '.join(unread[:3])}{more}); convert them to PNG or JPEG, or take them out"
+        )
+    return found
 
 
 def digest(files: Iterable[File]) -> str:
@@ -82,7 +108,7 @@ def _walk(
                 if deep and here not in above:
                     below = f"{prefix}{entry.name}/"
                     yield from _walk(entry.path, below, (*above, here), deep)
-            elif entry.name.lower().endswith(SUFFIXES):
+            elif entry.name.lower().endswith((*SUFFIXES, *UNREAD)):
                 yield File(f"{prefix}{entry.name}", entry.stat().st_size)
         except OSError as error:
             raise StudyError(f"file {entry.path}: {error.strerror}") from None

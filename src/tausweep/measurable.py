@@ -1,0 +1,44 @@
+"""What the measures need of a dataset, checked by its counts before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tausweep.study import StudyError
+
+Counts = Mapping[str, int]
+"""Images by class; a class without images may stand in it with 0."""
+
+
+def check(dataset: str, train: Counts, test: Counts) -> None:
+    """Refuse data from which a measure could not be taken.
+
+    Args:
+        dataset: What to call it.
+        train: Of the training split.
+        test: Of the test split.
+
+    Raises:
+        StudyError: A split has fewer than two classes, or no class with two images, which
+            tolerance needs; or a class of the training split has no test image, so that its
+            accuracy is not measured.
+    """
+    for name, counts, limit in (("training", train, "train_limit"), ("test", test, "test_limit")):
+        there = {label: count for label, count in counts.items() if count}
+        if len(there) < 2:
+            found = f"one class ({next(iter(there))})" if there else "no class"
+            raise StudyError(
+                f"dataset {dataset}: its {name} images are of {found}; two classes or more are "
+                "needed"
+            )
+        if max(there.values()) < 2:
+            raise StudyError(
+                f"dataset {dataset}: no class has two {name} images, which tolerance needs; more "
+                f"images, or a larger {limit} if one is set, are needed"
+            )
+    if lacking := [label for label, count in train.items() if count and not test.get(label)]:
+        shown = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if lacking[3:] else "")
+        raise StudyError(
+            f"dataset {dataset}: {len(lacking)} of {len(train)} classes have no test image "
+            f"({shown}); each class needs one, or take the class out of the training split"
+        )
