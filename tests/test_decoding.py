@@ -5,7 +5,6 @@ import io
 import numpy as np
 import pytest
 import torch
-import torchvision.transforms.v2.functional as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,6 +13,9 @@ from torch import Tensor
 from examples import examples
 from pictures import picture
 from tausweep import decoding
+
+# A GPU machine has not got it.
+reference = pytest.importorskip("torchvision.transforms.v2.functional")
 
 
 def file(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:

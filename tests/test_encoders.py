@@ -3,11 +3,14 @@
 import pytest
 import torch
 from torch import nn
-from torchvision.models import resnet18, resnet50
 
 import tolerance
 from tausweep.encoders import Encoder, GhostBatchNorm2d, Trunk
 from tausweep.study import EncoderSettings
+
+# A GPU machine has not got it.
+resnet18 = pytest.importorskip("torchvision.models").resnet18
+resnet50 = pytest.importorskip("torchvision.models").resnet50
 
 
 def parameters(module: nn.Module) -> int:

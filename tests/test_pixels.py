@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torchvision.transforms.v2.functional as reference
 from torch import Tensor
 
 import tolerance
@@ -17,6 +16,9 @@ from tausweep.datasets.prepared import Prepared
 from tausweep.pixels import OriginalPixels, Pixels, SquarePixels, pixels, resident
 from tausweep.study import DatasetSettings, Source, StudyError, ViewSettings
 from tausweep.view_parameters import ViewParameters
+
+# A GPU machine has not got it.
+reference = pytest.importorskip("torchvision.transforms.v2.functional")
 
 CPU = torch.device("cpu")
 IMAGENET = ViewSettings(hue=0.1, jitter_probability=0.8, flip=True, blur_probability=0.5)

@@ -8,12 +8,10 @@ import math
 import numpy as np
 import pytest
 import torch
-import torchvision.transforms.functional as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
-from torchvision import transforms
 
 import tolerance
 from examples import examples
@@ -21,6 +19,10 @@ from tausweep import colour, resampling, views
 from tausweep.study import ViewSettings
 from tausweep.view_parameters import HUE
 from tausweep.views import ViewParameters
+
+# A GPU machine has not got it.
+reference = pytest.importorskip("torchvision.transforms.functional")
+transforms = pytest.importorskip("torchvision.transforms")
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 # A hundredth of a level, which no one can see: the promise of the views, beside which rounding (at

@@ -10,12 +10,14 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torchvision
 
 from tausweep import datasets
 from tausweep.datasets import cifar
 from tausweep.datasets.archives import Published
 from tausweep.study import DatasetSettings, Source, StudyError
+
+# A GPU machine has not got it.
+torchvision = pytest.importorskip("torchvision")
 
 NAMES = ["airplane", "automobile", "bird"]
 

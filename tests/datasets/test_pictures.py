@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from torchvision.transforms import functional as tv
 
 from tausweep.datasets.pictures import Pictures, read, square, to_rgb
 from tausweep.study import StudyError
+
+# A GPU machine has not got it.
+tv = pytest.importorskip("torchvision.transforms.functional")
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (9, 7, 3), dtype=np.uint8)

@@ -5,13 +5,15 @@ import io
 
 import numpy as np
 import pytest
-import torchvision
 from scipy.io import savemat
 
 from tausweep import datasets
 from tausweep.datasets import svhn
 from tausweep.datasets.archives import Published
 from tausweep.study import DatasetSettings, Source, StudyError
+
+# A GPU machine has not got it.
+torchvision = pytest.importorskip("torchvision")
 
 LABELS = {"train": [10, 1, 2, 9, 10], "test": [3, 10], "extra": [5, 6, 10]}
 

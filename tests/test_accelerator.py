@@ -1,0 +1,142 @@
+"""Training and evaluation keep to a GPU's rules, and the host does not wait within an epoch."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from accelerator import DEVICE, DeviceMismatchError, pretended, values
+from tausweep import records, views
+from tausweep.checkpoints import CheckpointFile, save_tensors
+from tausweep.datasets.prepared import Prepared
+from tausweep.evaluate import Evaluation, evaluate
+from tausweep.pretrain import Trainer, pretrain
+from tiny_run import run_settings
+
+CPU = torch.device("cpu")
+STEPS = 5
+"""130 images in batches of 32."""
+
+KERNELS = {
+    "contrastive": 178,
+    "hard_contrastive": 170,
+    "simple": 146,
+    "hard_simple": 158,
+    "nearest_negative": 167,
+}
+"""Launches of a step, by loss. A change may make them fewer, and then commits its number here."""
+UPLOAD = "aten::_to_copy from the host at view_parameters.py"
+READING = "aten::_to_copy to the host at pretrain.py"
+
+
+def as_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the CPU render views as a device does: all operations of every image, in its chunks."""
+    at_once, render = views.images_at_once, views.render
+    monkeypatch.setattr(views, "images_at_once", lambda h, w, s, _: at_once(h, w, s, DEVICE))
+    monkeypatch.setattr(views, "render", partial(render, by_masks=True))
+
+
+def test_a_tensor_of_the_host_beside_one_of_the_device_is_refused() -> None:
+    with pretended(), pytest.raises(DeviceMismatchError, match=r"\(3,\) of the CPU"):
+        torch.zeros(3, device=DEVICE) + torch.zeros(3)
+
+
+def test_a_look_at_a_value_is_a_wait_and_torch_is_as_before_afterwards() -> None:
+    before = torch.tensor, torch.autocast
+    with pretended() as accelerator:
+        ones = torch.ones(3, device=DEVICE)
+        assert accelerator.read() == (Counter(), 1)
+        ones.sum().item()
+        torch.zeros(2).to(DEVICE)
+        ones.nonzero()
+        assert accelerator.read()[0].total() == 3
+    assert (torch.tensor, torch.autocast) == before
+
+
+@pytest.mark.parametrize("loss", KERNELS)
+def test_a_run_keeps_to_the_rules_of_a_device_and_waits_once_an_epoch(
+    loss: str, digits: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any mismatch of devices raises. An epoch uploads its order and views, and ends in its sums.
+
+    The upload is from pinned memory on a real GPU, and so not waited for either.
+    """
+    temperature = 0.3 if loss.endswith("contrastive") else None
+    settings = run_settings(loss, temperature, pretrain={"epochs": 2})
+    as_on_a_device(monkeypatch)
+    alone = Trainer(settings, digits, CPU)
+    with pretended() as accelerator:
+        trainer = Trainer(settings, digits, DEVICE)
+        for _ in range(2):
+            list(alone.epoch())
+            accelerator.read()
+            steps = trainer.epoch()
+            next(steps)
+            uploaded, _ = accelerator.read()
+            assert {wait.rpartition(":")[0] for wait in uploaded} == {UPLOAD}
+            for _ in range(STEPS - 2):
+                next(steps)
+                waits, kernels = accelerator.read()
+                assert waits == Counter()
+                assert kernels == KERNELS[loss]
+            assert list(steps) == []
+            last, _ = accelerator.read()
+            assert {wait.rpartition(":")[0]: n for wait, n in last.items()} == {READING: 1}
+    state = trainer.encoder.state_dict()
+    for name, tensor in alone.encoder.state_dict().items():
+        assert torch.equal(values(state[name]), tensor), name
+    assert torch.equal(values(trainer.bank.entries), alone.bank.entries)
+    assert torch.equal(values(trainer.sums), alone.sums)
+    kept = [{k: row[k] for k in ("epoch", "lr", "loss")} for row in trainer.position.history]
+    assert kept == [{k: row[k] for k in ("epoch", "lr", "loss")} for row in alone.position.history]
+
+
+def test_a_wait_within_an_epoch_is_found(digits: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test above would see a step that looks at a value."""
+    take = Trainer._step
+
+    def looking(self: Trainer, *arguments: Any) -> torch.Tensor:
+        sums = take(self, *arguments)
+        assert values(sums).isfinite().all()
+        float(sums[0])
+        return sums
+
+    monkeypatch.setattr(Trainer, "_step", looking)
+    with pretended() as accelerator:
+        steps = Trainer(run_settings(), digits, DEVICE).epoch()
+        next(steps)
+        accelerator.read()
+        next(steps)
+        assert accelerator.read()[0].total() == 1
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "hard_simple"])
+def test_an_evaluation_keeps_to_the_rules_of_a_device(
+    loss: str, digits: Prepared, tmp_path: Path
+) -> None:
+    settings = run_settings(loss, 0.3 if loss == "contrastive" else None, pretrain={"epochs": 1})
+    trained = pretrain(settings, digits, CPU, CheckpointFile(tmp_path, {}), say=lambda line: None)
+    tensors = {**trained.encoder.state_dict(), "bank": trained.bank.entries}
+    made = {
+        "outcome": trained.outcome,
+        "settings_digest": settings.pretrain_digest,
+        "data_digest": digits.digest,
+    }
+    found = {}
+    for device in (CPU, DEVICE):
+        folder = tmp_path / device.type
+        folder.mkdir()
+        save_tensors(folder / "encoder.safetensors", tensors, made)
+        with pretended() if device == DEVICE else nullcontext():
+            measured = evaluate(Evaluation(settings, folder, digits, device, lambda line: None))
+        flat = records.flat(measured)
+        found[device] = {name: math.nan if v is None else v for name, v in flat.items()}
+    # Sums in another order: 1e-5 is a hundred roundings of float32.
+    assert found[DEVICE] == pytest.approx(found[CPU], rel=1e-5, abs=1e-5, nan_ok=True)
