@@ -49,7 +49,7 @@ def render(
         std: The same, above 0.
         antialias: Average over the pixels a view pixel covers where a crop shrinks.
         by_masks: Compute every operation for every image, and choose on the device, so that the
-            host never waits for values; else only what is needed. Both give the same numbers; by
+            host never waits for values; else only what is needed. Both agree to rounding; by
             default masks are for accelerators.
 
     Returns:
