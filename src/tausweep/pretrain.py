@@ -213,11 +213,13 @@ class Trainer:
             own_loss = settings.loss.module is not None
             graphs = device.type == "cuda" and processes.count == 1 and not own_loss
         self.graphs, self.compiled = graphs, compiled
-        self._whole_batch = torch.compile(self.encoder) if compiled else self.encoder
+        # Compiled for the shape of whole batches, and not once more for the partial one.
+        self._of_whole_batch = torch.compile(self.encoder) if compiled else self.encoder
         self._recorded: tuple[float, StepGraph] | None = None
         self._warm = False
-        self._index = torch.zeros(self.batch, dtype=torch.int64, device=device)
-        self._views = torch.zeros(self.batch, size, size, 3, device=device).permute(0, 3, 1, 2)
+        if graphs:
+            self._index = torch.zeros(self.batch, dtype=torch.int64, device=device)
+            self._views = torch.zeros(self.batch, size, size, 3, device=device).permute(0, 3, 1, 2)
         self._drawing = ThreadPoolExecutor(1)
         self._drawn: tuple[int, Future[tuple[Tensor, ViewParameters]]] | None = None
 
@@ -244,10 +246,9 @@ class Trainer:
 
     def _take(self, index: Tensor, batch: Tensor, lr: float) -> None:
         """Take one step, by its graph if there is one, and add to the epoch's sums."""
-        whole = len(index) == self.batch
-        if not (self.graphs and whole and self._warm):
-            self.sums += self._step(index, batch, lr, whole)
-            self._warm = self._warm or whole
+        if not (self.graphs and self._warm and self._is_whole(index)):
+            self.sums += self._step(index, batch, lr)
+            self._warm = self._warm or self._is_whole(index)
             return
         self._index.copy_(index)
         self._views.copy_(batch)
@@ -364,18 +365,21 @@ class Trainer:
         """This process's part of a batch; groups of ghost batch norm stay whole."""
         return batch[self.processes.share(len(batch), self.settings.pretrain.bn_group or 1)]
 
-    def _step(self, index: Tensor, batch: Tensor, lr: float, whole: bool = True) -> Tensor:
+    def _is_whole(self, index: Tensor) -> bool:
+        """Whether these are as many instances as a batch has; the last of an epoch may be fewer."""
+        return len(index) == self.batch
+
+    def _step(self, index: Tensor, batch: Tensor, lr: float) -> Tensor:
         """One step; sums of loss and positive similarity over its anchors, float64.
 
         Args:
             index: B int64, all the batch's instances.
             batch: Views of this process's part of them.
             lr: Learning rate.
-            whole: Whether B is the batch size; what is compiled is compiled for that.
         """
         mixed = self.settings.pretrain.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
-            anchors = (self._whole_batch if whole else self.encoder)(batch)
+            anchors = (self._of_whole_batch if self._is_whole(index) else self.encoder)(batch)
         own = self._own(index)
         # Without a part there is no loss, but still sums of others to take part in.
         loss = self.loss(anchors, self.bank.entries, own) if len(own) > 0 else anchors.sum()
