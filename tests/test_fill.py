@@ -130,8 +130,8 @@ def test_no_run_is_begun_that_will_not_end(
     need = module._need
     # A speed of one image a second, as soon as one is known: 260 seconds for two epochs of 130.
     monkeypatch.setattr(
-        module, "_need", lambda run, results, active, speed: need(
-            run, results, active, None if speed is None else 1.0
+        module, "_need", lambda run, count, active, speed: need(
+            run, count, active, None if speed is None else 1.0
         )
     )  # fmt: skip
     said: list[str] = []

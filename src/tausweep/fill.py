@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ import torch
 
 from tausweep import devices, jobs, provenance, records
 from tausweep import study as studies
+from tausweep.datasets.prepared import Prepared
 from tausweep.layout import Layout
 from tausweep.pretrain import Pretrained, Trainer
 from tausweep.run_lock import RunLockedError, run_lock
-from tausweep.study import Run, StudyError
+from tausweep.status import logs_of
+from tausweep.study import DatasetSettings, Run, StudyError
 
 Message = Callable[[str], None]
 
@@ -64,29 +66,34 @@ class Training:
     """A run that is being trained, a step at a time, on a stream of its own."""
 
     def __init__(
-        self, run: Run, results: Path, device: torch.device, filling: Filling, say: Message
+        self,
+        run: Run,
+        data: Prepared,
+        folder: Path,
+        device: torch.device,
+        filling: Filling,
+        say: Message,
     ) -> None:
         """Take the run's lock and its checkpoint, if there is one.
 
         Raises:
             RunLockedError: Another process writes this run.
-            StudyError: Its data is not there or cannot be measured.
         """
-        self.run, self.folder, self._say = run, Layout(results).run(run), say
+        self.run, self.folder, self._data, self._say = run, folder, data, say
         self._filling, self._device = filling, device
         self._started, self._saved = provenance.now(), time.monotonic()
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         with contextlib.ExitStack() as held, self._on_stream():
             held.enter_context(run_lock(self.folder))
-            self._data = jobs.prepared_data(run.settings, results)
-            self._trainer = Trainer(run.settings, self._data, device, compiled=filling.compiled)
-            self._checkpoints = jobs.checkpoints_of(run, self._data, self.folder)
+            self._trainer = Trainer(run.settings, data, device, compiled=filling.compiled)
+            self._checkpoints = jobs.checkpoints_of(run, data, folder)
             if (found := self._checkpoints.load(say)) is not None:
                 self._trainer.restore(found.tensors, found.position)
             self._held = held.pop_all()
         at = self._trainer.position
         say(f"{run.id}: begins at epoch {at.epoch + 1}, step {at.step + 1}")
-        self._steps = self._train()
+        keep = jobs.kept_epochs(run, self._data, self.folder)
+        self._steps = self._trainer.steps_left(self._progress, keep)
 
     def _on_stream(self) -> contextlib.AbstractContextManager[Any]:
         return torch.cuda.stream(self._stream) if self._stream else contextlib.nullcontext()
@@ -102,19 +109,11 @@ class Training:
         """Views of a step."""
         return self._trainer.batch
 
-    def _train(self) -> Iterator[None]:
-        trainer, epochs = self._trainer, self.run.settings.pretrain.epochs
-        keep = jobs.kept_epochs(self.run, self._data, self.folder)
-        if epochs == 0:
-            trainer.take_statistics()
-        while trainer.position.epoch < epochs:
-            yield from trainer.epoch()
-            epoch = trainer.position.epoch
-            keep(epoch, trainer.encoder, trainer.bank)
-            if epoch <= 2 or epoch % max(1, epochs // PROGRESS_LINES) == 0:
-                self._say(f"{self.run.id}: {trainer.progress()}")
-            yield
-        trainer.check_finite()
+    def _progress(self, line: str) -> None:
+        """Say the first epochs' lines, and some of the others'."""
+        epoch, epochs = self._trainer.position.epoch, self.run.settings.pretrain.epochs
+        if epoch <= 2 or epoch % max(1, epochs // PROGRESS_LINES) == 0:
+            self._say(f"{self.run.id}: {line}")
 
     def step(self) -> Pretrained | None:
         """Take a step; what the run ends with, if that was its last."""
@@ -163,12 +162,12 @@ class Evaluations:
     def __init__(self, study_file: str, results: Path, device: str, threads: int) -> None:
         self._command = [sys.executable, "-m", "tausweep.cli", "evaluate", study_file]
         self._command += ["--results", str(results), "--device", device, "--threads", str(threads)]
-        self._results = results
+        self._layout = Layout(results)
         self._begun: list[tuple[Run, Path, subprocess.Popen[bytes]]] = []
 
     def begin(self, run: Run) -> None:
         """Begin to evaluate a run; its log is where Snakemake's would be."""
-        log = self._results / run.study / "logs" / run.id / "evaluate.log"
+        log = logs_of(run, self._layout) / "evaluate.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as said:
             command = [*self._command, "--run", run.id]
@@ -213,16 +212,19 @@ def fill(
         raise StudyError(f"--at-once: {filling.at_once} is not allowed; it should be 1 or more")
     with devices.device(filling.device, share=False, say=say) as device:
         evaluations = Evaluations(study_file, results, str(device), filling.threads)
+        lacking = [run for run in asked.by_worth() if not _has_record(run, layout)]
+        data = {
+            dataset: jobs.prepared_data(dataset, results)
+            for dataset in dict.fromkeys(run.settings.dataset for run in lacking)
+        }
         waiting: deque[Run] = deque()
-        for run in asked.by_worth():
-            if _has_record(run, layout):
-                continue
-            if jobs.is_pretrained(layout.run(run), run, jobs.prepared_data(run.settings, results)):
+        for run in lacking:
+            if jobs.is_pretrained(layout.run(run), run, data[run.settings.dataset]):
                 evaluations.begin(run)
             else:
                 waiting.append(run)
         say(f"{asked.study}: {len(waiting)} runs to train, {filling.at_once} at once on {device}")
-        _train(waiting, evaluations, results, device, filling, say, stop)
+        _train(waiting, data, evaluations, layout, device, filling, say, stop)
         grace = 0.0 if stop() else filling.evaluate_seconds
         failed = evaluations.end(max(time.monotonic(), filling.until) + grace, say)
     missing = sum(not _has_record(run, layout) for run in asked.runs())
@@ -241,8 +243,9 @@ def _has_record(run: Run, layout: Layout) -> bool:
 
 def _train(
     waiting: deque[Run],
+    data: Mapping[DatasetSettings, Prepared],
     evaluations: Evaluations,
-    results: Path,
+    layout: Layout,
     device: torch.device,
     filling: Filling,
     say: Message,
@@ -258,14 +261,15 @@ def _train(
     while (waiting or active) and left() > 0 and not stop():
         while waiting and len(active) < filling.at_once:
             run = waiting[0]
-            need = _need(run, results, active, speed)
+            own = data[run.settings.dataset]
+            need = _need(run, len(own.train_images), active, speed)
             if not filling.partial and need > left():
                 say(f"{run.id}: not begun, it takes {need:.0f} s and {left():.0f} s are left")
                 waiting.clear()
                 break
             waiting.popleft()
             try:
-                active.append(Training(run, results, device, filling, say))
+                active.append(Training(run, own, layout.run(run), device, filling, say))
             except RunLockedError as error:
                 say(f"{run.id}: left out: {error}")
                 continue
@@ -283,11 +287,10 @@ def _train(
         say(f"{training.run.id}: {training.leave()}")
 
 
-def _need(run: Run, results: Path, active: list[Training], speed: float | None) -> float:
-    """Seconds until a run would end if it was begun now; 0 before any speed is known."""
+def _need(run: Run, count: int, active: list[Training], speed: float | None) -> float:
+    """Seconds until a run on ``count`` images would end if it was begun now; 0 if not known."""
     if speed is None:
         return 0.0
-    count = len(jobs.prepared_data(run.settings, results).train_images)
     images = run.settings.pretrain.epochs * count
     # The device is shared alike, so until the new run ends the others take as much as it does.
     shared = sum(min(training.images_left, images) for training in active)

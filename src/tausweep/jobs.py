@@ -16,7 +16,7 @@ from tausweep.atomic import write_json, write_text
 from tausweep.layout import Layout, kept_weights, weights_after
 from tausweep.plan import planned_run
 from tausweep.run_lock import run_lock
-from tausweep.study import DatasetSettings, Run, RunSettings, Study, StudyError
+from tausweep.study import DatasetSettings, Run, Study, StudyError
 
 if TYPE_CHECKING:
     from tausweep.bank import MemoryBank
@@ -58,20 +58,20 @@ def prepare(
         _check_measurable(dataset, manifest)
 
 
-def prepared_data(settings: RunSettings, results: Path) -> Prepared:
-    """The prepared data of a run, made now if it is not there, and fit for the measures.
+def prepared_data(dataset: DatasetSettings, results: Path) -> Prepared:
+    """The prepared data of a dataset, made now if it is not there, and fit for the measures.
 
     Raises:
         StudyError: It cannot be made, or a measure could not be taken from it.
     """
     from tausweep import datasets
 
-    folder = Layout(results).prepared(settings.dataset)
+    folder = Layout(results).prepared(dataset)
     if not (folder / "manifest.json").exists():
         # Deleted since, to save space: the workflow does not make them again for finished runs.
-        datasets.prepare(settings.dataset, folder, 1)
+        datasets.prepare(dataset, folder, 1)
     data = datasets.load(folder)
-    _check_measurable(settings.dataset, data.manifest)
+    _check_measurable(dataset, data.manifest)
     return data
 
 
@@ -110,9 +110,9 @@ def pretrain(
         if not processes.first:
             say = _silent
         # The first makes and checks them before the others open them.
-        data = prepared_data(run.settings, results) if processes.first else None
+        data = prepared_data(run.settings.dataset, results) if processes.first else None
         with processes.by_first(contextlib.nullcontext, stop):
-            data = data or prepared_data(run.settings, results)
+            data = data or prepared_data(run.settings.dataset, results)
         with processes.by_first(lambda: run_lock(folder, wait=say, stop=stop), stop):
             (done,) = processes.any(processes.first and is_pretrained(folder, run, data))
             if done:
@@ -273,7 +273,7 @@ def evaluate(
 
     started = provenance.now()
     run = planned_run(studies.load(study), run_id, "evaluate", planned)
-    data = prepared_data(run.settings, results)
+    data = prepared_data(run.settings.dataset, results)
     folder = Layout(results).run(run)
     try:
         described = json.loads((folder / "pretrain.json").read_text(encoding="utf-8"))

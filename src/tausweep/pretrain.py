@@ -131,19 +131,13 @@ def pretrain(
         return stopping
 
     try:
-        if settings.pretrain.epochs == 0:
-            trainer.take_statistics()
-        while trainer.position.epoch < settings.pretrain.epochs:
-            for _ in trainer.epoch():
-                if stopped():
-                    at = trainer.position
-                    raise StoppedError(f"stopped and saved at epoch {at.epoch + 1}, step {at.step}")
-            say(trainer.progress())
-            if keep and processes.first:
-                keep(trainer.position.epoch, trainer.encoder, trainer.bank)
-            if stopped() and trainer.position.epoch < settings.pretrain.epochs:
-                raise StoppedError(f"stopped and saved after epoch {trainer.position.epoch}")
-        trainer.check_finite()
+        for _ in trainer.steps_left(say, keep if processes.first else None):
+            if stopped() and not trainer.done:
+                at = trainer.position
+                where = f"at epoch {at.epoch + 1}, step {at.step}"
+                if at.step == 0:
+                    where = f"after epoch {at.epoch}"
+                raise StoppedError(f"stopped and saved {where}")
     except FloatingPointError as error:
         say(f"diverged: {error}")
         return trainer.result("diverged")
@@ -222,6 +216,31 @@ class Trainer:
             self._views = torch.zeros(self.batch, size, size, 3, device=device).permute(0, 3, 1, 2)
         self._drawing = ThreadPoolExecutor(1)
         self._drawn: tuple[int, Future[tuple[Tensor, ViewParameters]]] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are."""
+        return self.position.epoch >= self.settings.pretrain.epochs
+
+    def steps_left(self, say: Message, keep: Keep | None = None) -> Iterator[None]:
+        """Train to the end; control returns after each step, and after an epoch's last is told.
+
+        Args:
+            say: Takes a progress line an epoch.
+            keep: Called after every epoch.
+
+        Raises:
+            FloatingPointError: The run has diverged.
+        """
+        if self.settings.pretrain.epochs == 0:
+            self.take_statistics()
+        while not self.done:
+            yield from self.epoch()
+            say(self.progress())
+            if keep:
+                keep(self.position.epoch, self.encoder, self.bank)
+            yield
+        self.check_finite()
 
     def epoch(self) -> Iterator[None]:
         """Take the remaining steps of the present epoch; control returns after each."""
