@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from contextlib import nullcontext
 from functools import partial
@@ -13,12 +12,11 @@ import pytest
 import torch
 
 from accelerator import DEVICE, DeviceMismatchError, pretended, values
-from tausweep import records, views
-from tausweep.checkpoints import CheckpointFile, save_tensors
+from tausweep import views
 from tausweep.datasets.prepared import Prepared
-from tausweep.evaluate import Evaluation, evaluate
-from tausweep.pretrain import Trainer, pretrain
+from tausweep.pretrain import Trainer
 from tiny_run import run_settings
+from trained_run import measured, trained
 
 CPU = torch.device("cpu")
 STEPS = 5
@@ -122,21 +120,10 @@ def test_an_evaluation_keeps_to_the_rules_of_a_device(
     loss: str, digits: Prepared, tmp_path: Path
 ) -> None:
     settings = run_settings(loss, 0.3 if loss == "contrastive" else None, pretrain={"epochs": 1})
-    trained = pretrain(settings, digits, CPU, CheckpointFile(tmp_path, {}), say=lambda line: None)
-    tensors = {**trained.encoder.state_dict(), "bank": trained.bank.entries}
-    made = {
-        "outcome": trained.outcome,
-        "settings_digest": settings.pretrain_digest,
-        "data_digest": digits.digest,
-    }
+    run = trained(settings, digits, tmp_path / "run")
     found = {}
     for device in (CPU, DEVICE):
-        folder = tmp_path / device.type
-        folder.mkdir()
-        save_tensors(folder / "encoder.safetensors", tensors, made)
         with pretended() if device == DEVICE else nullcontext():
-            measured = evaluate(Evaluation(settings, folder, digits, device, lambda line: None))
-        flat = records.flat(measured)
-        found[device] = {name: math.nan if v is None else v for name, v in flat.items()}
+            found[device] = measured(settings, digits, run, tmp_path / device.type, device)
     # Sums in another order: 1e-5 is a hundred roundings of float32.
     assert found[DEVICE] == pytest.approx(found[CPU], rel=1e-5, abs=1e-5, nan_ok=True)

@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-import yaml
 from safetensors.numpy import load_file
 
 from tausweep import along, jobs, records
@@ -21,6 +20,7 @@ from tausweep.fill import Filling, Training
 from tausweep.layout import Layout, kept_weights
 from tausweep.pretrain import StoppedError
 from tausweep.study import LinearSettings, RunSettings, StudyError
+from tiny_run import study_file
 
 RUN = "digits/hard_contrastive/0.3/seed0"
 EPOCHS = 4
@@ -30,24 +30,14 @@ LOSSES = {"hard_contrastive": {"temperature": 0.3, "negatives": 20}}
 
 
 def study(folder: Path, **changes: Any) -> str:
-    """A study file of one run, whose results lie beside it."""
-    content = {
-        "study": "tiny",
-        "seeds": [0],
-        "datasets": {"digits": {"train_limit": 130, "test_limit": 100}},
-        "baselines": False,
+    """A study file of one run."""
+    own = {
         "losses": LOSSES,
-        "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
         "pretrain": {"epochs": EPOCHS, "batch_size": 32},
-        "linear": {"epochs": 20, "lr": 0.05},
-        "knn": {"k": 10},
         # All of them, so that the sample is the same whatever the length of the training.
         "separation": {"anchors": 130},
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "study.yaml"
-    path.write_text(yaml.safe_dump(content | changes), encoding="utf-8")
-    return str(path)
+    return study_file(folder, **(own | changes))
 
 
 def train(folder: Path, stops: tuple[int, ...] = (), **changes: Any) -> Path:

@@ -13,33 +13,20 @@ import tolerance
 from pictures import needs_eight_bit_kernel, tree
 from tausweep import datasets, records
 from tausweep import evaluate as module
-from tausweep.checkpoints import CheckpointFile, load_tensors, save_tensors, tensors_digest
+from tausweep.checkpoints import load_tensors, save_tensors, tensors_digest
 from tausweep.datasets.prepared import Prepared
 from tausweep.decoding import decode
 from tausweep.embed import Embedder
 from tausweep.encoders import Encoder
 from tausweep.evaluate import Evaluation, evaluate
-from tausweep.pretrain import pretrain
-from tausweep.study import RunSettings, StudyError
+from tausweep.study import StudyError
 from tiny_run import run_settings
+from trained_run import trained
 
 # A GPU machine has not got it.
 reference = pytest.importorskip("torchvision.transforms.v2.functional")
 
 CPU = torch.device("cpu")
-
-
-def trained(settings: RunSettings, data: Prepared, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    found = pretrain(settings, data, CPU, CheckpointFile(folder, {}), say=lambda line: None)
-    made = {
-        "outcome": found.outcome,
-        "settings_digest": settings.pretrain_digest,
-        "data_digest": data.digest,
-    }
-    tensors = {**found.encoder.state_dict(), "bank": found.bank.entries}
-    save_tensors(folder / "encoder.safetensors", tensors, made)
-    return folder
 
 
 @pytest.fixture(scope="module")

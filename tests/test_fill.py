@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tausweep import fill as module
 from tausweep import jobs, records
@@ -18,29 +17,17 @@ from tausweep.cli import main
 from tausweep.fill import Filling, fill
 from tausweep.layout import Layout
 from tausweep.study import StudyError
+from tiny_run import study_file
 
 RUNS = ("digits/contrastive/0.3/seed0", "digits/simple/none/seed0")
 """In the order of the study file."""
 
 
 def study(folder: Path, **changes: Any) -> str:
-    """A study file of two runs, whose results lie beside it: 130 images in batches of 32."""
-    content = {
-        "study": "tiny",
-        "seeds": [0],
-        "datasets": {"digits": {"train_limit": 130, "test_limit": 100}},
-        "baselines": False,
-        "losses": {"contrastive": {"temperature": 0.3}, "simple": {}},
-        "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
-        "pretrain": {"epochs": 2, "batch_size": 32},
-        "linear": {"epochs": 2, "lr": 0.05},
-        "knn": {"k": 10},
-        "separation": {"anchors": 64},
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "study.yaml"
-    path.write_text(yaml.safe_dump(content | changes), encoding="utf-8")
-    return str(path)
+    """A study file of two runs: 130 images in batches of 32."""
+    losses = {"contrastive": {"temperature": 0.3}, "simple": {}}
+    short = {"pretrain": {"epochs": 2, "batch_size": 32}, "linear": {"epochs": 2, "lr": 0.05}}
+    return study_file(folder, **({"losses": losses} | short | changes))
 
 
 def filling(seconds: float = 600.0, **changes: Any) -> Filling:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from tausweep import losses, records
-from tausweep.checkpoints import CheckpointFile, save_tensors
+from tausweep import losses
 from tausweep.datasets.prepared import Prepared
-from tausweep.evaluate import Evaluation, evaluate
-from tausweep.pretrain import Trainer, pretrain
+from tausweep.pretrain import Trainer
 from tausweep.study import RunSettings
 from tiny_run import run_settings
+from trained_run import assert_same_state, in_parts, measured, trained
 
 pytestmark = [
     pytest.mark.gpu,
@@ -46,35 +44,6 @@ def settings_of(loss: str, **changes: Any) -> RunSettings:
     # The second epoch has another lr, so its step is recorded anew.
     changes = {"epochs": EPOCHS, "milestones": [0.5]} | changes
     return run_settings(loss, temperature, pretrain=changes)
-
-
-def trained(settings: RunSettings, data: Prepared, *parts: tuple[int, bool]) -> Trainer:
-    """A run of parts, each of so many steps, with or without a recorded step, and then resumed."""
-    state: tuple[dict[str, torch.Tensor], dict[str, Any]] | None = None
-    for steps, graphs in parts:
-        trainer = Trainer(settings, data, GPU, graphs=graphs)
-        if state is not None:
-            trainer.restore(*state)
-        until = trainer.position.steps + steps
-        while trainer.position.steps < until:
-            for _ in trainer.epoch():
-                if trainer.position.steps == until:
-                    break
-        tensors, position = trainer.state()
-        state = {k: v.detach().clone() for k, v in tensors.items()}, copy.deepcopy(dict(position))
-    return trainer
-
-
-def assert_same(one: Trainer, two: Trainer) -> None:
-    tensors, others = one.state()[0], two.state()[0]
-    assert tensors.keys() == others.keys()
-    for name, tensor in tensors.items():
-        assert torch.equal(tensor, others[name]), name
-    kept = [
-        [(row["loss"], row["positive_similarity"]) for row in trainer.position.history]
-        for trainer in (one, two)
-    ]
-    assert kept[0] == kept[1]
 
 
 @pytest.mark.parametrize("loss", losses.NAMES)
@@ -106,10 +75,10 @@ def test_a_recorded_step_gives_the_bytes_of_a_plain_one_across_stops_too(
 ) -> None:
     settings = settings_of(loss, **changes)
     whole = EPOCHS * STEPS
-    plain = trained(settings, digits, (whole, False))
-    assert_same(plain, trained(settings, digits, (whole, True)))
-    assert_same(plain, trained(settings, digits, (3, True), (4, False), (3, True)))
-    assert_same(plain, trained(settings, digits, (7, False), (3, True)))
+    plain = in_parts(settings, digits, GPU, (whole, False))
+    assert_same_state(plain, in_parts(settings, digits, GPU, (whole, True)))
+    assert_same_state(plain, in_parts(settings, digits, GPU, (3, True), (4, False), (3, True)))
+    assert_same_state(plain, in_parts(settings, digits, GPU, (7, False), (3, True)))
 
 
 @pytest.mark.parametrize("graphs", [False, True])
@@ -130,23 +99,11 @@ def test_the_host_is_not_waited_for_within_an_epoch(graphs: bool, digits: Prepar
 
 def test_an_evaluation_is_that_of_the_cpu(digits: Prepared, tmp_path: Path) -> None:
     settings = settings_of("contrastive")
-    found = pretrain(settings, digits, CPU, CheckpointFile(tmp_path, {}), say=lambda line: None)
-    tensors = {**found.encoder.state_dict(), "bank": found.bank.entries}
-    made = {
-        "outcome": found.outcome,
-        "settings_digest": settings.pretrain_digest,
-        "data_digest": digits.digest,
-    }
-    measured = []
-    for device in (CPU, GPU):
-        folder = tmp_path / device.type
-        folder.mkdir()
-        save_tensors(folder / "encoder.safetensors", tensors, made)
-        flat = records.flat(
-            evaluate(Evaluation(settings, folder, digits, device, lambda line: None))
-        )
-        measured.append({k: math.nan if v is None else v for k, v in flat.items()})
+    run = trained(settings, digits, tmp_path / "run")
+    here, there = (
+        measured(settings, digits, run, tmp_path / device.type, device) for device in (CPU, GPU)
+    )
     # Of 100 test images, a tie that rounding breaks moves an accuracy by one.
-    for name, value in measured[0].items():
+    for name, value in here.items():
         allowed = 1.0 if "accuracy" in name else 1e-3 * max(1.0, abs(value))
-        assert measured[1][name] == pytest.approx(value, abs=allowed, nan_ok=True), name
+        assert there[name] == pytest.approx(value, abs=allowed, nan_ok=True), name

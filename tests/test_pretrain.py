@@ -1,6 +1,5 @@
 """Pretraining follows the protocol, and a run that was stopped ends as one that was not."""
 
-import copy
 import itertools
 import math
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from tausweep.datasets.prepared import Prepared
 from tausweep.pretrain import Pretrained, StoppedError, history_csv, pretrain, read_history
 from tausweep.study import RunSettings, StudyError
 from tiny_run import run_settings
+from trained_run import assert_same_state, in_parts
 
 CPU = torch.device("cpu")
 ALL = [
@@ -360,37 +360,6 @@ def test_a_users_own_loss_is_one_file(digits: Prepared, tmp_path: Path) -> None:
     assert history[-1]["loss"] < history[0]["loss"]
 
 
-def trained(settings: RunSettings, data: Prepared, *parts: tuple[int, bool]) -> module.Trainer:
-    """A run of parts, each of so many steps, with or without a recorded step, and then resumed."""
-    state: tuple[dict[str, torch.Tensor], dict[str, Any]] | None = None
-    for steps, graphs in parts:
-        trainer = module.Trainer(settings, data, CPU, graphs=graphs)
-        if state is not None:
-            trainer.restore(*state)
-        until = trainer.position.steps + steps
-        while trainer.position.steps < until:
-            for _ in trainer.epoch():
-                if trainer.position.steps == until:
-                    break
-        tensors, position = trainer.state()
-        state = {k: v.detach().clone() for k, v in tensors.items()}, copy.deepcopy(dict(position))
-    return trainer
-
-
-def assert_same_state(one: module.Trainer, two: module.Trainer) -> None:
-    (tensors, position), (others, other) = one.state(), two.state()
-    assert tensors.keys() == others.keys()
-    for name, tensor in tensors.items():
-        assert torch.equal(tensor, others[name]), name
-    timed = ("seconds", "images_per_second")
-    rows = [
-        [{k: v for k, v in row.items() if k not in timed} for row in at["history"]]
-        for at in (position, other)
-    ]
-    assert rows[0] == rows[1]
-    assert position["steps"] == other["steps"]
-
-
 @pytest.mark.parametrize(
     ("loss", "temperature", "changes"),
     [
@@ -417,10 +386,10 @@ def test_a_recorded_step_gives_the_bytes_of_a_plain_one_across_stops_too(
         call(self)
 
     monkeypatch.setattr(module.StepGraph, "__call__", counted)
-    plain = trained(settings, digits, (10, False))
+    plain = in_parts(settings, digits, CPU, (10, False))
     assert calls == 0
-    assert_same_state(plain, trained(settings, digits, (10, True)))
+    assert_same_state(plain, in_parts(settings, digits, CPU, (10, True)))
     # All but the first whole batch, which prepares the libraries, and the two partial ones.
     assert calls == 7
-    assert_same_state(plain, trained(settings, digits, (3, True), (4, False), (3, True)))
-    assert_same_state(plain, trained(settings, digits, (7, False), (3, True)))
+    assert_same_state(plain, in_parts(settings, digits, CPU, (3, True), (4, False), (3, True)))
+    assert_same_state(plain, in_parts(settings, digits, CPU, (7, False), (3, True)))

@@ -1,8 +1,25 @@
 """Settings of a tiny run that the tests of training and evaluation share."""
 
+from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tausweep.study import RunSettings, parse
+
+STUDY: dict[str, Any] = {
+    "study": "tiny",
+    "seeds": [0],
+    "datasets": {"digits": {"train_limit": 130, "test_limit": 100}},
+    "baselines": False,
+    "losses": {"contrastive": {"temperature": 0.3}},
+    "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
+    "pretrain": {"epochs": 3, "batch_size": 32},
+    "linear": {"epochs": 20, "lr": 0.05},
+    "knn": {"k": 10},
+    "separation": {"anchors": 64},
+}
+"""A few digits: 130 images, so that the last batch of 32 is partial."""
 
 
 def run_settings(
@@ -11,21 +28,24 @@ def run_settings(
     train_limit: int | None = 130,
     **sections: Any,
 ) -> RunSettings:
-    """Settings of a run on a few digits: 130 images, so that the last batch of 32 is partial."""
+    """Settings of the study's run with another loss; sections of training and probe are merged."""
     grid: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
     if loss.startswith("hard"):
         grid["negatives"] = sections.pop("negatives", 20)
-    study = {
-        "study": "tiny",
+    study = STUDY | {
         "seeds": [sections.pop("seed", 0)],
         "datasets": {"digits": {"train_limit": train_limit, "test_limit": 100}},
-        "baselines": False,
         "losses": {loss: grid},
-        "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
-        "pretrain": {"epochs": 3, "batch_size": 32} | sections.pop("pretrain", {}),
-        "linear": {"epochs": 20, "lr": 0.05} | sections.pop("linear", {}),
-        "knn": {"k": 10},
-        "separation": {"anchors": 64},
+        "pretrain": STUDY["pretrain"] | sections.pop("pretrain", {}),
+        "linear": STUDY["linear"] | sections.pop("linear", {}),
         **sections,
     }
     return parse(study).runs()[0].settings
+
+
+def study_file(folder: Path, **changes: Any) -> str:
+    """A file of the study with other sections, whose results lie beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(STUDY | changes), encoding="utf-8")
+    return str(path)
