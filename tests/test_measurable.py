@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from tausweep import cli, measurable
-from tausweep.study import StudyError
+from tausweep import cli, measurable, plan
+from tausweep.datasets import trees
+from tausweep.layout import Layout
+from tausweep.study import StudyError, load, parse
 from tiny_study import images
 
 TWO = {"a": 2, "b": 2}
@@ -49,3 +51,51 @@ def test_plan_and_prepare_say_what_a_measure_would_lack(
 
 def test_data_that_can_be_measured_pass() -> None:
     measurable.check("folder", {"a": 2, "b": 1}, {"a": 1, "b": 2})
+
+
+def test_a_folder_that_was_refused_and_mended_is_planned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What prepare made of it before says nothing of the folder as it is now."""
+    place = tmp_path / "in"
+    images(place / "train", {"a": 3, "b": 3})
+    images(place / "test", {"a": 3})
+    study: dict[str, Any] = {
+        "study": "s",
+        "datasets": {"mine": {"source": {"kind": "folder", "path": str(place)}}},
+        "losses": {"simple": {}},
+        "knn": {"k": 1},
+        "pretrain": {"batch_size": 2},
+    }
+    file = tmp_path / "s.yaml"
+    file.write_text(json.dumps(study))
+    results = ["--results", str(tmp_path / "results")]
+    assert cli.main(["prepare", str(file), *results]) == 2
+    images(place / "test", {"b": 3})
+    plan.source_fingerprint.cache_clear()
+    plan.check(load(file), Layout(tmp_path / "results"))
+
+
+def test_a_folder_is_listed_once_a_dataset_and_not_once_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for split in ("train", "test"):
+        images(tmp_path / "in" / split, {"a": 3, "b": 3})
+    listed: list[Path] = []
+    known = trees.images
+
+    def counted(folder: Path, deep: bool = True) -> list[trees.File]:
+        listed.append(folder)
+        return known(folder, deep)
+
+    monkeypatch.setattr(trees, "images", counted)
+    study: dict[str, Any] = {
+        "study": "s",
+        "datasets": {"mine": {"source": {"kind": "folder", "path": str(tmp_path / "in")}}},
+        "losses": {"contrastive": {"temperature": [0.1, 0.2, 0.3, 0.5, 1.0]}},
+        "knn": {"k": 1},
+        "pretrain": {"batch_size": 2},
+    }
+    plan.check(parse(study), Layout(tmp_path / "results"))
+    # Twice: for the fingerprint, and for the counts.
+    assert listed.count(tmp_path / "in/train/a") == 2

@@ -107,19 +107,6 @@ def manifest(dataset: DatasetSettings, layout: Layout) -> dict[str, Any] | None:
     return found
 
 
-def class_counts(dataset: DatasetSettings, layout: Layout) -> dict[str, dict[str, int]] | None:
-    """Images by split and class; none if that is not known before preparing.
-
-    Raises:
-        StudyError: The source's folder is not what it should be.
-    """
-    if (made := manifest(dataset, layout)) is not None:
-        return {name: split["per_class"] for name, split in made["splits"].items()}
-    if dataset.train_limit is not None or dataset.test_limit is not None:
-        return None
-    return datasets.class_counts(dataset.source)
-
-
 def train_count(dataset: DatasetSettings, layout: Layout) -> int | None:
     """Number of training images N, the bank's size; none if it is not known yet."""
     if dataset.train_limit is not None:

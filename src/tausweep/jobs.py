@@ -76,8 +76,8 @@ def prepared_data(dataset: DatasetSettings, results: Path) -> Prepared:
 
 
 def _check_measurable(dataset: DatasetSettings, manifest: Mapping[str, Any]) -> None:
-    per_class = {name: split["per_class"] for name, split in manifest["splits"].items()}
-    measurable.check(dataset.source.kind, per_class["train"], per_class["test"])
+    counts = measurable.per_class(manifest)
+    measurable.check(dataset.source.kind, counts["train"], counts["test"])
 
 
 def pretrain(

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from tausweep.study import StudyError
 
 Counts = Mapping[str, int]
 """Images by class; a class without images may stand in it with 0."""
+
+
+def per_class(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """Images by split and class of prepared data, by their manifest."""
+    return {name: split["per_class"] for name, split in manifest["splits"].items()}
 
 
 def check(dataset: str, train: Counts, test: Counts) -> None:

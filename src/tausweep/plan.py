@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from tausweep import cost, datasets, instructions, measurable
-from tausweep.cost import class_counts, manifest, train_count
+from tausweep.cost import manifest, train_count
 from tausweep.layout import Layout
 from tausweep.study import DatasetSettings, Run, Study, StudyError, canonical, nearest
 
@@ -60,6 +62,10 @@ def settings_of(study: Study, run_id: str) -> str:
     return json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False)
 
 
+ABSENT = "absent"
+"""In the place of a source's fingerprint, where a study can be planned without it."""
+
+
 @lru_cache
 def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
     """What lies at the source; if it is gone, what the prepared data were made from.
@@ -70,7 +76,7 @@ def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
     if dataset.source.kind == "imagenet100" and not datasets.root(dataset.source).is_dir():
         # As for archives that are not fetched yet, a study can be planned without it; preparing
         # it says what is missing.
-        return "absent"
+        return ABSENT
     try:
         return datasets.fingerprint(dataset.source)
     except StudyError:
@@ -80,17 +86,47 @@ def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
         return str(made["source"]["fingerprint"])
 
 
+def made_of_source(made: Mapping[str, Any], dataset: DatasetSettings, layout: Layout) -> bool:
+    """Whether prepared data, by their manifest, were made from what lies at the source now.
+
+    Raises:
+        StudyError: See ``source_fingerprint``.
+    """
+    return str(made["source"]["fingerprint"]) == source_fingerprint(dataset, layout)
+
+
+def class_counts(dataset: DatasetSettings, layout: Layout) -> dict[str, dict[str, int]] | None:
+    """Images by split and class; none if that is not known before preparing.
+
+    Raises:
+        StudyError: The source is not what it should be.
+    """
+    made = manifest(dataset, layout)
+    gone = source_fingerprint(dataset, layout) == ABSENT
+    # Of a source that was changed since, the manifest counts what is not there any more.
+    if made is not None and (gone or made_of_source(made, dataset, layout)):
+        return measurable.per_class(made)
+    if dataset.train_limit is not None or dataset.test_limit is not None:
+        return None
+    return datasets.class_counts(dataset.source)
+
+
 def check(study: Study, layout: Layout) -> None:
     """Refuse what would fail hours later: sources, classes, hard sets, neighbours against the data.
 
     Raises:
         StudyError: One sentence.
     """
-    for settings in {run.settings for run in study.runs()}:
-        source_fingerprint(settings.dataset, layout)
-        if (counts := class_counts(settings.dataset, layout)) is not None:
-            measurable.check(settings.dataset.source.kind, counts["train"], counts["test"])
-        count = train_count(settings.dataset, layout)
+    runs = study.runs()
+    sizes: dict[DatasetSettings, int | None] = {}
+    for dataset in {run.settings.dataset for run in runs}:
+        source_fingerprint(dataset, layout)
+        counts = class_counts(dataset, layout)
+        if counts is not None:
+            measurable.check(dataset.source.kind, counts["train"], counts["test"])
+        sizes[dataset] = sum(counts["train"].values()) if counts else train_count(dataset, layout)
+    for settings in {run.settings for run in runs}:
+        count = sizes[settings.dataset]
         if count is None:
             continue
         settings.loss.hard_set_size(count)
@@ -146,7 +182,7 @@ def _absent_lines(study: Study, layout: Layout) -> list[str]:
     return [
         f"not there yet: {dataset.source.kind} ({datasets.root(dataset.source)})"
         for dataset in found
-        if source_fingerprint(dataset, layout) == "absent"
+        if source_fingerprint(dataset, layout) == ABSENT
     ]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from tausweep.cost import manifest
 from tausweep.layout import Layout, prepared_name
-from tausweep.plan import source_fingerprint
+from tausweep.plan import made_of_source
 from tausweep.study import Run, Study, StudyError, canonical, nearest
 
 RUN_DEPTH = 4
@@ -106,13 +106,8 @@ def data_unchanged(run: Run, layout: Layout) -> bool:
         described is not None
         and made is not None
         and described.get("data_digest") == made.get("digest")
-        and not _to_prepare(run, made, layout)
+        and made_of_source(made, run.settings.dataset, layout)
     )
-
-
-def _to_prepare(run: Run, made: Mapping[str, Any], layout: Layout) -> bool:
-    fingerprint = source_fingerprint(run.settings.dataset, layout)
-    return str(made["source"]["fingerprint"]) != fingerprint
 
 
 def unprepared(study: Study, layout: Layout) -> list[Path]:
@@ -125,7 +120,7 @@ def unprepared(study: Study, layout: Layout) -> list[Path]:
         made = manifest(run.settings.dataset, layout)
         folder = layout.run(run)
         missing = made is None and not (folder / "pretrain.json").exists()
-        if missing or (made is not None and _to_prepare(run, made, layout)):
+        if missing or (made is not None and not made_of_source(made, run.settings.dataset, layout)):
             found.add(layout.prepared(run.settings.dataset))
     return sorted(found)
 
@@ -179,7 +174,7 @@ def _outdated_of(run: Run, layout: Layout) -> Path | None:
     made = manifest(settings.dataset, layout)
     other_data = (
         made is not None
-        and not _to_prepare(run, made, layout)
+        and made_of_source(made, settings.dataset, layout)
         and described.get("data_digest") != made.get("digest")
     )
     if described.get("settings_digest") != settings.pretrain_digest or other_data:
