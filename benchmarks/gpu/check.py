@@ -17,17 +17,14 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 
+import numpy as np
+import torch
+
 from tausweep import devices
-
-devices.set_threads(4)
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-from tausweep.checkpoints import tensors_digest  # noqa: E402
-from tausweep.datasets.prepared import Prepared  # noqa: E402
-from tausweep.pretrain import Trainer  # noqa: E402
-from tausweep.study import RunSettings, parse  # noqa: E402
+from tausweep.checkpoints import tensors_digest
+from tausweep.datasets.prepared import Prepared
+from tausweep.pretrain import Trainer
+from tausweep.study import RunSettings, parse
 
 BEGAN = time.monotonic()
 PRECISIONS = ("float32", "tf32", "bf16")
@@ -239,6 +236,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40, help="of a check for equal bytes")
     parser.add_argument("--no-compile", action="store_true")
     warnings.simplefilter("default")
+    devices.set_threads(4)
     Check(parser.parse_args()).run()
 
 

@@ -254,7 +254,7 @@ def cells_at_full_size() -> str:
     body = []
     for run in study.by_worth():
         folder = FULL_SIZE / "runs" / run.id
-        if folder not in _trained_runs():
+        if not (folder / "pretrain.json").exists():
             continue
         cell = [names.loss(run.loss), canonical(run.temperature).replace("none", ""), run.seed]
         values = _measured_at_full_size(folder)

@@ -24,7 +24,7 @@ from tausweep.datasets.prepared import Prepared
 from tausweep.embed import Embedder
 from tausweep.encoders import Encoder, set_tf32
 from tausweep.provenance import code_version
-from tausweep.study import RunSettings, StudyError, digest
+from tausweep.study import MEASURED, OF_THE_LOSS, RunSettings, StudyError, digest
 
 Message = Callable[[str], None]
 Values = dict[str, Any]
@@ -326,11 +326,6 @@ class Evaluation:
         asked = getattr(self.settings, section).model_dump(mode="json")
         code = [code_version("evaluate", follow=False), code_version(name)]
         return digest([self._made_of, asked, *code])
-
-
-MEASURED = ("linear", "knn", "geometry", "separation", "penalty")
-OF_THE_LOSS = ("separation", "penalty")
-"""Look at the bank that a loss was trained against."""
 
 
 def evaluate(evaluation: Evaluation) -> dict[str, Values]:

@@ -12,13 +12,14 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tausweep import published
 from tausweep.claims import CLAIMS
-from tausweep.evidence import BASELINES, PAPER_RANGE, Evidence
+from tausweep.evidence import BASELINES, PAPER_RANGE, Cell, Evidence
 from tausweep.statistics import MARGINS
 from tausweep.study import Study
 
@@ -59,9 +60,9 @@ class World:
 class _Simulated(Evidence):
     """Evidence whose errors are shared by image as ``SHARED_ERRORS`` says."""
 
-    def split(self, a: object, b: object) -> float:
+    def split(self, a: Cell, b: Cell) -> float:
         """As if by image: independent shares, less what is shared."""
-        return (1 - SHARED_ERRORS) * super().split(a, b)  # type: ignore[arg-type]
+        return (1 - SHARED_ERRORS) * super().split(a, b)
 
 
 def draw(world: World, seeds: int, rng: np.random.Generator) -> Evidence:
@@ -126,9 +127,7 @@ def grid(study: Study, dataset: str) -> list[tuple[str, float | None]]:
     ]
 
 
-def published_world(
-    cells: Sequence[tuple[str, float | None]], dataset: str, **noise: float | bool | None
-) -> World:
+def published_world(cells: Sequence[tuple[str, float | None]], dataset: str, **noise: Any) -> World:
     """The published numbers as truth, between their temperatures along log tau.
 
     A dataset that the paper does not have gets CIFAR10's. Baselines stand ``PAPER_RANGE`` below the
@@ -156,7 +155,7 @@ def published_world(
         best = max(v["linear_accuracy"] for v in truth.values() if "linear_accuracy" in v)
         for baseline in BASELINES:
             truth[baseline, None] = {"linear_accuracy": best - PAPER_RANGE}
-    return World(truth, test_images=TEST_IMAGES[known], **noise)  # type: ignore[arg-type]
+    return World(truth, test_images=TEST_IMAGES[known], **noise)
 
 
 def nothing_differs(
@@ -164,7 +163,7 @@ def nothing_differs(
     accuracy: float,
     reach: float,
     test_images: int,
-    **noise: float | bool,
+    **noise: Any,
 ) -> World:
     """Every trained cell the same, but nearest_negative, which learns nothing.
 
@@ -186,7 +185,7 @@ def nothing_differs(
     }
     floor = {"linear_accuracy": accuracy - reach}
     truth = {cell: floor if cell[0] in (*BASELINES, "nearest_negative") else same for cell in cells}
-    return World(truth, test_images=test_images, **noise)  # type: ignore[arg-type]
+    return World(truth, test_images=test_images, **noise)
 
 
 SEEDS = (2, 3, 5, 8)

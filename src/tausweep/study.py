@@ -341,6 +341,11 @@ MEASURES = {
     "separation": SeparationSettings,
 }
 
+MEASURED = (*MEASURES, "penalty")
+"""A run's measures, by the names of their files."""
+OF_THE_LOSS = ("separation", "penalty")
+"""Those that look at the bank that a loss was trained against."""
+
 LOSSES = ("contrastive", "simple", "hard_contrastive", "hard_simple", "nearest_negative")
 HARD = frozenset({"hard_contrastive", "hard_simple"})
 RAW_SIDE = 32

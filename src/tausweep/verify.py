@@ -14,10 +14,8 @@ from typing import Any
 from tausweep import records
 from tausweep.layout import Layout
 from tausweep.status import stale_reasons
-from tausweep.study import Run, Study, StudyError
+from tausweep.study import MEASURED, OF_THE_LOSS, Run, Study, StudyError
 
-OF_THE_LOSS = ("separation", "penalty")
-ALWAYS = ("linear", "knn", "geometry")
 SHOWN_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "tausweep")
 
 
@@ -104,7 +102,7 @@ def _check_columns(content: dict[str, Any], folder: Path, path: Path, found: Fin
     if columns["status"] == "complete":
         own = content.get("settings", {}).get("measure_digests") or {}
         measured: dict[str, Any] = {}
-        for name in (*ALWAYS, *OF_THE_LOSS, *own):
+        for name in (*MEASURED, *own):
             try:
                 text = (folder / f"{name}.json").read_text(encoding="utf-8")
                 measured[name] = json.loads(text)["values"]
@@ -113,7 +111,7 @@ def _check_columns(content: dict[str, Any], folder: Path, path: Path, found: Fin
                     found.notes.append(f"{name}.json is absent")
             except (ValueError, KeyError, TypeError):
                 found.wrong.append(f"{folder / name}.json: is damaged")
-        if measured.keys() >= {*ALWAYS}:
+        if measured.keys() >= {*MEASURED} - {*OF_THE_LOSS}:
             wanted |= records.flat(measured)
     for name in sorted(wanted):
         if columns.get(name) != wanted[name]:

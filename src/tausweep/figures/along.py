@@ -32,10 +32,7 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
             style, title, "The records have no run that is measured along its training."
         )
     datasets = [d for d in results.datasets if d in set(along["dataset"])]
-    temperatures = spread(
-        sorted({t for d in datasets for x in results.losses for t in results.temperatures(d, x)}),
-        SHOWN,
-    )
+    temperatures = spread(results.grid(datasets), SHOWN)
     wide = min(len(groups), WIDEST)
     blocks = [(d, groups[i : i + wide]) for d in datasets for i in range(0, len(groups), wide)]
     height = 0.62 * len(COLUMNS) * style.panel_height * len(blocks) + 0.7

@@ -97,6 +97,11 @@ class StudyResults:
         """Temperatures of a loss in the records, any status, rising."""
         return self.cells.temperatures([loss], dataset)
 
+    def grid(self, datasets: Iterable[str]) -> list[float]:
+        """Temperatures of any loss on some datasets, rising."""
+        found = (self.temperatures(dataset, loss) for dataset in datasets for loss in self.losses)
+        return sorted({temperature for each in found for temperature in each})
+
     def has(self, dataset: str, loss: str) -> bool:
         """Whether the records know of any run of the loss on the dataset."""
         return bool(self.cells.keys(dataset, loss))

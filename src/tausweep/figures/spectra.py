@@ -27,9 +27,7 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     groups, datasets = [g for g in panels.by_temperature(results) if g], results.datasets
     if not groups or not datasets:
         return panels.empty(style, title, "The records have no run.")
-    temperatures = spread(
-        sorted({t for d in datasets for x in results.losses for t in results.temperatures(d, x)})
-    )
+    temperatures = spread(results.grid(datasets))
     columns = min(len(groups), WIDEST)
     rows = math.ceil(len(groups) / columns)
     height = 0.85 * style.panel_height * rows * len(datasets) + 0.7

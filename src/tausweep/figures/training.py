@@ -33,10 +33,7 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     groups, datasets = [g for g in panels.by_temperature(results) if g], results.datasets
     if not groups or not datasets:
         return panels.empty(style, title, "The records have no run.")
-    temperatures = spread(
-        sorted({t for d in datasets for x in results.losses for t in results.temperatures(d, x)}),
-        SHOWN,
-    )
+    temperatures = spread(results.grid(datasets), SHOWN)
     wide = min(len(groups), WIDEST)
     blocks = [(d, groups[i : i + wide]) for d in datasets for i in range(0, len(groups), wide)]
     height = 1.35 * style.panel_height * len(blocks) + 0.7
