@@ -274,7 +274,7 @@ def nearest_of_others(x: Tensor, labels: Tensor, k: int) -> float:
     return float(np.mean(means))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(
     n=st.integers(3, 40),
     d=st.integers(1, 9),
@@ -346,7 +346,7 @@ def test_nearest_of_other_classes_has_its_limits_and_refuses() -> None:
         geometry.nearest_interclass_similarity(x, labels[:5])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(n=st.integers(1, 40), d=st.integers(1, 9), seed=st.integers(0, 99))
 def test_common_mean_is_the_mean_over_all_pairs_with_their_own(n: int, d: int, seed: int) -> None:
     x = gaussian(n, d, seed)
