@@ -74,8 +74,9 @@ def page(
     judged = runs.judged(found, records)
     departures = protocol.compare(study)
     beside = kept.beside(study, study_file, layout, records)
+    along = read_along(shown / "along.csv")
     verdicts = verdict_table.arrange(
-        study_verdicts.judge(study, layout, judged, read_along(shown / "along.csv")),
+        study_verdicts.judge(study, layout, judged, along),
         _published_verdicts(),
         len(study.seeds),
         departures.scaled_down is not None,
@@ -87,7 +88,7 @@ def page(
         published.records(),
         exhibits.SCALED_DOWN if departures.scaled_down else None,
         study.uniformity_t,
-        along=read_along(shown / "along.csv"),
+        along=along,
     )
     table1, full = exhibits.read_table(shown, "table1"), exhibits.read_table(shown, "full")
     context: dict[str, Any] = {
