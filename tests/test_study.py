@@ -125,6 +125,39 @@ def test_form_of_the_images_leaves_the_digests_of_squares_as_they_were() -> None
     assert prepared_name(squares) == "folder-d15606377eba9df7"
 
 
+def limited(**options) -> Study:
+    dataset = {"source": {"kind": "folder", "path": "images"}, **options}
+    losses = {"contrastive": {"temperature": [0.3]}}
+    return parse({"study": "s", "seeds": [0, 3], "datasets": {"d": dataset}, "losses": losses})
+
+
+def test_each_seed_can_have_its_own_training_images() -> None:
+    runs = limited(train_limit=60, test_limit=40, subset_seed="run").runs()
+    chosen = {r.seed: (r.settings.dataset.subset_seed, r.settings.dataset.test_subset_seed)
+              for r in runs}  # fmt: skip
+    assert chosen == {0: (0, 0), 3: (3, 0)}
+    one = limited(train_limit=60, test_limit=40, subset_seed=3).runs()[0].settings.dataset
+    assert "test_subset_seed" not in one.identity_json()
+    assert "validation" not in one.identity_json()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"subset_seed": "run"}, "datasets.d.subset_seed: run .* needs a train_limit"),
+        ({"train_limit": 60, "subset_seed": "ran"}, r"datasets\.d\.subset_seed: \"ran\""),
+        ({"train_limit": 60, "validation": True}, "validation needs train_limit and test_limit"),
+        (
+            {"train_limit": 60, "test_limit": 40, "validation": True, "subset_seed": "run"},
+            "set subset_seed to a number",
+        ),
+    ],
+)  # fmt: skip
+def test_choices_of_images_that_cannot_be_made_are_refused(options, said) -> None:
+    with pytest.raises(StudyError, match=said):
+        limited(**options)
+
+
 def test_originals_are_prepared_once_for_views_of_every_size() -> None:
     source = {"kind": "folder", "path": "images"}
     names = [

@@ -142,7 +142,7 @@ def _differences(run: Run) -> Iterable[tuple[str, str, str, bool]]:
     if _kind(run) not in PAPER_DATASETS:
         ours = ", ".join(names.dataset(name) for name in PAPER_DATASETS)
         yield "dataset", ours, names.dataset(run.dataset), True
-    for name in ("image_size", "form", "train_limit", "test_limit"):
+    for name in ("image_size", "form", "train_limit", "test_limit", "validation"):
         yield from _difference(f"dataset.{name}", paper.dataset, here.dataset)
     if here.dataset.source.extra:
         yield "dataset.source.extra", "no", "yes", False

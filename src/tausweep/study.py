@@ -112,7 +112,12 @@ class DatasetSettings(Settings):
             evaluation takes 224 of 256 pixels, or whatever these are for ``image_size``.
         train_limit: Size of a class-balanced subset of the training split; none takes all.
         test_limit: The same of the test split.
-        subset_seed: Seed of both subsets.
+        subset_seed: Seed of both subsets. In a study file also ``run``: each run's own seed
+            chooses its training images, so that seeds differ by their images too; the test
+            subset stays that of seed 0, the same for all.
+        test_subset_seed: Seed of the test subset where it is not ``subset_seed``.
+        validation: The test split is ``test_limit`` images that the training subset leaves in the
+            training split, so that settings can be chosen without a look at the test images.
     """
 
     source: Source
@@ -121,6 +126,21 @@ class DatasetSettings(Settings):
     train_limit: Annotated[Integer, Field(ge=2)] | None = None
     test_limit: Annotated[Integer, Field(ge=2)] | None = None
     subset_seed: Seed = 0
+    test_subset_seed: Seed | None = None
+    validation: bool = False
+
+    @model_validator(mode="after")
+    def _held_out(self) -> DatasetSettings:
+        if self.validation and (self.train_limit is None or self.test_limit is None):
+            raise ValueError(
+                "validation needs train_limit and test_limit: both are taken from the training split"
+            )
+        if self.validation and self.test_subset_seed is not None:
+            raise ValueError(
+                "validation: seeds with their own training images leave no images that all could "
+                "be measured on; set subset_seed to a number"
+            )
+        return self
 
     def identity_json(self) -> dict[str, Any]:
         """What decides the images of a run, JSON-ready.
@@ -135,6 +155,8 @@ class DatasetSettings(Settings):
         # The form that was the only one once: settings of that time keep their digests.
         if self.form == "squares":
             content.pop("form")
+        if not self.validation:
+            content.pop("validation")
         return content
 
     def preparation_json(self) -> dict[str, Any]:
@@ -575,6 +597,9 @@ PROTOCOL: dict[str, dict[str, Any]] = {
 HARD_NEGATIVES = 4095
 """Default K of the hard losses (author)."""
 
+OF_THE_RUN = "run"
+"""A ``subset_seed`` that is each run's own seed."""
+
 SECTIONS = ("views", "encoder", "pretrain", *MEASURES)
 LOSS_OPTIONS = ("negatives", "alpha", "literal_topk")
 
@@ -588,6 +613,7 @@ class DatasetEntry(Settings):
     train_limit: Any = None
     test_limit: Any = None
     subset_seed: Any = None
+    validation: Any = None
     views: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -739,6 +765,13 @@ class Study(Settings):
         source = preparation.setdefault("source", {})
         if dataset in PROTOCOL and dataset not in ("folder", "plugin"):
             source.setdefault("kind", dataset)
+        if preparation.get("subset_seed") == OF_THE_RUN:
+            if entry.train_limit is None:
+                raise StudyError(
+                    f"datasets.{dataset}.subset_seed: run chooses each run's training images, "
+                    "which needs a train_limit"
+                )
+            preparation |= {"subset_seed": seed, "test_subset_seed": 0}
         layers: list[Mapping[str, Any]] = [
             PROTOCOL.get(str(source.get("kind")), {}),
             {name: getattr(self, name) for name in SECTIONS},

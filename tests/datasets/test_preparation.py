@@ -252,6 +252,36 @@ def test_limits_are_balanced_and_seeded(tmp_path):
     assert not np.array_equal(one.train_images, other.train_images)
 
 
+def pixels(images):
+    return {image.tobytes() for image in images}
+
+
+def test_seeds_with_their_own_training_images_share_the_test_images(tmp_path):
+    root = tree(tmp_path / "in", 20)
+    limits = {"train_limit": 10, "test_limit": 6, "test_subset_seed": 0}
+    one, other = (
+        datasets.load(tmp_path / name)
+        for name, seed in (("a", 0), ("b", 1))
+        if datasets.prepare(settings(root, **limits, subset_seed=seed), tmp_path / name)
+    )
+    assert not np.array_equal(one.train_images, other.train_images)
+    assert np.array_equal(one.test_images, other.test_images)
+
+
+def test_validation_images_are_training_images_that_are_not_trained_on(tmp_path):
+    root = tree(tmp_path / "in", 20)
+    options = {"train_limit": 20, "test_limit": 12, "validation": True}
+    datasets.prepare(settings(root, **options), tmp_path / "a")
+    datasets.prepare(settings(root), tmp_path / "all")
+    data, everything = datasets.load(tmp_path / "a"), datasets.load(tmp_path / "all")
+    assert len(data.test_images) == 12
+    assert pixels(data.test_images) <= pixels(everything.train_images)
+    assert not pixels(data.test_images) & pixels(data.train_images)
+    assert np.bincount(data.test_labels).tolist() == [6, 6]
+    with pytest.raises(StudyError, match=r"test_limit: 22 .* needs 11 images .* which has 10"):
+        datasets.prepare(settings(root, **options | {"test_limit": 22}), tmp_path / "b")
+
+
 def test_a_limit_that_is_too_large_is_told_before_anything_is_decoded(tmp_path, monkeypatch):
     root = tree(tmp_path / "in")
     monkeypatch.setattr(preparation, "_write", lambda *_: pytest.fail("something was written"))

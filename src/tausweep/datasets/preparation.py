@@ -96,24 +96,34 @@ def _kept(settings: DatasetSettings, folder: Path) -> dict[str, Any] | None:
 def _preparation(settings: DatasetSettings) -> dict[str, Any]:
     limited = settings.train_limit is not None or settings.test_limit is not None
     size = {"image_size": settings.image_size} if settings.form == "squares" else {}
-    return size | {
+    made = size | {
         "train_limit": settings.train_limit,
         "test_limit": settings.test_limit,
         # Without a limit the seed changes nothing, and must not tell apart what is the same.
         "subset_seed": settings.subset_seed if limited else None,
     }
+    # Manifests from before these options existed do not have them.
+    if settings.test_subset_seed is not None and settings.test_limit is not None:
+        made["test_subset_seed"] = settings.test_subset_seed
+    return made | ({"validation": True} if settings.validation else {})
 
 
 def _make(settings: DatasetSettings, folder: Path, threads: int) -> dict[str, Any]:
     source = settings.source
     fingerprint = sources.fingerprint(source)
     train = sources.read(source, "train")
-    test = sources.aligned(train, sources.read(source, "test"))
     # Both choices first: a limit that is not allowed is told before any image is decoded.
-    chosen = {
-        "train": (train, _rows(train, settings.train_limit, settings.subset_seed, "train_limit")),
-        "test": (test, _rows(test, settings.test_limit, settings.subset_seed, "test_limit")),
-    }
+    rows = _rows(train, settings.train_limit, settings.subset_seed, "train_limit")
+    if settings.validation:
+        held_out = _held_out(train, rows, settings)
+        chosen = {"train": (train, rows), "test": (train, held_out)}
+    else:
+        test = sources.aligned(train, sources.read(source, "test"))
+        seed = settings.subset_seed
+        if settings.test_subset_seed is not None:
+            seed = settings.test_subset_seed
+        test_rows = _rows(test, settings.test_limit, seed, "test_limit")
+        chosen = {"train": (train, rows), "test": (test, test_rows)}
     form = FORMS[settings.form]
     files: dict[str, Any] = {}
     splits = {}
@@ -151,6 +161,19 @@ def _rows(split: SourceSplit, limit: int | None, seed: int, field: str) -> NDArr
     if limit is None:
         return np.arange(len(split.labels))
     return subset.balanced(split.labels, split.classes, limit, seed, field)
+
+
+def _held_out(
+    train: SourceSplit, used: NDArray[np.int64], settings: DatasetSettings
+) -> NDArray[np.int64]:
+    """A class-balanced choice among the training images that the training subset leaves."""
+    left = np.setdiff1d(np.arange(len(train.labels)), used)
+    limit = settings.test_limit or len(left)
+    return left[
+        subset.balanced(
+            train.labels[left], train.classes, limit, settings.subset_seed, "test_limit"
+        )
+    ]
 
 
 def _write_squares(
