@@ -133,7 +133,7 @@ class DatasetSettings(Settings):
     def _held_out(self) -> DatasetSettings:
         if self.validation and (self.train_limit is None or self.test_limit is None):
             raise ValueError(
-                "validation needs train_limit and test_limit: both are taken from the training split"
+                "validation needs train_limit and test_limit: both come from the training split"
             )
         if self.validation and self.test_subset_seed is not None:
             raise ValueError(
