@@ -8,7 +8,7 @@ import torch
 
 from tausweep import devices, provenance
 from tausweep.provenance import code_version, describe, now
-from tausweep.syntax import syntax_digest
+from tausweep.study.syntax import syntax_digest
 
 CODE = '''
 """A module."""

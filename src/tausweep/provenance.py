@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import tausweep
-from tausweep.syntax import syntax_digest
+from tausweep.study.syntax import syntax_digest
 
 WITHOUT_NUMBERS = frozenset(
     {

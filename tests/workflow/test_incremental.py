@@ -123,15 +123,17 @@ CASES = [
         "pretraining and evaluation of those runs",
     ),
     Case(
-        "a default of pretraining is changed in `study.py`",
-        lambda c: c.edit("src/tausweep/study.py", "lr: Positive = 0.03", "lr: Positive = 0.04"),
+        "a default of pretraining is changed in `study/pretrain.py`",
+        lambda c: c.edit(
+            "src/tausweep/study/pretrain.py", "lr: Positive = 0.03", "lr: Positive = 0.04"
+        ),
         of("pretrain", "evaluate") | {"collect"},
         "pretraining and evaluation of all runs that had the old default",
     ),
     Case(
-        "a default of the probe is changed in `study.py`",
+        "a default of the probe is changed in `study/measures.py`",
         lambda c: c.edit(
-            "src/tausweep/study.py", "batch_size: Count = 256", "batch_size: Count = 255"
+            "src/tausweep/study/measures.py", "batch_size: Count = 256", "batch_size: Count = 255"
         ),
         of("evaluate") | {"collect"},
         "evaluation of all runs that had the old default",

@@ -1,0 +1,108 @@
+"""What a study asks for: one typed study description, its defaults, and its expansion into runs.
+
+Every default of the project is set in this package and nowhere else, with its source: *paper* is
+Wang & Liu 2021, *author* the first author's public code, *InstDisc* Wu et al. 2018, *AU* Wang &
+Isola 2020. Snakemake, every command and the tests read it; it must not import torch.
+"""
+
+from __future__ import annotations
+
+from tausweep.study.canonical_form import canonical, digest
+from tausweep.study.dataset import DatasetSettings, Source
+from tausweep.study.encoder import SMALLEST_IMAGE, TRUNKS, EncoderSettings
+from tausweep.study.errors import StudyError, nearest
+from tausweep.study.fields import (
+    NAME,
+    Count,
+    Integer,
+    Interval,
+    Name,
+    Number,
+    Positive,
+    Probability,
+    Seed,
+    Settings,
+)
+from tausweep.study.figures import FigureSettings
+from tausweep.study.grid import RESERVED_FILES, RESERVED_STUDIES, DatasetEntry, Override, Study
+from tausweep.study.loss import (
+    BASELINES,
+    HARD,
+    HARD_NEGATIVES,
+    LOSS_OPTIONS,
+    LOSSES,
+    TEMPERATURE_FREE,
+    LossGrid,
+    LossSettings,
+)
+from tausweep.study.measures import (
+    MEASURED,
+    MEASURES,
+    OF_THE_LOSS,
+    GeometrySettings,
+    KnnSettings,
+    LinearSettings,
+    SeparationSettings,
+)
+from tausweep.study.pretrain import PretrainSettings
+from tausweep.study.protocol import OF_THE_RUN, PROTOCOL, SECTIONS
+from tausweep.study.reading import Model, content_of, load, parse, parse_settings
+from tausweep.study.run import EVALUATED, RAW_SIDE, Run, RunSettings
+from tausweep.study.views import ViewSettings
+
+__all__ = [
+    "BASELINES",
+    "EVALUATED",
+    "HARD",
+    "HARD_NEGATIVES",
+    "LOSSES",
+    "LOSS_OPTIONS",
+    "MEASURED",
+    "MEASURES",
+    "NAME",
+    "OF_THE_LOSS",
+    "OF_THE_RUN",
+    "PROTOCOL",
+    "RAW_SIDE",
+    "RESERVED_FILES",
+    "RESERVED_STUDIES",
+    "SECTIONS",
+    "SMALLEST_IMAGE",
+    "TEMPERATURE_FREE",
+    "TRUNKS",
+    "Count",
+    "DatasetEntry",
+    "DatasetSettings",
+    "EncoderSettings",
+    "FigureSettings",
+    "GeometrySettings",
+    "Integer",
+    "Interval",
+    "KnnSettings",
+    "LinearSettings",
+    "LossGrid",
+    "LossSettings",
+    "Model",
+    "Name",
+    "Number",
+    "Override",
+    "Positive",
+    "PretrainSettings",
+    "Probability",
+    "Run",
+    "RunSettings",
+    "Seed",
+    "SeparationSettings",
+    "Settings",
+    "Source",
+    "Study",
+    "StudyError",
+    "ViewSettings",
+    "canonical",
+    "content_of",
+    "digest",
+    "load",
+    "nearest",
+    "parse",
+    "parse_settings",
+]

@@ -1,0 +1,303 @@
+"""A study: its datasets, losses, seeds and overrides, and the runs that they make."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from tausweep.study.errors import StudyError, nearest, sentence
+from tausweep.study.fields import Count, Name, Number, Positive, Seed, Settings, first_repeated
+from tausweep.study.figures import FigureSettings
+from tausweep.study.loss import (
+    BASELINES,
+    HARD,
+    HARD_NEGATIVES,
+    LOSS_OPTIONS,
+    LOSSES,
+    LossGrid,
+    check_loss,
+)
+from tausweep.study.protocol import OF_THE_RUN, PROTOCOL, SECTIONS
+from tausweep.study.run import Run, RunSettings
+from tausweep.study.syntax import syntax_digest
+
+
+class DatasetEntry(Settings):
+    """A dataset in the study file: its preparation, and views that differ from the protocol's."""
+
+    source: dict[str, Any] | None = None
+    image_size: Any = None
+    form: Any = None
+    train_limit: Any = None
+    test_limit: Any = None
+    subset_seed: Any = None
+    validation: Any = None
+    views: dict[str, Any] = Field(default_factory=dict)
+
+
+class Override(Settings):
+    """Narrower settings for the runs of a dataset, a loss, a temperature, or several of these."""
+
+    dataset: str | None = None
+    loss: str | None = None
+    temperature: Positive | None = None
+    views: dict[str, Any] = Field(default_factory=dict)
+    encoder: dict[str, Any] = Field(default_factory=dict)
+    pretrain: dict[str, Any] = Field(default_factory=dict)
+    linear: dict[str, Any] = Field(default_factory=dict)
+    knn: dict[str, Any] = Field(default_factory=dict)
+    geometry: dict[str, Any] = Field(default_factory=dict)
+    separation: dict[str, Any] = Field(default_factory=dict)
+    negatives: Count | None = None
+    alpha: Annotated[Number, Field(gt=0, le=1)] | None = None
+    literal_topk: bool | None = None
+
+    def matches(self, dataset: str, loss: str, temperature: float | None) -> bool:
+        """Whether the override speaks of this cell."""
+        return (
+            self.dataset in (None, dataset)
+            and self.loss in (None, loss)
+            and self.temperature in (None, temperature)
+        )
+
+
+RESERVED_FILES = frozenset(
+    {
+        *("linear", "knn", "geometry", "separation", "penalty", "along"),
+        *("settings", "pretrain", "record", "lock"),
+    }
+)
+"""Names of the JSON files of a run's folder."""
+
+
+RESERVED_STUDIES = frozenset({"data", "logs"})
+"""Folders beside the studies."""
+
+
+class Study(Settings):
+    """A study file, validated. ``Study.runs()`` gives its runs, fully resolved.
+
+    The baselines run beside the losses, for a loss that is no better has taught nothing;
+    ``baselines: false`` leaves out those that ``losses`` does not name.
+    ``order`` names runs that are wanted first where time is short (see ``tausweep fill``).
+    ``evaluate_at`` has shares of the epochs of pretraining after which a run is measured as well
+    (see ``tausweep.along``), the end among them whether it is named or not; by default none.
+    """
+
+    study: Name
+    seeds: tuple[Seed, ...] = (0, 1, 2)
+    datasets: dict[Name, DatasetEntry]
+    losses: dict[Name, LossGrid]
+    views: dict[str, Any] = Field(default_factory=dict)
+    encoder: dict[str, Any] = Field(default_factory=dict)
+    pretrain: dict[str, Any] = Field(default_factory=dict)
+    linear: dict[str, Any] = Field(default_factory=dict)
+    knn: dict[str, Any] = Field(default_factory=dict)
+    geometry: dict[str, Any] = Field(default_factory=dict)
+    separation: dict[str, Any] = Field(default_factory=dict)
+    measures: dict[Name, str] = Field(default_factory=dict)
+    evaluate_at: tuple[Annotated[Number, Field(gt=0, le=1)], ...] | None = None
+    figures: FigureSettings = FigureSettings()
+    overrides: tuple[Override, ...] = ()
+    baselines: bool = True
+    order: tuple[str, ...] = ()
+
+    @field_validator("datasets", "losses", "overrides", "views", *SECTIONS[1:], mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any, info: ValidationInfo) -> Any:
+        # `simple:` with nothing behind it is YAML's null; the user meant "all defaults".
+        if isinstance(value, Mapping) and info.field_name in ("datasets", "losses"):
+            return {k: {} if v is None else v for k, v in value.items()}
+        return {} if value is None else value
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value:
+            raise ValueError("at least one seed is needed")
+        if (twice := first_repeated(value)) is not None:
+            raise ValueError(f"seed {twice} stands in it twice")
+        return tuple(sorted(value))
+
+    @field_validator("evaluate_at")
+    @classmethod
+    def _up_to_the_end(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is None:
+            return None
+        if not value:
+            raise ValueError("at least one share is needed")
+        if any(b <= a for a, b in itertools.pairwise(value)):
+            raise ValueError("the shares must increase")
+        # What came before is compared with the end, which needs no weights of its own.
+        return value if value[-1] == 1 else (*value, 1.0)
+
+    @field_validator("datasets", "losses")
+    @classmethod
+    def _some(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if not value:
+            raise ValueError("at least one is needed")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        for name, grid in self.losses.items():
+            check_loss(name, grid)
+        for measure in self.measures:
+            if measure in RESERVED_FILES:
+                raise ValueError(f"measures.{measure}: the name is taken by a file of each run")
+        if self.study in RESERVED_STUDIES:
+            raise ValueError(f"study: {self.study} is not allowed: a folder of that name is in use")
+        for i, override in enumerate(self.overrides):
+            cells = [c for c in self._cells() if override.matches(*c)]
+            if not cells:
+                chosen = override.model_dump(
+                    include={"dataset", "loss", "temperature"}, exclude_none=True
+                )
+                raise ValueError(f"overrides[{i}]: no run has {chosen or 'these settings'}")
+        return self
+
+    def _cells(self) -> Iterator[tuple[str, str, float | None]]:
+        for dataset in self.datasets:
+            for loss, grid in self._asked().items():
+                for temperature in grid.temperature or (None,):
+                    yield dataset, loss, temperature
+
+    def _asked(self) -> dict[str, LossGrid]:
+        """The losses, and behind them the baselines that are not among them."""
+        lacking = [name for name in BASELINES if self.baselines and name not in self.losses]
+        return self.losses | {name: LossGrid() for name in lacking}
+
+    def resolve(self, dataset: str, loss: str, temperature: float | None, seed: int) -> RunSettings:
+        """The settings of one run, every default filled in.
+
+        Later wins: the models' defaults, the protocol of the dataset's kind, the study's sections,
+        the dataset's own, the overrides in their order.
+
+        Raises:
+            StudyError: A value is not allowed; the sentence names field and value.
+        """
+        entry, grid = self.datasets[dataset], self._asked()[loss]
+        preparation = entry.model_dump(exclude={"views"}, exclude_none=True)
+        source = preparation.setdefault("source", {})
+        if dataset in PROTOCOL and dataset not in ("folder", "plugin"):
+            source.setdefault("kind", dataset)
+        if preparation.get("subset_seed") == OF_THE_RUN:
+            if entry.train_limit is None:
+                raise StudyError(
+                    f"datasets.{dataset}.subset_seed: run chooses each run's training images, "
+                    "which needs a train_limit"
+                )
+            preparation |= {"subset_seed": seed, "test_subset_seed": 0}
+        layers: list[Mapping[str, Any]] = [
+            PROTOCOL.get(str(source.get("kind")), {}),
+            {name: getattr(self, name) for name in SECTIONS},
+            {"dataset": preparation, "views": entry.views},
+        ]
+        layers += [
+            o.model_dump(include=set(SECTIONS), exclude_none=True)
+            for o in self.overrides
+            if o.matches(dataset, loss, temperature)
+        ]
+        merged: dict[str, Any] = {name: {} for name in ("dataset", *SECTIONS)}
+        for layer in layers:
+            for section, values in layer.items():
+                merged[section].update(values)
+        merged["loss"] = self._loss(loss, grid, dataset, temperature)
+        merged["seed"] = seed
+        merged["evaluate_at"] = self.evaluate_at
+        merged["measures"] = dict(sorted(self.measures.items())) or None
+        merged["measure_digests"] = {
+            name: module_digest(module, f"measures.{name}")
+            for name, module in self.measures.items()
+        } or None
+        try:
+            settings = RunSettings.model_validate(merged)
+            return settings.as_baseline() if loss in BASELINES else settings
+        except ValidationError as error:
+            context = {"dataset": f"datasets.{dataset}", "loss": f"losses.{loss}"}
+            if "views" in entry.model_fields_set:
+                context["views"] = f"datasets.{dataset}.views"
+            raise StudyError(sentence(error, RunSettings, context)) from None
+
+    def _loss(
+        self, name: str, grid: LossGrid, dataset: str, temperature: float | None
+    ) -> dict[str, Any]:
+        loss: dict[str, Any] = {
+            option: getattr(grid, option) or None for option in (*LOSS_OPTIONS, "module", "options")
+        }
+        for override in self.overrides:
+            takes = name in HARD or grid.module is not None
+            if takes and override.matches(dataset, name, temperature):
+                given = override.model_dump(include=set(LOSS_OPTIONS), exclude_none=True)
+                if given.keys() & {"negatives", "alpha"}:
+                    loss |= {"negatives": None, "alpha": None}
+                loss |= given
+        if name in HARD and loss["negatives"] is None and loss["alpha"] is None:
+            loss["negatives"] = HARD_NEGATIVES
+        if grid.module is not None:
+            loss["module_digest"] = module_digest(grid.module, f"losses.{name}.module")
+        return loss | {
+            "name": name,
+            "temperature": temperature,
+            "literal_topk": loss["literal_topk"] or None,
+        }
+
+    def runs(self) -> list[Run]:
+        """All runs, in the order of the study file: dataset, loss, temperature, seed.
+
+        Raises:
+            StudyError: See ``resolve``.
+        """
+        return [
+            Run(self.study, dataset, self.resolve(dataset, loss, temperature, seed))
+            for dataset, loss, temperature in self._cells()
+            for seed in self.seeds
+        ]
+
+    def by_worth(self) -> list[Run]:
+        """All runs, those that ``order`` names first, in its order; the rest as ``runs`` has them.
+
+        Raises:
+            StudyError: ``order`` names a run that the study does not have.
+        """
+        runs = {run.id: run for run in self.runs()}
+        for wanted in self.order:
+            if wanted not in runs:
+                raise StudyError(
+                    f"order: the study {self.study} has no run {wanted}{nearest(wanted, runs)}"
+                )
+        return [runs[name] for name in dict.fromkeys([*self.order, *runs])]
+
+    @property
+    def uniformity_t(self) -> float:
+        """Uniformity's t, for captions and for what is published at t = 2."""
+        return self.runs()[0].settings.geometry.t
+
+    def canonical_json(self) -> str:
+        """The study as one line of JSON, independent of the order and spelling of its file.
+
+        How figures look and what is wanted first are left out: they decide nothing that is
+        measured.
+        """
+        given = self.model_dump(mode="json", exclude_defaults=True, exclude={"figures", "order"})
+        given = json.loads(json.dumps(given, sort_keys=True))
+        for section, known in (("datasets", [*PROTOCOL]), ("losses", [*LOSSES, *BASELINES])):
+            place = {name: i for i, name in enumerate(known)}
+            ordered = sorted(given[section], key=lambda name: (place.get(name, len(place)), name))
+            given[section] = {name: given[section][name] for name in ordered}
+        return json.dumps(given, ensure_ascii=False)
+
+
+def module_digest(module: str, field: str) -> str:
+    """Digest of a user's own file by its code."""
+    try:
+        return syntax_digest(Path(module).expanduser().read_text(encoding="utf-8"))[:16]
+    except (OSError, UnicodeDecodeError):
+        raise StudyError(f"{field}: there is no file {module}; a Python file is needed") from None
+    except SyntaxError as error:
+        raise StudyError(f"{field}: {module}, line {error.lineno}: {error.msg}") from None

@@ -1,0 +1,126 @@
+"""The losses by name, and the settings of one of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from tausweep.study.canonical_form import canonical
+from tausweep.study.errors import StudyError, nearest
+from tausweep.study.fields import Count, Number, Positive, Settings, first_repeated
+
+LOSSES = ("contrastive", "simple", "hard_contrastive", "hard_simple", "nearest_negative")
+
+
+HARD = frozenset({"hard_contrastive", "hard_simple"})
+
+
+BASELINES = ("untrained", "raw_pixels")
+"""In the place of a loss, what any of them has to beat: the encoder's weights as initialised (with
+batch norm's statistics from an epoch of views), and no encoder. The measures that speak of bank and
+loss are left out."""
+
+
+TEMPERATURE_FREE = frozenset({"simple", "hard_simple", "nearest_negative", *BASELINES})
+
+
+class LossSettings(Settings):
+    """One member of the family of losses, as a run has it.
+
+    Attributes:
+        name: One of ``LOSSES`` or ``BASELINES``, or a free name with a ``module``.
+        temperature: tau; none for the losses without one.
+        negatives: Size K of the hard set (author: 4095).
+        alpha: The hard set as a share of the negatives instead of K (Eq. 9).
+        literal_topk: The author's variant: the positive is counted in the hard set.
+        module: A Python file with ``make(temperature, negatives, **options)``.
+        module_digest: Of that file's code: a changed loss is another loss.
+        options: Passed to that ``make``.
+    """
+
+    name: str
+    temperature: Positive | None = None
+    negatives: Count | None = None
+    alpha: Annotated[Number, Field(gt=0, le=1)] | None = None
+    literal_topk: Literal[True] | None = None
+    module: str | None = None
+    module_digest: str | None = None
+    options: dict[str, Any] | None = None
+
+    def hard_set_size(self, bank_size: int) -> int | None:
+        """K for a bank of this size; none where the loss takes all negatives.
+
+        Raises:
+            StudyError: K is larger than the number of negatives, N - 1.
+        """
+        if self.alpha is not None:
+            return max(1, round(self.alpha * (bank_size - 1)))
+        if self.negatives is not None and self.negatives > bank_size - 1:
+            raise StudyError(
+                f"losses.{self.name}.negatives: {self.negatives} is more than the bank's "
+                f"{bank_size - 1} negatives; allowed is 1 to {bank_size - 1}"
+            )
+        return self.negatives
+
+
+class LossGrid(Settings):
+    """A loss in the study file: the runs are the product of its temperatures and the seeds."""
+
+    temperature: tuple[Positive, ...] | None = None
+    negatives: Count | None = None
+    alpha: Annotated[Number, Field(gt=0, le=1)] | None = None
+    literal_topk: bool = False
+    module: str | None = None
+    options: dict[str, Any] | None = None
+
+    @field_validator("temperature", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, int | float | str) else value
+
+    @field_validator("temperature")
+    @classmethod
+    def _distinct(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and not value:
+            raise ValueError("at least one temperature is needed")
+        if value is not None and (twice := first_repeated(value)) is not None:
+            raise ValueError(f"{canonical(twice)} stands in it twice")
+        return value and tuple(sorted(value))
+
+
+HARD_NEGATIVES = 4095
+"""Default K of the hard losses (author)."""
+
+
+LOSS_OPTIONS = ("negatives", "alpha", "literal_topk")
+
+
+def check_loss(name: str, grid: LossGrid) -> None:
+    """Refuse a loss that does not exist, or an option that it does not take.
+
+    Args:
+        name: What the study file calls it.
+        grid: What the study file sets for it.
+
+    Raises:
+        ValueError: The sentence names the field.
+    """
+    if grid.module is None:
+        if name not in (*LOSSES, *BASELINES):
+            raise ValueError(
+                f"losses.{name}: unknown loss{nearest(name, LOSSES)}; known are "
+                f"{', '.join((*LOSSES, *BASELINES))}, and any name with a module"
+            )
+        if name in TEMPERATURE_FREE and grid.temperature is not None:
+            raise ValueError(f"losses.{name}.temperature: {name} has none")
+        if name not in TEMPERATURE_FREE and grid.temperature is None:
+            raise ValueError(f"losses.{name}.temperature: at least one temperature is needed")
+        if name not in HARD:
+            for option in LOSS_OPTIONS:
+                if getattr(grid, option):
+                    raise ValueError(f"losses.{name}.{option}: only the hard losses have one")
+        if grid.options:
+            raise ValueError(f"losses.{name}.options: only a loss with a module takes options")
+    if grid.negatives is not None and grid.alpha is not None:
+        raise ValueError(f"losses.{name}.alpha: either negatives or alpha can be set, not both")

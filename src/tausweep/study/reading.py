@@ -1,0 +1,95 @@
+"""Study files: read, validated, resolved."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from tausweep.study.errors import StudyError, sentence
+from tausweep.study.fields import Settings
+from tausweep.study.grid import Study
+from tausweep.study.loader import StudyLoader
+
+
+def load(path: str | Path) -> Study:
+    """Read, validate and fully resolve a study file.
+
+    Raises:
+        StudyError: The file cannot be read, is no YAML mapping, names a key twice or an unknown
+            one, or has a value that is not allowed.
+    """
+    content = content_of(path)
+    try:
+        return parse(content)
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}") from None
+
+
+def content_of(path: str | Path) -> dict[str, Any]:
+    """Read a study file, its settings not yet validated.
+
+    Raises:
+        StudyError: The file cannot be read, is no YAML mapping, or names a key twice.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise StudyError(f"study file {path}: cannot be read: {reason}") from None
+    try:
+        content = _read(text)
+    except RecursionError:
+        raise StudyError(f"study file {path}: it is nested too deeply") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or getattr(error, "reason", "it is not YAML")
+        raise StudyError(f"study file {path}{where}: {problem}") from None
+    if not isinstance(content, dict):
+        raise StudyError(f"study file {path}: a mapping of settings is needed")
+    return content
+
+
+def _read(text: str) -> Any:
+    """YAML; or JSON, which is YAML too but for tabs between its parts."""
+    if text.lstrip().startswith("{"):
+        with contextlib.suppress(json.JSONDecodeError):
+            json.loads(text)
+            # Within strings JSON has no tabs, so these only indent.
+            text = text.replace("\t", "  ")
+    return yaml.load(text, StudyLoader)
+
+
+def parse(content: Mapping[str, Any]) -> Study:
+    """Validate a study given as a mapping, every run's settings included.
+
+    Raises:
+        StudyError: As for ``load``.
+    """
+    try:
+        study = Study.model_validate(content)
+    except ValidationError as error:
+        raise StudyError(sentence(error, Study, {})) from None
+    study.by_worth()
+    return study
+
+
+Model = TypeVar("Model", bound=Settings)
+
+
+def parse_settings(model: type[Model], content: Any) -> Model:
+    """Validate one section of settings.
+
+    Raises:
+        StudyError: As for ``load``.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise StudyError(sentence(error, model, {})) from None
