@@ -50,6 +50,7 @@ are its stages, one by one.
   import    results from an archive or another machine's folder, verified
   verify    whether a study's results are what its runs wrote
   published the same verdicts on the published numbers
+  schema    the JSON schema of study files, for editors
   show      Table 1 and the verdicts on the terminal
 """
 
@@ -249,6 +250,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sub.add_argument("--csv", metavar="FILE", help="write the numbers as CSV too")
     command("published", _published, "Judge the claims by the published numbers.", study=False)
+    command("schema", _schema, "Print the JSON schema of study files.", study=False)
     command("show", _show, "Print Table 1 and the verdicts, and say where the rest is.", study=True)
     return parser
 
@@ -504,6 +506,12 @@ def _published(options: argparse.Namespace) -> None:
     )
     print("and the author's finer sweep (`benchmarks/published/`). They are single runs.\n")
     print(published_verdicts(), end="")
+
+
+def _schema(options: argparse.Namespace) -> None:
+    from tausweep.study.schema import schema_text
+
+    print(schema_text(), end="")
 
 
 def _show(options: argparse.Namespace) -> None:

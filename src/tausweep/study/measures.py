@@ -57,7 +57,7 @@ class SeparationSettings(Settings):
     anchors: Count = 2048
 
 
-MEASURES = {
+MEASURES: dict[str, type[Settings]] = {
     "linear": LinearSettings,
     "knn": KnnSettings,
     "geometry": GeometrySettings,
