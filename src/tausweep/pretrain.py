@@ -31,6 +31,7 @@ from tausweep.datasets.prepared import Prepared
 from tausweep.encoders import Encoder, set_tf32
 from tausweep.pixels import Pixels, pixels, resident
 from tausweep.processes import ALONE, Processes
+from tausweep.repeatable import set_repeatable
 from tausweep.step_graph import StepGraph
 from tausweep.study import RunSettings, StudyError
 from tausweep.view_parameters import ViewParameters
@@ -198,10 +199,7 @@ class Trainer:
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)
         # On a GPU a step's numbers are only asked for when an epoch ends or a checkpoint is due.
         self.waiting_costs = device.type != "cpu"
-        # The same switch as use_deterministic_algorithms, which imports a compiler for two seconds.
-        torch.set_deterministic_debug_mode("warn")
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark = False
+        set_repeatable()
         set_tf32(settings.pretrain.precision == "tf32")
         if graphs is None:
             own_loss = settings.loss.module is not None
