@@ -39,7 +39,7 @@ UNORDERED = {
     "aten::cumprod", "aten::logcumsumexp", "aten::histc", "aten::put_", "aten::segment_reduce",
     "aten::_embedding_bag", "aten::kthvalue",
 }  # fmt: skip
-"""Operations whose threads add floats in any order on a GPU, or that torch replaces by slow ones."""
+"""Operations whose threads add floats in any order on a GPU, or whose repeatable forms are slow."""
 UNLAUNCHED = {
     "aten::empty", "aten::empty_strided", "aten::empty_like", "aten::new_empty", "aten::detach",
     "aten::new_empty_strided", "aten::_unsafe_view", "aten::is_pinned", "aten::_pin_memory",
