@@ -158,6 +158,17 @@ def test_an_evaluation_keeps_to_the_rules_of_a_device(
     assert flat == pytest.approx(here, rel=1e-5, abs=1e-5, nan_ok=True)
 
 
+def test_raw_pixels_keep_to_the_rules_too(digits: Prepared, tmp_path: Path) -> None:
+    """They have no parameter that would say where they are."""
+    settings = run_settings("raw_pixels", None, linear={"epochs": 2})
+    run = trained(settings, digits, tmp_path / "run")
+    here = measured(settings, digits, run, tmp_path / "cpu", CPU)
+    with pretended() as accelerator:
+        there = measured(settings, digits, run, tmp_path / "there", DEVICE)
+        assert accelerator.kernels["aten::mm"] > 0
+    assert there == pytest.approx(here, rel=1e-5, abs=1e-5, nan_ok=True)
+
+
 @pytest.mark.parametrize("decay", [0.0, 1e-3])
 def test_a_probe_waits_once_an_epoch_and_launches_few_kernels(decay: float) -> None:
     drawn = torch.Generator().manual_seed(0)

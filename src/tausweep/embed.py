@@ -17,6 +17,7 @@ from tausweep.pixels import Channels, Images, Pixels, pixels
 from tausweep.study import LinearSettings, ViewSettings
 from tausweep.view_parameters import ViewParameters
 
+CPU = torch.device("cpu")
 BATCH = 500
 PIXELS_AT_ONCE = 2**22
 """Pixels of a batch at most: 83 images of 224 x 224, whose first maps take 1 GB in ResNet-50."""
@@ -36,14 +37,20 @@ class Embedder:
         size: Side of the views in pixels.
         mean: Normalisation constants a channel, of images in [0, 1].
         std: The same.
-        device: Where the encoder is; raw pixels have no parameters and nothing to compute, so they
-            stay on the CPU.
+        device: Where the encoder is, and its views are rendered.
         kept_on: Where features are kept, ``device`` at first.
     """
 
-    def __init__(self, encoder: Encoder, size: int, mean: Channels, std: Channels) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        size: int,
+        mean: Channels,
+        std: Channels,
+        device: torch.device = CPU,
+    ) -> None:
         self.encoder = encoder.eval()
-        self.device = next(encoder.parameters(), torch.empty(0)).device
+        self.device = device
         self.kept_on = self.device
         self.size, self.mean, self.std = size, mean, std
 

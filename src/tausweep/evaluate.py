@@ -121,7 +121,7 @@ class Evaluation:
         # Whatever it was trained with, it is measured in float32.
         set_tf32(False)
         size, data = self.settings.dataset.image_size, self.data
-        embedder = Embedder(encoder, size, data.mean, data.std)
+        embedder = Embedder(encoder, size, data.mean, data.std, self.device)
         probe, trunk = self.settings.linear, embedder.encoder.trunk
         needed = PER_FEATURE * len(data.train_images) * trunk.features
         if probe.views in PROBE_VIEWS:
