@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from accelerator import DEVICE, DeviceMismatchError, pretended, values
-from tausweep import linear, records, views
+from accelerator import DEVICE, DeviceMismatchError, Placed, pretended, values
+from tausweep import evaluate, linear, records, views
 from tausweep.datasets.prepared import Prepared
 from tausweep.evaluate import Evaluation, finite
 from tausweep.pretrain import Trainer
@@ -156,6 +157,32 @@ def test_an_evaluation_keeps_to_the_rules_of_a_device(
     flat = {k: math.nan if v is None else v for k, v in records.flat(found).items()}
     # Sums in another order: 1e-5 is a hundred roundings of float32.
     assert flat == pytest.approx(here, rel=1e-5, abs=1e-5, nan_ok=True)
+
+
+def test_features_that_do_not_fit_stay_in_main_memory(
+    digits: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = run_settings(pretrain={"epochs": 1}, linear={"epochs": 2})
+    run = trained(settings, digits, tmp_path)
+    said: list[str] = []
+    found = []
+    for device in (CPU, DEVICE):
+        with pretended() if device == DEVICE else nullcontext():
+            monkeypatch.setattr(evaluate, "free_bytes", lambda d: 266_239 if d == DEVICE else None)
+            one = Evaluation(settings, run, digits, device, said.append)
+            found.append(one.linear())
+            assert not isinstance(one.features[0], Placed)
+            assert isinstance(one.placed["train"], Placed) == (device == DEVICE)
+    # 130 images x 64 features x 32 bytes.
+    assert [line for line in said if "main memory" in line] == [
+        "features stay in main memory: 266,240 bytes, 266,239 are free"
+    ]
+    losses = [one["probe"]["train_loss"] for one in found]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    # Both by scikit-learn, so equal but for the features' last digits.
+    for name in ("accuracy", "train_accuracy", "train_loss"):
+        here, there = (one["converged"][name] for one in found)
+        assert there == pytest.approx(here, rel=1e-5, abs=1e-5), name
 
 
 def test_raw_pixels_keep_to_the_rules_too(digits: Prepared, tmp_path: Path) -> None:
