@@ -33,6 +33,13 @@ WAITS = {
 """Operations whose result, or its size, the host reads."""
 COPIES = {"aten::_to_copy", "aten::copy_"}
 INDEXED = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
+UNORDERED = {
+    "aten::index_add", "aten::index_add_", "aten::scatter_add", "aten::scatter_add_",
+    "aten::scatter_reduce", "aten::scatter_reduce_", "aten::cumsum", "aten::cumsum_",
+    "aten::cumprod", "aten::logcumsumexp", "aten::histc", "aten::put_", "aten::segment_reduce",
+    "aten::_embedding_bag", "aten::kthvalue",
+}  # fmt: skip
+"""Operations whose threads add floats in any order on a GPU, or whose repeatable forms are slow."""
 UNLAUNCHED = {
     "aten::empty", "aten::empty_strided", "aten::empty_like", "aten::new_empty", "aten::detach",
     "aten::new_empty_strided", "aten::_unsafe_view", "aten::is_pinned", "aten::_pin_memory",
@@ -52,10 +59,12 @@ class Accelerator:
     Attributes:
         waits: How often the host waited, by operation and line.
         kernels: Launched kernels, by operation.
+        unordered: Operations of ``UNORDERED``, by operation and line; since it was made.
     """
 
     waits: Counter[str] = field(default_factory=Counter)
     kernels: Counter[str] = field(default_factory=Counter)
+    unordered: Counter[str] = field(default_factory=Counter)
 
     def read(self) -> tuple[Counter[str], int]:
         """The waits and the number of kernels since the last reading."""
@@ -82,6 +91,8 @@ class Accelerator:
             self._check(name, tensors, arguments)
         if {name, f"{name}.{operation._schema.overload_name}"} & WAITS:
             self.waits[f"{name} at {_line()}"] += 1
+        if name in UNORDERED and any(tensor.is_floating_point() for tensor in there):
+            self.unordered[f"{name} at {_line()}"] += 1
         if not operation.is_view and name not in UNLAUNCHED:
             self.kernels[name] += 1
         if asked is not None:

@@ -1,7 +1,8 @@
-"""Training and evaluation keep to a GPU's rules, and the host does not wait within an epoch."""
+"""Training and evaluation keep to a GPU's rules; how often the host waits is held."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from contextlib import nullcontext
 from functools import partial
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from accelerator import DEVICE, DeviceMismatchError, pretended, values
-from tausweep import views
+from accelerator import DEVICE, DeviceMismatchError, Placed, pretended, values
+from tausweep import evaluate, linear, records, views
 from tausweep.datasets.prepared import Prepared
+from tausweep.evaluate import Evaluation, finite
 from tausweep.pretrain import Trainer
+from tausweep.study import MEASURED, LinearSettings
 from tiny_run import run_settings
 from trained_run import measured, trained
 
@@ -31,6 +34,18 @@ KERNELS = {
 }
 """Launches of a step, by loss. A change may make them fewer, and then commits its number here."""
 UPLOAD = "aten::_to_copy from the host at view_parameters.py"
+DESCENT = " logistic.py"
+PROBE_KERNELS = (15, 16)
+"""Launches of a step of the probe, without and with weight decay; they too may only fall."""
+EPOCH_KERNELS = 33
+"""Launches of an epoch beside its steps: the classes of its rows, the accuracy after it."""
+_WAITS = {"features": 80, "placed": 3, "anchors": 15, "linear": 32, "knn": 12, "geometry": 124}
+EVALUATION_WAITS = {
+    "contrastive": _WAITS | {"separation": 7, "penalty": 34},
+    "hard_simple": _WAITS | {"separation": 8, "penalty": 29},
+}
+"""How often the host waits in an evaluation; only the number of batches of images, and of epochs of
+the probe, makes them more. They may only fall."""
 READING = "aten::_to_copy to the host at pretrain.py"
 
 
@@ -115,15 +130,101 @@ def test_a_wait_within_an_epoch_is_found(digits: Prepared, monkeypatch: pytest.M
         assert accelerator.read()[0].total() == 1
 
 
-@pytest.mark.parametrize("loss", ["contrastive", "hard_simple"])
+@pytest.mark.parametrize("loss", EVALUATION_WAITS)
 def test_an_evaluation_keeps_to_the_rules_of_a_device(
     loss: str, digits: Prepared, tmp_path: Path
 ) -> None:
+    """A mismatch of devices raises, waits are counted a measure, and no sum depends on threads.
+
+    The converged classifier waits twice for each value of its loss, of which rounding decides how
+    many there are; all else is fixed.
+    """
     settings = run_settings(loss, 0.3 if loss == "contrastive" else None, pretrain={"epochs": 1})
     run = trained(settings, digits, tmp_path / "run")
-    found = {}
+    here = measured(settings, digits, run, tmp_path / "cpu", CPU)
+    waits, found = {}, {}
+    with pretended() as accelerator:
+        there = Evaluation(settings, run, digits, DEVICE, lambda line: None)
+        for part in ("features", "placed", "anchors"):
+            getattr(there, part)
+            waits[part] = accelerator.read()[0].total()
+        for name in MEASURED:
+            found[name] = finite(getattr(there, name)())
+            counted, _ = accelerator.read()
+            waits[name] = sum(n for line, n in counted.items() if DESCENT not in line)
+    assert waits == EVALUATION_WAITS[loss], waits
+    assert accelerator.unordered == Counter()
+    flat = {k: math.nan if v is None else v for k, v in records.flat(found).items()}
+    # Sums in another order: 1e-5 is a hundred roundings of float32.
+    assert flat == pytest.approx(here, rel=1e-5, abs=1e-5, nan_ok=True)
+
+
+def test_features_that_do_not_fit_stay_in_main_memory(
+    digits: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = run_settings(pretrain={"epochs": 1}, linear={"epochs": 2})
+    run = trained(settings, digits, tmp_path)
+    said: list[str] = []
+    found = []
     for device in (CPU, DEVICE):
         with pretended() if device == DEVICE else nullcontext():
-            found[device] = measured(settings, digits, run, tmp_path / device.type, device)
-    # Sums in another order: 1e-5 is a hundred roundings of float32.
-    assert found[DEVICE] == pytest.approx(found[CPU], rel=1e-5, abs=1e-5, nan_ok=True)
+            monkeypatch.setattr(evaluate, "free_bytes", lambda d: 266_239 if d == DEVICE else None)
+            one = Evaluation(settings, run, digits, device, said.append)
+            found.append(one.linear())
+            assert not isinstance(one.features[0], Placed)
+            assert isinstance(one.placed["train"], Placed) == (device == DEVICE)
+    # 130 images x 64 features x 32 bytes.
+    assert [line for line in said if "main memory" in line] == [
+        "features stay in main memory: 266,240 bytes, 266,239 are free"
+    ]
+    losses = [one["probe"]["train_loss"] for one in found]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    # Both by scikit-learn, so equal but for the features' last digits.
+    for name in ("accuracy", "train_accuracy", "train_loss"):
+        here, there = (one["converged"][name] for one in found)
+        assert there == pytest.approx(here, rel=1e-5, abs=1e-5), name
+
+
+def test_raw_pixels_keep_to_the_rules_too(digits: Prepared, tmp_path: Path) -> None:
+    """They have no parameter that would say where they are."""
+    settings = run_settings("raw_pixels", None, linear={"epochs": 2})
+    run = trained(settings, digits, tmp_path / "run")
+    here = measured(settings, digits, run, tmp_path / "cpu", CPU)
+    with pretended() as accelerator:
+        there = measured(settings, digits, run, tmp_path / "there", DEVICE)
+        assert accelerator.kernels["aten::mm"] > 0
+    assert there == pytest.approx(here, rel=1e-5, abs=1e-5, nan_ok=True)
+
+
+@pytest.mark.parametrize("decay", [0.0, 1e-3])
+def test_a_probe_waits_once_an_epoch_and_launches_few_kernels(decay: float) -> None:
+    drawn = torch.Generator().manual_seed(0)
+    train, labels = torch.randn(2, 130, 8, generator=drawn), torch.arange(130) % 3
+    test, truth = torch.randn(40, 8, generator=drawn), torch.arange(40) % 3
+    waits, kernels = {}, {}
+    for epochs, batch in ((3, 32), (4, 32), (3, 16), (4, 16)):
+        chosen = LinearSettings(epochs=epochs, batch_size=batch, lr=0.1, weight_decay=decay)
+        alone = linear.probe(train, labels, test, truth, chosen, 0)
+        with pretended() as accelerator:
+            there = [part.to(DEVICE) for part in (train, test)]
+            accelerator.read()
+            found = linear.probe(there[0], labels, there[1], truth, chosen, 0)
+            counted, kernels[epochs, batch] = accelerator.read()
+        waits[epochs, batch] = counted.total()
+        assert found.to_json() == alone.to_json()
+        assert torch.equal(found.weight, alone.weight)
+    assert waits[4, 32] - waits[3, 32] == 1
+    assert waits[4, 16] == waits[4, 32]
+    # An epoch of 130 rows has 5 batches of 32, or 9 of 16.
+    long, short = (kernels[4, batch] - kernels[3, batch] for batch in (16, 32))
+    each = (long - short) // 4
+    assert each == PROBE_KERNELS[decay > 0]
+    assert short - 5 * each == EPOCH_KERNELS
+
+
+def test_what_is_added_in_any_order_is_found() -> None:
+    with pretended() as accelerator:
+        ones = torch.ones(3, device=DEVICE)
+        ones.cumsum(0)
+        ones.to(torch.int64).cumsum(0)
+        assert accelerator.unordered.total() == 1

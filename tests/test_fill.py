@@ -63,7 +63,7 @@ def test_a_study_is_filled_to_its_last_record(
 def test_stopped_runs_are_saved_and_end_with_the_bytes_of_pretraining_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.Evaluations, "begin", lambda self, run: None)
+    monkeypatch.setattr(module.Evaluations, "add", lambda self, run: None)
     path = study(tmp_path)
     stops = itertools.count()
     said: list[str] = []
@@ -99,7 +99,7 @@ def test_nothing_is_begun_after_the_time(tmp_path: Path) -> None:
 def test_the_studys_order_of_worth_is_honoured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.Evaluations, "begin", lambda self, run: None)
+    monkeypatch.setattr(module.Evaluations, "add", lambda self, run: None)
     for name, changes in (("given", {"order": [RUNS[1]]}), ("none", {})):
         said: list[str] = []
         folder = tmp_path / name
@@ -112,7 +112,7 @@ def test_no_run_is_begun_that_will_not_end(
     partial: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second would take 260 s of the 200 s that are given."""
-    monkeypatch.setattr(module.Evaluations, "begin", lambda self, run: None)
+    monkeypatch.setattr(module.Evaluations, "add", lambda self, run: None)
     monkeypatch.setattr(module, "MEASURED_SECONDS", 0.0)
     need = module._need
     # A speed of one image a second, as soon as one is known: 260 seconds for two epochs of 130.
@@ -136,3 +136,34 @@ def test_none_at_once_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
     arguments = ["fill", path, "--results", str(tmp_path), "--seconds", "9", "--at-once", "0"]
     assert main(arguments) == 2
     assert "--at-once: 0 is not allowed" in capsys.readouterr().err
+
+
+def test_two_evaluations_at_once_and_the_others_after_them(tmp_path: Path) -> None:
+    """Four that each note their begin and their end."""
+    runs = studies.load(study(tmp_path, seeds=[0, 1])).runs()
+    notes = tmp_path / "notes"
+    script = f"echo 1 >> {notes}; sleep 0.3; echo -1 >> {notes}; echo $1 has ended"
+    evaluations = module.Evaluations("study.yaml", tmp_path, "cpu", 1)
+    evaluations._command = ["sh", "-c", script]
+    for run in runs:
+        evaluations.add(run)
+    said: list[str] = []
+    assert evaluations.end(time.monotonic() + 60, said.append) == 0
+    assert said == [f"{run.id} has ended" for run in runs]
+    changes = [int(line) for line in notes.read_text(encoding="utf-8").split()]
+    assert len(changes) == 8
+    assert max(itertools.accumulate(changes)) == 2
+
+
+def test_an_evaluation_that_has_no_time_is_named(tmp_path: Path) -> None:
+    runs = studies.load(study(tmp_path, seeds=[0, 1])).runs()[:3]
+    evaluations = module.Evaluations("study.yaml", tmp_path, "cpu", 1)
+    evaluations._command = ["sh", "-c", "exec sleep 60"]
+    for run in runs:
+        evaluations.add(run)
+    said: list[str] = []
+    assert evaluations.end(time.monotonic() + 0.2, said.append) == 3
+    assert (
+        said[0] == f"{runs[2].id}: its evaluation was not begun in time; the next start begins it"
+    )
+    assert len([line for line in said if "did not end in time" in line]) == 2

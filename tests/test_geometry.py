@@ -305,7 +305,7 @@ def test_blocks_of_anchors_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     x = x.double()
     expected = nearest_of_others(x, labels, 10)
     for rows in (1, 7, 100, 256):
-        monkeypatch.setattr(geometry, "ANCHORS_AT_ONCE", rows)
+        monkeypatch.setattr(geometry, "rows_at_once", lambda n, device, rows=rows: rows)
         found = geometry.nearest_interclass_similarity(x, labels)
         assert found == pytest.approx(expected, abs=1e-13)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import tolerance
 from examples import examples
-from tausweep import linear
+from tausweep import linear, logistic
 from tausweep.study import LinearSettings
 
 GENTLE = LinearSettings(epochs=10, batch_size=32, lr=0.5)
@@ -312,3 +312,25 @@ def test_converged_says_when_it_did_not_and_when_classes_are_separable(
     assert json.loads(json.dumps(separable.to_json()))["C"] == "inf"
     monkeypatch.setattr(linear, "MAX_ITERATIONS", 2)
     assert not linear.converged(train[0], labels, train[0], labels).converged
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_converged_on_a_device_takes_scikit_learns_path(classes: int) -> None:
+    train, labels = features(500, 16, classes, 0.3, seed=0)
+    test, _ = features(300, 16, classes, 0.3, seed=1)
+    # In float64, which needs no conversion, the features must stay as they are too.
+    train, test = train.double(), test.double()
+    kept = train.clone()
+    # Its rounding, a few eps a step of a path through values near 1, is still far from a digit
+    # that counts after five iterations; another step or start would show in the first.
+    for most, allowed in ((1, 1e-12), (5, 1e-9), (1000, 1e-4**2 / 1e-3)):
+        here, there = (
+            by(train[0], labels, test[0], classes, most)
+            for by in (logistic.on_the_cpu, logistic.on_a_device)
+        )
+        assert there.train_loss == pytest.approx(here.train_loss, rel=0, abs=allowed)
+        assert (there.predicted != here.predicted).sum() <= (1 if most == 1000 else 0)
+        if most < 1000:
+            assert there.iterations == here.iterations == most
+    assert here.iterations < 1000 > there.iterations
+    assert torch.equal(train, kept)

@@ -16,7 +16,14 @@ from tausweep import datasets, views
 from tausweep import pretrain as module
 from tausweep.checkpoints import CheckpointFile
 from tausweep.datasets.prepared import Prepared
-from tausweep.pretrain import Pretrained, StoppedError, history_csv, pretrain, read_history
+from tausweep.pretrain import (
+    Pretrained,
+    StoppedError,
+    Trainer,
+    history_csv,
+    pretrain,
+    read_history,
+)
 from tausweep.study import RunSettings, StudyError
 from tiny_run import run_settings
 from trained_run import assert_same_state, in_parts
@@ -393,3 +400,18 @@ def test_a_recorded_step_gives_the_bytes_of_a_plain_one_across_stops_too(
     assert calls == 7
     assert_same_state(plain, in_parts(settings, digits, CPU, (3, True), (4, False), (3, True)))
     assert_same_state(plain, in_parts(settings, digits, CPU, (7, False), (3, True)))
+
+
+def test_runs_of_one_process_keep_their_own_precision(digits: Prepared) -> None:
+    """TF32 is the process's; each step says anew what its run asks for."""
+    runs = {
+        precision: Trainer(run_settings(pretrain={"precision": precision}), digits, CPU)
+        for precision in ("tf32", "float32")
+    }
+    steps = {precision: trainer.epoch() for precision, trainer in runs.items()}
+    for precision in ("tf32", "float32", "tf32"):
+        next(steps[precision])
+        assert torch.backends.cuda.matmul.allow_tf32 == (precision == "tf32")
+        assert torch.backends.cudnn.allow_tf32 == (precision == "tf32")
+    runs["float32"].take_statistics()
+    assert not torch.backends.cudnn.allow_tf32

@@ -7,27 +7,35 @@ Most important first, so that a run that is cut short has said what decides:
 1. a step in float32 on the GPU against the CPU: views, loss, weights, bank
 2. images a second: graphs, compiled, several runs at once, eager; memory
 3. the same bytes twice, and with and without graphs, for every loss
-4. what bf16 and tf32 do to embeddings and gradient of one batch, against float32
+4. an evaluation's seconds a measure, and its values here against the CPU's
+5. what bf16 and tf32 do to embeddings and gradient of one batch, against float32
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from tausweep import devices
-from tausweep.checkpoints import tensors_digest
+from tausweep import devices, records
+from tausweep.checkpoints import save_tensors, tensors_digest
 from tausweep.datasets.prepared import Prepared
+from tausweep.evaluate import Evaluation, finite
 from tausweep.pretrain import Trainer
-from tausweep.study import RunSettings, parse
+from tausweep.study import MEASURED, RunSettings, parse
 
 BEGAN = time.monotonic()
 PRECISIONS = ("float32", "tf32", "bf16")
+COMPARED = 256
+"""Images of the evaluation that is repeated on the CPU, which needs seconds for them."""
 
 
 class Check:
@@ -44,21 +52,37 @@ class Check:
         labels = np.arange(count) % 10
         names = [str(label) for label in range(10)]
         mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
-        self.data = Prepared(
-            images, labels, images[:100], labels[:100], names, mean, std, "d" * 64, {}
-        )
+        self.data = self.first(Prepared(
+            images, labels, images, labels, names, mean, std, "d" * 64, {}
+        ), count)  # fmt: skip
+
+    @staticmethod
+    def first(data: Prepared, count: int) -> Prepared:
+        """The first images of some data, and a fifth of them as its test split."""
+        test = max(10, count // 5)
+        return replace(
+            data,
+            train_images=data.train_images[:count], train_labels=data.train_labels[:count],
+            test_images=data.train_images[:test], test_labels=data.train_labels[:test],
+        )  # fmt: skip
 
     def say(self, *cells: object) -> None:
         """Print a line with the time since the start."""
         print(f"[{time.monotonic() - BEGAN:5.1f}]", *cells, flush=True)
 
     def settings(
-        self, loss: str = "contrastive", tau: float | None = 0.3, precision: str = "bf16"
+        self,
+        loss: str = "contrastive",
+        tau: float | None = 0.3,
+        precision: str = "bf16",
+        images: int | None = None,
+        **sections: object,
     ) -> RunSettings:
-        """Settings of a run of CIFAR-10's size."""
+        """Settings of a run of CIFAR-10's size, or of so many images."""
+        images = images or len(self.data.train_images)
         grid = {} if tau is None else {"temperature": tau}
         if loss.startswith("hard"):
-            grid["negatives"] = min(4095, len(self.data.train_images) // 2)
+            grid["negatives"] = min(4095, images // 2)
         study = {
             "study": "check",
             "seeds": [0],
@@ -66,6 +90,7 @@ class Check:
             "losses": {loss: grid},
             "encoder": {"width": self.options.width},
             "pretrain": {"precision": precision},
+            **sections,
         }
         return parse(study).runs()[0].settings
 
@@ -158,6 +183,64 @@ class Check:
             f"{found[0] == found[1]}, without graphs {found[0] == found[2]}"
         )
 
+    def evaluation(
+        self, data: Prepared, device: torch.device, folder: Path, **sections: object
+    ) -> Evaluation:
+        """An evaluation of the untrained encoder on some of the images."""
+        settings = self.settings(precision="float32", images=len(data.train_images), **sections)
+        made = {
+            "outcome": "complete",
+            "settings_digest": settings.pretrain_digest,
+            "data_digest": data.digest,
+        }
+        trainer = Trainer(settings, data, torch.device("cpu"))
+        tensors = {**trainer.encoder.state_dict(), "bank": trainer.bank.entries}
+        save_tensors(folder / "encoder.safetensors", tensors, made)
+        return Evaluation(settings, folder, data, device, lambda line: None)
+
+    def measures(self) -> None:
+        """Seconds that an evaluation takes, a measure; the first time, with all that is set up."""
+        with tempfile.TemporaryDirectory() as folder, self.stream():
+            there = self.evaluation(self.data, self.device, Path(folder))
+            parts: dict[str, Callable[[], object]] = {
+                name: partial(getattr, there, name) for name in ("features", "placed", "anchors")
+            }
+            parts |= {name: getattr(there, name) for name in MEASURED}
+            cells, whole = [], 0.0
+            for name, measure in parts.items():
+                self.synchronize()
+                began = time.perf_counter()
+                measure()
+                self.synchronize()
+                took = time.perf_counter() - began
+                whole += took
+                cells.append(f"{name} {took:.2f}")
+            self.say(f"evaluation of {len(self.data.train_images):,} images, s:", ", ".join(cells))
+            self.say(f"evaluation in all: {whole:.2f} s")
+
+    def measures_against_cpu(self) -> None:
+        """How far the values of an evaluation here are from those on the CPU."""
+        data = self.first(self.data, min(COMPARED, len(self.data.train_images)))
+        gentle = {"epochs": 20, "lr": 0.05}  # at an lr of 30 rounding alone decides test images
+        found = []
+        for device in (torch.device("cpu"), self.device):
+            with tempfile.TemporaryDirectory() as folder, self.stream():
+                one = self.evaluation(data, device, Path(folder), linear=gentle, knn={"k": 50})
+                found.append({name: finite(getattr(one, name)()) for name in MEASURED})
+        here, there = map(records.flat, found)
+        lacking = [name for name in here if (here[name] is None) != (there[name] is None)]
+        off = {
+            name: abs(there[name] - value) / max(1.0, abs(value))
+            for name, value in here.items()
+            if isinstance(value, float) and isinstance(there[name], float)
+        }
+        worst = sorted(off, key=lambda name: -off[name])[:8]
+        self.say(
+            f"evaluation of {len(data.train_images)} images: {len(off)} values, furthest from the "
+            f"CPU's: {', '.join(f'{name} {off[name]:.1e}' for name in worst)}; only one has "
+            f"{', '.join(lacking) or 'none'}"
+        )
+
     def precisions(self) -> None:
         """What bf16 and tf32 do to embeddings and gradient of one batch."""
         found = {}
@@ -187,6 +270,8 @@ class Check:
         yield "graphs", lambda: self.speed("graphs")
         yield "graphs, 2", lambda: self.speed("graphs", runs=2)
         yield "same", lambda: self.same("contrastive", 0.3)
+        yield "evaluation", self.measures
+        yield "evaluation against the CPU", self.measures_against_cpu
         if not self.options.no_compile:
             yield "compiled", lambda: self.speed("compiled", compiled=True)
             yield "compiled, 2", lambda: self.speed("compiled", runs=2, compiled=True)

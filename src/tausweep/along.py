@@ -146,8 +146,8 @@ def measure(then: Evaluation) -> Values:
     Raises:
         FloatingPointError: A feature is not finite.
     """
-    e = then.embeddings
-    found = geometry.measure(e["test"], e["test_labels"], then.settings.geometry.t)
+    labels = then.embeddings["test_labels"]
+    found = geometry.measure(then.placed["test"], labels, then.settings.geometry.t)
     found |= {"knn_accuracy": knn.percentage(then.knn_correct("train"))}
     found |= then.separation() | {"linear_accuracy_short": short_probe(then)}
     return {name: found.get(name) for name in ALONG}

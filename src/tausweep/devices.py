@@ -238,11 +238,39 @@ def devices_of(
         yield found
 
 
+def free_bytes(device: Any) -> int | None:
+    """What a GPU has free now, its part that torch keeps for this process included.
+
+    None for a CPU.
+    """
+    import torch
+
+    if device.type != "cuda":
+        return None
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0] + kept)
+
+
+@contextlib.contextmanager
+def own_stream(device: Any) -> Iterator[None]:
+    """A stream that is not the default one while the block runs, if the device is a GPU.
+
+    Steps are recorded as graphs, and the default stream cannot be recorded.
+    """
+    import torch
+
+    if device.type != "cuda":
+        yield
+        return
+    with torch.cuda.stream(torch.cuda.Stream(device)):
+        yield
+
+
 @contextlib.contextmanager
 def device(
     wanted: str, share: bool = True, say: Callable[[str], None] | None = None
 ) -> Iterator[Any]:
-    """The torch device of a job while the block runs.
+    """The torch device of a job while the block runs; a GPU with a stream of the job's own.
 
     Args:
         wanted: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:<n>``.
@@ -252,6 +280,12 @@ def device(
     Raises:
         StudyError: A GPU is asked for and there is none, or it does not exist.
     """
+    with _given(wanted, share, say) as found, own_stream(found):
+        yield found
+
+
+@contextlib.contextmanager
+def _given(wanted: str, share: bool, say: Callable[[str], None] | None) -> Iterator[Any]:
     import torch
 
     count = torch.cuda.device_count()

@@ -17,6 +17,7 @@ from tausweep.pixels import Channels, Images, Pixels, pixels
 from tausweep.study import LinearSettings, ViewSettings
 from tausweep.view_parameters import ViewParameters
 
+CPU = torch.device("cpu")
 BATCH = 500
 PIXELS_AT_ONCE = 2**22
 """Pixels of a batch at most: 83 images of 224 x 224, whose first maps take 1 GB in ResNet-50."""
@@ -36,24 +37,35 @@ class Embedder:
         size: Side of the views in pixels.
         mean: Normalisation constants a channel, of images in [0, 1].
         std: The same.
+        device: Where the encoder is, and its views are rendered.
+        kept_on: Where features are kept, ``device`` at first.
     """
 
-    def __init__(self, encoder: Encoder, size: int, mean: Channels, std: Channels) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        size: int,
+        mean: Channels,
+        std: Channels,
+        device: torch.device = CPU,
+    ) -> None:
         self.encoder = encoder.eval()
-        # Raw pixels have no parameters and nothing to compute.
-        self.device = next(encoder.parameters(), torch.empty(0)).device
+        self.device = device
+        self.kept_on = self.device
         self.size, self.mean, self.std = size, mean, std
 
     def features(self, images: Images, flipped: bool = False) -> Tensor:
-        """Pooled features of the un-augmented images, n x D float32, on the CPU."""
+        """Pooled features of the un-augmented images, n x D float32."""
         found = self._pixels(images)
-        batches = found.plain(self._groups(torch.arange(len(found))))
+        # Rows that lie beside the images, which are not waited for a batch at a time.
+        index = torch.arange(len(found)).to(images.device if isinstance(images, Tensor) else "cpu")
+        batches = found.plain(self._groups(index))
         return self._pooled(map(views.flip, batches) if flipped else batches, len(found))
 
     def view_features(
         self, images: Images, parameters: ViewParameters, index: Tensor | None = None
     ) -> Tensor:
-        """Pooled features of one view of each image, n x D float32, on the CPU.
+        """Pooled features of one view of each image, n x D float32.
 
         Args:
             images: Of a split, N.
@@ -61,15 +73,15 @@ class Embedder:
             index: int64 n, the images that are wanted; none takes all.
         """
         index = torch.arange(len(images)) if index is None else index
-        batches = self._pixels(images).views(self._groups(index), parameters)
-        return self._pooled(batches, len(index))
+        found = self._pixels(images)
+        index, parameters = found.placed(*found.staged(index, parameters))
+        return self._pooled(found.views(self._groups(index), parameters), len(index))
 
     def embeddings(self, features: Tensor) -> Tensor:
-        """Embeddings of pooled features, n x d float32, rows of length 1, on the CPU."""
+        """Embeddings of pooled features, n x d float32, rows of length 1, on the device."""
+        parts = features.split(BATCH)
         with torch.inference_mode():
-            return torch.cat(
-                [self.encoder.embed(f.to(self.device)).cpu() for f in features.split(BATCH)]
-            )
+            return torch.cat([self.encoder.embed(part.to(self.device)) for part in parts])
 
     def probe_versions(
         self, images: Images, plain: Tensor, settings: LinearSettings, seed: int
@@ -87,7 +99,7 @@ class Embedder:
             seed: Of the run.
 
         Returns:
-            F x N x D float32, on the CPU.
+            F x N x D float32, where ``plain`` is.
         """
         if settings.views == "none":
             return plain[None]
@@ -114,11 +126,11 @@ class Embedder:
         return groups
 
     def _pooled(self, batches: Iterator[Tensor], count: int) -> Tensor:
-        features = torch.empty(count, self.encoder.trunk.features)
+        features = torch.empty(count, self.encoder.trunk.features, device=self.kept_on)
         start = 0
         with torch.inference_mode():
             for batch in batches:
                 pooled = self.encoder.trunk(batch)
-                features[start : start + len(pooled)] = pooled.float().cpu()
+                features[start : start + len(pooled)] = pooled
                 start += len(pooled)
         return features

@@ -21,9 +21,12 @@ from tausweep import geometry, knn, linear, penalty, plugins, separation, views
 from tausweep.atomic import write_json
 from tausweep.checkpoints import DamagedFileError, load_tensors, save_tensors, tensors_digest
 from tausweep.datasets.prepared import Prepared
-from tausweep.embed import Embedder
+from tausweep.devices import free_bytes
+from tausweep.embed import PROBE_VIEWS, Embedder
 from tausweep.encoders import Encoder, set_tf32
+from tausweep.pixels import Images, resident
 from tausweep.provenance import code_version
+from tausweep.repeatable import set_repeatable
 from tausweep.study import MEASURED, OF_THE_LOSS, RunSettings, StudyError, digest
 
 Message = Callable[[str], None]
@@ -34,6 +37,13 @@ NEAREST = 10
 
 CORRECT = {"linear": ("linear",), "knn": ("knn", "knn_bank")}
 """What each measure has to say of every test image, by its name in ``correct.safetensors``."""
+
+SPLITS = ("train", "test")
+
+PER_FEATURE = 32
+"""Bytes of a device's memory for each value of the training features: in float32 as they are and
+both versions of the probe, in float64 and once more squared for the converged classifier, and what
+the rest takes."""
 
 PENALTY_ANCHORS = 256
 """Enough for means over anchors; the time of the penalties grows with it and with the bank."""
@@ -47,7 +57,7 @@ class Evaluation:
         settings: Its resolved settings.
         folder: Its folder, with ``encoder.safetensors``.
         data: The prepared data that it was trained on.
-        device: Where the trunk runs.
+        device: Where the trunk runs, and the measures with it.
         say: Takes progress messages.
     """
 
@@ -82,6 +92,9 @@ class Evaluation:
                 )
         return tensors, metadata
 
+    def __post_init__(self) -> None:
+        set_repeatable()
+
     @property
     def outcome(self) -> str:
         """``complete`` or ``diverged``."""
@@ -107,7 +120,17 @@ class Evaluation:
         encoder.to(self.device).to(memory_format=torch.channels_last)
         # Whatever it was trained with, it is measured in float32.
         set_tf32(False)
-        return Embedder(encoder, self.settings.dataset.image_size, self.data.mean, self.data.std)
+        size, data = self.settings.dataset.image_size, self.data
+        embedder = Embedder(encoder, size, data.mean, data.std, self.device)
+        probe, trunk = self.settings.linear, embedder.encoder.trunk
+        needed = PER_FEATURE * len(data.train_images) * trunk.features
+        if probe.views in PROBE_VIEWS:
+            needed += 4 * probe.versions * len(data.train_images) * trunk.features
+        if (free := free_bytes(self.device)) is not None and needed > free:
+            # The probe then runs on the CPU, as it does without a GPU.
+            self.say(f"features stay in main memory: {needed:,} bytes, {free:,} are free")
+            embedder.kept_on = torch.device("cpu")
+        return embedder
 
     @cached_property
     def made_by(self) -> list[str]:
@@ -122,17 +145,24 @@ class Evaluation:
 
     @cached_property
     def features(self) -> tuple[Tensor, Tensor]:
-        """Pooled features of the un-augmented images: training N x D, test M x D.
+        """Pooled features of the un-augmented images, on the device: training N x D, test M x D.
 
         Raises:
             FloatingPointError: One is not finite: the run has diverged in its last steps.
         """
         self.say("features")
-        embedder, data = self.embedder, self.data
-        found = embedder.features(data.train_images), embedder.features(data.test_images)
+        found = tuple(self.embedder.features(self._images[split]) for split in SPLITS)
         if not all(torch.isfinite(part).all() for part in found):
             raise FloatingPointError("features are not finite")
-        return found
+        return found[0], found[1]
+
+    @cached_property
+    def _images(self) -> dict[str, Images]:
+        """The images of both splits; squares lie on the device, if that is not the CPU."""
+        images: dict[str, Images] = {s: getattr(self.data, f"{s}_images") for s in SPLITS}
+        if self.device.type == "cpu":
+            return images  # read as they are needed
+        return {split: resident(found, self.device) for split, found in images.items()}
 
     @cached_property
     def embeddings(self) -> dict[str, Tensor]:
@@ -154,15 +184,21 @@ class Evaluation:
         """Embeddings of both splits and their labels, and the bank."""
         train, test = self.features
         return {
-            "train": self._embedded(train),
-            "test": self._embedded(test),
+            "train": self._embedded(train).cpu(),
+            "test": self._embedded(test).cpu(),
             "train_labels": self._labels("train"),
             "test_labels": self._labels("test"),
             "bank": self.bank,
         }
 
+    @cached_property
+    def placed(self) -> dict[str, Tensor]:
+        """Embeddings of both splits, and the bank, on the device."""
+        e = self.embeddings
+        return {name: e[name].to(self.device) for name in (*SPLITS, "bank")}
+
     def _embedded(self, features: Tensor) -> Tensor:
-        """Embeddings of pooled features.
+        """Embeddings of pooled features, on the device.
 
         Raises:
             FloatingPointError: One is not finite, or zero and thus without a direction.
@@ -186,7 +222,7 @@ class Evaluation:
 
     def view_embeddings(self, split: str, number: int, stream: str) -> tuple[Tensor, Tensor]:
         """Embeddings of one augmented view of a sample of a split's instances, and the sample."""
-        images = getattr(self.data, f"{split}_images")
+        images = self._images[split]
         index = self._sample(len(images))
         drawn = self.embedder.draw(images, self.settings.views, self.settings.seed, number, stream)
         features = self.embedder.view_features(images, drawn, index)
@@ -194,7 +230,7 @@ class Evaluation:
 
     @cached_property
     def anchors(self) -> tuple[Tensor, Tensor]:
-        """Augmented training embeddings and their instances, as Fig. 8 has them."""
+        """Augmented training embeddings, on the device, and their instances, for Fig. 8."""
         return self.view_embeddings("train", 0, "separation")
 
     def linear(self) -> Values:
@@ -202,7 +238,7 @@ class Evaluation:
         train, test = self.features
         settings, seed = self.settings.linear, self.settings.seed
         labels = self._labels("train"), self._labels("test")
-        versions = self.embedder.probe_versions(self.data.train_images, train, settings, seed)
+        versions = self.embedder.probe_versions(self._images["train"], train, settings, seed)
         probed = linear.probe(versions, labels[0], test, labels[1], settings, seed)
         converged = linear.converged(train, labels[0], test, labels[1])
         self._keep_correct("linear", {} if probed.diverged else {"linear": probed.correct})
@@ -222,16 +258,16 @@ class Evaluation:
         Raises:
             StudyError: k is larger than the number of keys.
         """
-        e, settings = self.embeddings, self.settings.knn
-        if settings.k > len(e[keys]):
+        there, settings = self.placed, self.settings.knn
+        if settings.k > len(there[keys]):
             raise StudyError(
-                f"knn.k: {settings.k} is more than the {len(e[keys])} keys; allowed is "
-                f"1 to {len(e[keys])}"
+                f"knn.k: {settings.k} is more than the {len(there[keys])} keys; allowed is "
+                f"1 to {len(there[keys])}"
             )
+        labels, truth = (self.embeddings[f"{split}_labels"] for split in SPLITS)
         return knn.correct(
-            e[keys], e["train_labels"], e["test"], e["test_labels"], settings.k,
-            settings.temperature,
-        )  # fmt: skip
+            there[keys], labels, there["test"], truth, settings.k, settings.temperature
+        )
 
     @cached_property
     def _correct(self) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -256,11 +292,10 @@ class Evaluation:
 
     def geometry(self) -> Values:
         """Geometry of both splits; alignment on a sample of each."""
-        e = self.embeddings
         return {
             split: geometry.measure(
-                e[split],
-                e[f"{split}_labels"],
+                self.placed[split],
+                self.embeddings[f"{split}_labels"],
                 self.settings.geometry.t,
                 (
                     self.view_embeddings(split, 0, "alignment")[0],
@@ -275,7 +310,7 @@ class Evaluation:
         anchors, index = self.anchors
         k = min(NEAREST, len(self.bank) - 1)
         found = separation.separation(
-            anchors, self.bank, index, k, self._labels("train"), self._hard_set_size
+            anchors, self.placed["bank"], index, k, self._labels("train"), self._hard_set_size
         )
         return found.to_json()
 
@@ -285,7 +320,7 @@ class Evaluation:
         loss = self.settings.loss
         return penalty.measure(
             anchors[:PENALTY_ANCHORS],
-            self.bank,
+            self.placed["bank"],
             index[:PENALTY_ANCHORS],
             temperature=loss.temperature,
             negatives=self._hard_set_size,

@@ -35,6 +35,10 @@ MEASURED_SECONDS = 10.0
 """How long a speed is measured before it decides what is begun."""
 PROGRESS_LINES = 20
 """Lines of progress a run."""
+EVALUATIONS = 2
+"""Evaluations at once: one starts, and reads its data, while another computes. More of them would
+take the device from the training, which shares it by turns with every process."""
+POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -157,15 +161,33 @@ class Training:
 
 
 class Evaluations:
-    """Evaluations of finished runs, each a process of its own beside the training."""
+    """Evaluations of finished runs beside the training, ``EVALUATIONS`` at once.
+
+    Each is a process of its own on the same device: what torch is told for training (TF32, a
+    compiled encoder) holds for a whole process, and a measure's host work would hold up the steps.
+    """
 
     def __init__(self, study_file: str, results: Path, device: str, threads: int) -> None:
         self._command = [sys.executable, "-m", "tausweep.cli", "evaluate", study_file]
         self._command += ["--results", str(results), "--device", device, "--threads", str(threads)]
         self._layout = Layout(results)
+        self._waiting: deque[Run] = deque()
         self._begun: list[tuple[Run, Path, subprocess.Popen[bytes]]] = []
 
-    def begin(self, run: Run) -> None:
+    def add(self, run: Run) -> None:
+        """Evaluate a run as soon as fewer than ``EVALUATIONS`` are."""
+        self._waiting.append(run)
+        self.advance()
+
+    def advance(self) -> None:
+        """Begin what waits, if others have ended."""
+        while self._waiting and self._running() < EVALUATIONS:
+            self._begin(self._waiting.popleft())
+
+    def _running(self) -> int:
+        return sum(process.poll() is None for *_, process in self._begun)
+
+    def _begin(self, run: Run) -> None:
         """Begin to evaluate a run; its log is where Snakemake's would be."""
         log = logs_of(run, self._layout) / "evaluate.log"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +198,12 @@ class Evaluations:
 
     def end(self, until: float, say: Message) -> int:
         """Wait for all of them until a time; returns how many gave no record."""
-        failed = 0
+        while self._waiting and time.monotonic() < until:
+            self.advance()
+            time.sleep(POLL_SECONDS)
+        for run in self._waiting:
+            say(f"{run.id}: its evaluation was not begun in time; the next start begins it")
+        failed = len(self._waiting)
         for run, log, process in self._begun:
             try:
                 code = process.wait(max(0.1, until - time.monotonic()))
@@ -220,7 +247,7 @@ def fill(
         waiting: deque[Run] = deque()
         for run in lacking:
             if jobs.is_pretrained(layout.run(run), run, data[run.settings.dataset]):
-                evaluations.begin(run)
+                evaluations.add(run)
             else:
                 waiting.append(run)
         say(f"{asked.study}: {len(waiting)} runs to train, {filling.at_once} at once on {device}")
@@ -274,11 +301,12 @@ def _train(
                 say(f"{run.id}: left out: {error}")
                 continue
             mark, images = time.monotonic(), 0
+        evaluations.advance()
         for training in list(active):
             if (trained := training.step()) is not None:
                 active.remove(training)
                 training.finish(trained)
-                evaluations.begin(training.run)
+                evaluations.add(training.run)
                 mark, images = time.monotonic(), 0
             images += training.batch
         if time.monotonic() - mark > MEASURED_SECONDS:

@@ -15,15 +15,13 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from tausweep.streamed import full_precision
+from tausweep.streamed import full_precision, rows_at_once
 
 TILE = {"cpu": 512}
 """Rows of a square tile: one that stays in a core's cache; other devices want larger kernels."""
 LARGER_TILE = 4096
 NEAREST = 10
 """Neighbours of ``nearest_interclass_similarity``: as many as Fig. 8 shows of the negatives."""
-ANCHORS_AT_ONCE = 256
-"""Rows of a block of ``nearest_interclass_similarity``: 51 MB beside 50,000 others."""
 FLOAT32_T = 20.0
 """Up to here exp(+-2t) and its sums are far inside float32's range; above, float64 is used."""
 LARGEST_T = 300.0
@@ -173,8 +171,8 @@ def nearest_interclass_similarity(x: Tensor, labels: Tensor, k: int = NEAREST) -
     Where the mean embedding is near 0, ``interclass_similarity`` is about
     -tolerance / (classes - 1), wherever the classes lie; this says how close other classes come.
 
-    Exact. Memory is copies of x and one block of 256 x n, never n x n. A point with fewer than
-    k points of other classes counts with all that it has.
+    Exact. Memory is copies of x and one block of rows x n (``rows_at_once``), never n x n. A point
+    with fewer than k points of other classes counts with all that it has.
 
     Args:
         x: n x d; normalised inside. Similarities in float32 with float64 sums; in float64 if x is.
@@ -198,12 +196,13 @@ def nearest_interclass_similarity(x: Tensor, labels: Tensor, k: int = NEAREST) -
     # By class, so that what an anchor must not count is one slice of its similarities.
     rows = normalised(x)[order].to(torch.float64 if x.dtype == torch.float64 else torch.float32)
     total = torch.zeros((), dtype=torch.float64, device=rows.device)
-    block = rows.new_empty(min(ANCHORS_AT_ONCE, max(counts)), n)
+    at_once = rows_at_once(n, rows.device)
+    block = rows.new_empty(min(at_once, max(counts)), n)
     start = 0
     with full_precision(rows.device):
         for count in counts:
             end = start + count
-            for anchors in rows[start:end].split(ANCHORS_AT_ONCE):
+            for anchors in rows[start:end].split(at_once):
                 similarities = torch.mm(anchors, rows.T, out=block[: len(anchors)])
                 similarities[:, start:end] = -math.inf
                 nearest = similarities.topk(min(k, n - count), dim=1, sorted=False).values
@@ -240,13 +239,24 @@ def _pair_sums(x: Tensor, labels: Tensor) -> tuple[float, int, float, int]:
     """
     _check_labelled(x, labels)
     rows = normalised(x)
-    _, codes, counts = torch.unique(labels.to(rows.device), return_inverse=True, return_counts=True)
-    sums = rows.new_zeros(len(counts), rows.shape[1]).index_add_(0, codes, rows)
+    _, codes, counts = torch.unique(labels.cpu(), return_inverse=True, return_counts=True)
+    sums = _class_sums(rows, codes, len(counts))
     own = float(torch.dot(rows.flatten(), rows.flatten()))
     within = float(sums.square().sum())
     n, same_pairs = len(rows), int((counts * (counts - 1)).sum())
     between = float(sums.sum(dim=0).square().sum()) - within
     return within - own, same_pairs, between, n * (n - 1) - same_pairs
+
+
+def _class_sums(rows: Tensor, codes: Tensor, classes: int) -> Tensor:
+    """Sums (C x d) of the rows of each class; ``codes`` are n int64 on the CPU.
+
+    A GPU's threads would add rows in any order; a product with the classes' members has one.
+    """
+    if rows.device.type == "cpu":
+        return rows.new_zeros(classes, rows.shape[1]).index_add_(0, codes, rows)
+    members = codes == torch.arange(classes)[:, None]
+    return members.to(rows.device).to(rows.dtype) @ rows
 
 
 def alignment(x: Tensor, y: Tensor) -> float:
@@ -321,7 +331,11 @@ def singular_values(x: Tensor) -> list[float]:
     """
     if len(x) == 0:
         raise ValueError("x: no rows given; allowed is one or more")
-    values: list[float] = torch.linalg.svdvals(normalised(x)).tolist()
+    rows = normalised(x)
+    if rows.device.type != "cpu" and len(rows) > rows.shape[1]:
+        # Those of R, d x d: a GPU's own decomposition of tall matrices iterates over all rows.
+        rows = torch.linalg.qr(rows, mode="r").R
+    values: list[float] = torch.linalg.svdvals(rows.cpu()).tolist()
     return values
 
 
@@ -365,8 +379,10 @@ def wasserstein_uniformity(x: Tensor) -> float:
     rows = normalised(x)
     mean = rows.mean(dim=0)
     rows -= mean
-    variances = torch.linalg.eigvalsh(rows.T @ rows / len(rows)).clamp_min_(0)
-    squared = mean.square().sum() + 1 + variances.sum()
+    covariance = rows.T @ rows / len(rows)
+    # d x d: a CPU is as fast, and the decomposition is then one.
+    variances = torch.linalg.eigvalsh(covariance.cpu()).clamp_min_(0)
+    squared = mean.square().sum().cpu() + 1 + variances.sum()
     squared -= 2 / math.sqrt(rows.shape[1]) * variances.sqrt().sum()
     return -math.sqrt(max(0.0, float(squared)))
 

@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 
 from tausweep.geometry import normalised
-from tausweep.streamed import full_precision
+from tausweep.streamed import full_precision, rows_at_once
 
-CHUNK = 256
-"""Queries at once: their similarities to 50,000 keys take 51 MB."""
 SMALLEST_GROUP = 4
 """Below it two searches among groups cost more than one among all keys."""
 
@@ -102,9 +100,10 @@ def predict(
     classes, codes = torch.unique(train_labels.cpu().to(torch.int64), return_inverse=True)
     predicted = []
     # One buffer for all chunks: fresh pages of its size cost a fifth of the product.
-    buffer = keys.new_empty(min(CHUNK, len(queries)), len(keys))
+    at_once = rows_at_once(len(keys), keys.device)
+    buffer = keys.new_empty(min(at_once, len(queries)), len(keys))
     with full_precision(keys.device):
-        for part in queries.split(CHUNK):
+        for part in queries.split(at_once):
             values, rows = _nearest(torch.mm(part, keys.T, out=buffer[: len(part)]), k)
             weights = torch.exp((values - values[:, :1]) / temperature)
             # On the CPU one row's votes are added in the order of its neighbours, so that classes

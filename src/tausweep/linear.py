@@ -7,20 +7,21 @@
 from __future__ import annotations
 
 import math
-import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.special import log_softmax
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from tausweep import logistic
+from tausweep.staging import staged
+from tausweep.step_graph import StepGraph
 from tausweep.streamed import full_precision
 from tausweep.study import LinearSettings
+
+F64 = torch.float64
 
 WEIGHT_STD = 0.01
 """Weights start from N(0, 0.01^2), the biases at 0 (InstDisc, author)."""
@@ -31,6 +32,8 @@ DIVERGED_LOSS = 1e4
 ends at 20 to 100 nats on ordinary features of weakly separated classes, which the paper would have
 reported. Four powers of ten are out of its reach, but not of features a hundred times too large."""
 MAX_ITERATIONS = 1000
+MOST_RECORDED = 4096
+"""Steps of an epoch that are recorded as one: 60,000 kernels, whose graph takes some 100 MB."""
 
 
 @dataclass(frozen=True)
@@ -174,23 +177,27 @@ def probe(
     curve: list[float] = []
     losses: list[float | None] = []
     rates = learning_rates(settings)
-    finite = True
+    finite = 1.0
+    steps = _Epoch(flat, codes, model, settings.batch_size)
     with full_precision(device), torch.no_grad():
+        rows = staged(epoch_rows(seed, 0, n, versions), device)
         for epoch, lr in enumerate(rates):
-            total = torch.zeros((), dtype=torch.float64, device=device)
-            for rows in epoch_rows(seed, epoch, n, versions).to(device).split(settings.batch_size):
-                total += model.step(flat.index_select(0, rows), codes[rows % n], lr)
+            steps.take(rows, lr)
             logits = model.logits(test)
             correct = logits.argmax(dim=1) == test_codes
-            finite = bool(torch.isfinite(total) & torch.isfinite(logits).all()) and model.finite()
-            curve.append(100.0 * float(correct.to(torch.float64).mean()))
-            losses.append(float(total) / n if torch.isfinite(total) else None)
+            numbers = model.finite() & torch.isfinite(logits).all() & torch.isfinite(steps.total)
+            ended = torch.stack([steps.total, numbers.to(steps.total), correct.sum(dtype=F64)])
+            if epoch + 1 < len(rates):  # drawn while a device computes
+                rows = staged(epoch_rows(seed, epoch + 1, n, versions), device)
+            total, finite, right = ended.tolist()
+            curve.append(100.0 * (right / len(test)))
+            losses.append(total / n if math.isfinite(total) else None)
             if not finite:
                 break
     last = losses[-1]
     diverged = not finite or last is None or last > DIVERGED_LOSS
     accuracy, best, best_epoch = summary(curve, diverged)
-    shares = torch.bincount(codes.cpu()).to(torch.float64) / n
+    shares = torch.bincount(codes.cpu()).to(F64) / n
     return ProbeResult(
         accuracy=accuracy,
         best=best,
@@ -214,30 +221,72 @@ class _SoftmaxRegression:
         self.weight, self.bias = weight, weight.new_zeros(len(weight))
         self.weight_velocity = torch.zeros_like(self.weight)
         self.bias_velocity = torch.zeros_like(self.bias)
-        self.minus_one = weight.new_full((1, 1), -1.0)
+        self.places = torch.arange(len(weight), device=weight.device)
         self.momentum, self.decay = settings.momentum, settings.weight_decay
 
     def logits(self, features: Tensor) -> Tensor:
         return torch.addmm(self.bias, features, self.weight.T)
 
-    def finite(self) -> bool:
-        return bool(torch.isfinite(self.weight).all() & torch.isfinite(self.bias).all())
+    def finite(self) -> Tensor:
+        """Whether every weight is a number; a bool of no dimensions, for which nobody waits."""
+        return torch.isfinite(self.weight).all() & torch.isfinite(self.bias).all()
 
-    def step(self, features: Tensor, codes: Tensor, lr: float) -> Tensor:
-        """One SGD step on a batch; returns the sum of its losses before the step."""
+    def step(self, features: Tensor, codes: Tensor, lr: float, total: Tensor) -> None:
+        """One SGD step on a batch; the sum of its losses before the step is added to ``total``.
+
+        No operation waits for the host or depends on the order of a device's threads.
+        """
         log_p = torch.log_softmax(self.logits(features), dim=1)
         own = codes[:, None]
-        loss = -log_p.gather(1, own).sum(dtype=torch.float64)
-        slope = log_p.exp_()
-        slope.scatter_add_(1, own, self.minus_one.expand_as(own)).div_(len(codes))
+        total.sub_(log_p.gather(1, own).sum(dtype=F64))
+        slope = log_p.exp_().add_(own == self.places, alpha=-1).div_(len(codes))
         self.weight_velocity.addmm_(slope.T, features, beta=self.momentum)
         self.bias_velocity.mul_(self.momentum).add_(slope.sum(dim=0))
+        values, velocities = [self.weight, self.bias], [self.weight_velocity, self.bias_velocity]
         if self.decay:
-            self.weight_velocity.add_(self.weight, alpha=self.decay)
-            self.bias_velocity.add_(self.bias, alpha=self.decay)
-        self.weight.sub_(self.weight_velocity, alpha=lr)
-        self.bias.sub_(self.bias_velocity, alpha=lr)
-        return loss
+            torch._foreach_add_(velocities, values, alpha=self.decay)
+        torch._foreach_sub_(values, velocities, alpha=lr)
+
+
+class _Epoch:
+    """The steps of an epoch over fixed tensors: on a GPU one recorded graph for each lr.
+
+    A step on some hundreds of features is computed faster than a host can ask for its kernels.
+
+    Attributes:
+        total: Sum of the last epoch's losses, float64.
+    """
+
+    def __init__(
+        self, features: Tensor, codes: Tensor, model: _SoftmaxRegression, batch: int
+    ) -> None:
+        self._features, self._codes, self._model, self._batch = features, codes, model, batch
+        self._rows = torch.zeros_like(codes)
+        self.total = torch.zeros((), dtype=F64, device=codes.device)
+        self._lr = math.nan
+        self._steps: Callable[[], None] | None = None
+        self._warm = False
+
+    def take(self, rows: Tensor, lr: float) -> None:
+        """Take an epoch's steps, over N rows in this order."""
+        self._rows.copy_(rows, non_blocking=True)
+
+        def steps() -> None:
+            self.total.zero_()
+            own = self._codes[self._rows % len(self._codes)]
+            for part, codes in zip(
+                self._rows.split(self._batch), own.split(self._batch), strict=True
+            ):
+                self._model.step(self._features.index_select(0, part), codes, lr, self.total)
+
+        if not self._warm or len(rows) > MOST_RECORDED * self._batch:
+            steps()
+            self._warm = True
+            return
+        if self._steps is None or self._lr != lr:
+            self._steps = None  # its memory goes before the next one takes as much
+            self._steps, self._lr = StepGraph(steps, self._codes.device), lr
+        self._steps()
 
 
 def converged(
@@ -255,36 +304,25 @@ def converged(
         test_features: M x D.
         test_labels: M integers.
 
+    The features' device decides where it runs: scikit-learn on a CPU, elsewhere its minimiser with
+    loss and gradient from the device (``logistic``).
+
     Raises:
         ValueError: Shapes that do not fit, features that are not finite, a single class.
     """
-    train, test = train_features.detach().cpu(), test_features.detach().cpu()
+    train, test = train_features.detach(), test_features.detach().to(train_features.device)
     classes, codes = _check(train, train_labels, test, test_labels, len(train))
     if len(classes) < 2:
         raise ValueError("train_labels: a single class given; allowed are two or more")
-    x: NDArray[np.float64] = train.numpy().astype(np.float64)
-    mean, scale = x.mean(axis=0), x.std(axis=0)
-    # A unit that never fires carries nothing; dividing by its deviation of 0 would.
-    scale[scale == 0] = 1.0
-    x -= mean
-    x /= scale
-    model = LogisticRegression(C=np.inf, max_iter=MAX_ITERATIONS)
-    with warnings.catch_warnings():
-        # The result says whether it converged; a warning in a log would be overlooked.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(x, codes.numpy())
-    # Not predict_log_proba, which takes the logarithm of probabilities that underflow to 0.
-    scores = model.decision_function(x)
-    log_p = log_softmax(scores if scores.ndim == 2 else np.stack([0 * scores, scores], 1), axis=1)
-    predicted = model.predict((test.numpy().astype(np.float64) - mean) / scale)
-    iterations = int(np.max(model.n_iter_))
+    by = logistic.on_the_cpu if train.device.type == "cpu" else logistic.on_a_device
+    fitted = by(train, codes, test, len(classes), MAX_ITERATIONS)
     return ConvergedResult(
-        accuracy=100.0 * float(np.mean(predicted == _codes(test_labels, classes).numpy())),
-        train_accuracy=100.0 * float(np.mean(log_p.argmax(axis=1) == codes.numpy())),
-        train_loss=-float(log_p[np.arange(len(x)), codes.numpy()].mean()),
-        converged=iterations < MAX_ITERATIONS,
-        iterations=iterations,
-        tolerance=model.tol,
+        accuracy=100.0 * float(np.mean(fitted.predicted == _codes(test_labels, classes).numpy())),
+        train_accuracy=fitted.train_accuracy,
+        train_loss=fitted.train_loss,
+        converged=fitted.iterations < MAX_ITERATIONS,
+        iterations=fitted.iterations,
+        tolerance=logistic.TOLERANCE,
     )
 
 
@@ -321,5 +359,5 @@ def _codes(labels: Tensor, classes: Tensor) -> Tensor:
 
 def _norm(features: Tensor) -> float:
     """Root of the sum of squares, in float64: finite exactly if every float32 feature is."""
-    parts = features.split(1024)
-    return math.hypot(*(float(torch.linalg.vector_norm(p.to(torch.float64))) for p in parts))
+    norms = [torch.linalg.vector_norm(part.to(F64)) for part in features.split(1024)]
+    return math.hypot(*torch.stack(norms).tolist())

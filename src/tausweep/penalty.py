@@ -103,7 +103,7 @@ def relative_penalties(
             r = penalties(nearest, None, temperature)
             # H = -sum r log r with log r = log r_max - distance / tau: no logarithm per negative.
             entropies.append((r * distance).sum(dim=1) / temperature - r[:, 0].log())
-            bearing = (r.cumsum_(dim=1) < BEARING).sum(dim=1, keepdim=True)
+            bearing = (_running_sums(r) < BEARING).sum(dim=1, keepdim=True)
             widths.append(distance.gather(1, bearing.clamp_(max=distance.shape[1] - 1))[:, 0])
         entropy.append(torch.stack(entropies, dim=1))
         width.append(torch.stack(widths, dim=1))
@@ -141,7 +141,7 @@ def gradient_balance(
     grid = _ascending(temperatures)
     entries = bank.detach().to(torch.float64)
     n, dim = entries.shape
-    worst = 0.0
+    worst = []
     for part, rows in _chunks(anchors, index, entries):
         positives, own = torch.unique(rows, return_inverse=True)
         column = torch.arange(n, device=rows.device) % GROUPS + len(positives)
@@ -158,8 +158,9 @@ def gradient_balance(
             surplus = (sums.scatter(1, own[:, None], 0.0).sum(dim=1) - positive).abs()
             # Both 0 (a gradient below float64's range) is balance; 0 against something is not.
             ratios = torch.where(surplus == 0, 0.0, surplus / positive)
-            worst = max(worst, float(ratios.max()))
-    return worst
+            worst.append(ratios.max())
+    # Looked at once, for a host waits for every look at a device's value.
+    return float(torch.stack(worst).max())
 
 
 def exchange_difference(
@@ -201,10 +202,10 @@ def exchange_difference(
     exchanged = entries.clone()
     exchanged[rows] = entries[rows[among]]
     exchanged[others] = entries[others[torch.randperm(len(others), generator=generator)]]
-    return max(
-        abs(float(loss(tau)(f, entries, rows)) - float(loss(tau)(f[among], exchanged, rows)))
-        for tau in grid
-    )
+    differences = [
+        (loss(tau)(f, entries, rows) - loss(tau)(f[among], exchanged, rows)).abs() for tau in grid
+    ]
+    return float(torch.stack(differences).max())
 
 
 def limit_low_error(anchors: Tensor, bank: Tensor, index: Tensor) -> float:
@@ -337,6 +338,21 @@ def _doubles(anchors: Tensor, bank: Tensor, index: Tensor) -> tuple[Tensor, Tens
     check_anchors(anchors, bank, index)
     entries = bank.detach().to(torch.float64)
     return anchors.detach().to(entries), entries, index.to(entries.device)
+
+
+def _running_sums(r: Tensor) -> Tensor:
+    """Sums of each row's first values, M x N; ``r`` is overwritten.
+
+    On a GPU torch's own may add in any order. There sums over 1, 2, 4, ... values are made of two
+    of half as many.
+    """
+    if r.device.type == "cpu":
+        return r.cumsum_(dim=1)
+    step = 1
+    while step < r.shape[1]:
+        r[:, step:].add_(r[:, :-step].clone())
+        step *= 2
+    return r
 
 
 def _relative(deviation: float, scale: float) -> float:

@@ -31,6 +31,7 @@ from tausweep.datasets.prepared import Prepared
 from tausweep.encoders import Encoder, set_tf32
 from tausweep.pixels import Pixels, pixels, resident
 from tausweep.processes import ALONE, Processes
+from tausweep.repeatable import set_repeatable
 from tausweep.step_graph import StepGraph
 from tausweep.study import RunSettings, StudyError
 from tausweep.view_parameters import ViewParameters
@@ -198,11 +199,8 @@ class Trainer:
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)
         # On a GPU a step's numbers are only asked for when an epoch ends or a checkpoint is due.
         self.waiting_costs = device.type != "cpu"
-        # The same switch as use_deterministic_algorithms, which imports a compiler for two seconds.
-        torch.set_deterministic_debug_mode("warn")
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark = False
-        set_tf32(settings.pretrain.precision == "tf32")
+        set_repeatable()
+        self._set_precision()
         if graphs is None:
             own_loss = settings.loss.module is not None
             graphs = device.type == "cuda" and processes.count == 1 and not own_loss
@@ -287,9 +285,17 @@ class Trainer:
         With the statistics that a layer is made with, an untrained encoder's features shrink by
         every layer, and a linear probe of fixed lr would see nothing: a baseline too easy to beat.
         """
+        self._set_precision()
         if self.parameters:
             for _, batch in self._batches(0, 0):
                 self.encoder(batch)
+
+    def _set_precision(self) -> None:
+        """Allow TF32 or not: it holds for the process, where another run may have said otherwise.
+
+        A recorded step keeps what it was recorded with.
+        """
+        set_tf32(self.settings.pretrain.precision == "tf32")
 
     def read_sums(self) -> None:
         """Bring the epoch's sums to the host; on a GPU this waits for all steps so far.
@@ -396,6 +402,7 @@ class Trainer:
             batch: Views of this process's part of them.
             lr: Learning rate.
         """
+        self._set_precision()
         mixed = self.settings.pretrain.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
             anchors = (self._of_whole_batch if self._is_whole(index) else self.encoder)(batch)

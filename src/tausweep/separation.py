@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from tausweep.losses import hard_set
-from tausweep.streamed import full_precision
+from tausweep.streamed import full_precision, rows_at_once
 
-CHUNK = 256
 BINS = 100
 """Equal bins of similarity over [-1, 1], each 0.02 wide."""
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -111,8 +110,10 @@ def separation(
     index = index.to(entries.device)
     own = None if labels is None else labels.to(entries.device)
     positives, negatives, hard, blind = [], [], [], []
+    # A hard set is chosen on copies and masks of as many values.
+    at_once = max(1, rows_at_once(4 * len(entries), entries.device))
     with full_precision(entries.device):
-        for part, rows in zip(anchors.detach().split(CHUNK), index.split(CHUNK), strict=True):
+        for part, rows in zip(anchors.detach().split(at_once), index.split(at_once), strict=True):
             similarities = part.to(entries) @ entries.T
             positives.append(similarities.gather(1, rows[:, None])[:, 0].clone())
             same = None if own is None else own[rows][:, None] == own

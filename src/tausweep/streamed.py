@@ -22,6 +22,12 @@ BLOCK_CPU = 2**19
 """Similarities weighted at once on a CPU: ten anchors' at N = 50,000, again within the caches."""
 BLOCK_ACCELERATOR = 2**24
 SUM_BLOCK = 256
+ROWS_CPU = 256
+"""Rows beside all others at once on a CPU: 51 MB of similarities to 50,000."""
+ROWS_ACCELERATOR = 4096
+MATRIX_ACCELERATOR = 2**28
+"""Similarities held at once elsewhere, at most: 1 GB. It is fixed and not what is free, for the
+size of a product may decide how it rounds."""
 SMALL_TEMPERATURE = 1e-3
 """Below it, similarities are brought to their maximum before they are scaled."""
 
@@ -74,6 +80,18 @@ def full_precision(device: torch.device) -> Iterator[None]:
         for product, change, mode in zip(products, reduced, saved, strict=True):
             if change:
                 product.fp32_precision = mode
+
+
+def rows_at_once(columns: int, device: torch.device) -> int:
+    """How many rows of a matrix of similarities are best computed together.
+
+    Args:
+        columns: Of the matrix.
+        device: Where it lies. A GPU wants few large kernels.
+    """
+    if device.type == "cpu":
+        return ROWS_CPU
+    return max(ROWS_CPU, min(ROWS_ACCELERATOR, MATRIX_ACCELERATOR // columns))
 
 
 def chunk_bounds(size: int, device: torch.device) -> list[tuple[int, int]]:
