@@ -12,6 +12,7 @@ from typing import Any
 
 from tausweep import cost, datasets, instructions, measurable
 from tausweep.cost import manifest, train_count
+from tausweep.datasets import contents
 from tausweep.layout import Layout
 from tausweep.study import DatasetSettings, Run, Study, StudyError, canonical, nearest
 
@@ -68,7 +69,9 @@ ABSENT = "absent"
 
 @lru_cache
 def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
-    """What lies at the source; if it is gone, what the prepared data were made from.
+    """What is at the source, contents that were noted included; see ``datasets.contents``.
+
+    If the source is gone, what the prepared data were made from.
 
     Raises:
         StudyError: The source is not what it should be, and nothing was prepared from it.
@@ -78,7 +81,7 @@ def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
         # it says what is missing.
         return ABSENT
     try:
-        return datasets.fingerprint(dataset.source)
+        return contents.fingerprint(dataset.source, layout.prepared(dataset))
     except StudyError:
         # An unmounted disk, or results copied elsewhere: what is prepared can still be used.
         if (made := manifest(dataset, layout)) is None:
