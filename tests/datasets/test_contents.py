@@ -1,4 +1,4 @@
-"""Replaced images are noticed, and what only looks changed is not, without reading what is trusted."""
+"""A replaced image is noticed; what only looks changed is not, and what is trusted is not read."""
 
 import os
 import shutil
