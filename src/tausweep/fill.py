@@ -240,10 +240,10 @@ def fill(
     with devices.device(filling.device, share=False, say=say) as device:
         evaluations = Evaluations(study_file, results, str(device), filling.threads)
         lacking = [run for run in asked.by_worth() if not _has_record(run, layout)]
-        data = {
-            dataset: jobs.prepared_data(dataset, results)
-            for dataset in dict.fromkeys(run.settings.dataset for run in lacking)
-        }
+        by_data: dict[DatasetSettings, list[Run]] = {}
+        for run in lacking:
+            by_data.setdefault(run.settings.dataset, []).append(run)
+        data = {dataset: jobs.prepared_data(runs, results) for dataset, runs in by_data.items()}
         waiting: deque[Run] = deque()
         for run in lacking:
             if jobs.is_pretrained(layout.run(run), run, data[run.settings.dataset]):

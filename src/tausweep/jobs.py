@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,8 +42,10 @@ def prepare(
 
     if threads < 1:
         raise StudyError(f"--threads: {threads} is not allowed; it should be 1 or more")
+    runs: list[Run] = []
     if study is not None:
-        wanted = {run.settings.dataset for run in studies.load(study).runs()}
+        runs = studies.load(study).runs()
+        wanted = {run.settings.dataset for run in runs}
     else:
         try:
             content = json.loads(settings or "{}")
@@ -55,29 +57,37 @@ def prepare(
         manifest = datasets.prepare(dataset, folder, threads)
         sizes = ", ".join(f"{s['images']:,} {name}" for name, s in manifest["splits"].items())
         say(f"{folder}: {len(manifest['classes'])} classes, {sizes} images")
-        _check_measurable(dataset, manifest)
+        here = [run for run in runs if run.settings.dataset == dataset]
+        _check_measurable(here[0].dataset if here else dataset.source.kind, manifest, here)
 
 
-def prepared_data(dataset: DatasetSettings, results: Path) -> Prepared:
-    """The prepared data of a dataset, made now if it is not there, and fit for the measures.
+def prepared_data(runs: Sequence[Run], results: Path) -> Prepared:
+    """The prepared data of runs, made now if they are not there, and fit for what is asked of them.
+
+    Args:
+        runs: One or more, all of the same dataset.
+        results: The results folder.
 
     Raises:
-        StudyError: It cannot be made, or a measure could not be taken from it.
+        StudyError: They cannot be made, a measure could not be taken from them, or a run's
+            settings do not fit their number.
     """
     from tausweep import datasets
 
+    dataset = runs[0].settings.dataset
     folder = Layout(results).prepared(dataset)
     if not (folder / "manifest.json").exists():
         # Deleted since, to save space: the workflow does not make them again for finished runs.
         datasets.prepare(dataset, folder, 1)
     data = datasets.load(folder)
-    _check_measurable(dataset, data.manifest)
+    _check_measurable(runs[0].dataset, data.manifest, runs)
     return data
 
 
-def _check_measurable(dataset: DatasetSettings, manifest: Mapping[str, Any]) -> None:
+def _check_measurable(name: str, manifest: Mapping[str, Any], runs: Iterable[Run]) -> None:
     counts = measurable.per_class(manifest)
-    measurable.check(dataset.source.kind, counts["train"], counts["test"])
+    measurable.check(name, counts["train"], counts["test"])
+    measurable.check_size((run.settings for run in runs), manifest["splits"]["train"]["images"])
 
 
 def pretrain(
@@ -110,9 +120,9 @@ def pretrain(
         if not processes.first:
             say = _silent
         # The first makes and checks them before the others open them.
-        data = prepared_data(run.settings.dataset, results) if processes.first else None
+        data = prepared_data([run], results) if processes.first else None
         with processes.by_first(contextlib.nullcontext, stop):
-            data = data or prepared_data(run.settings.dataset, results)
+            data = data or prepared_data([run], results)
         with processes.by_first(lambda: run_lock(folder, wait=say, stop=stop), stop):
             (done,) = processes.any(processes.first and is_pretrained(folder, run, data))
             if done:
@@ -273,7 +283,7 @@ def evaluate(
 
     started = provenance.now()
     run = planned_run(studies.load(study), run_id, "evaluate", planned)
-    data = prepared_data(run.settings.dataset, results)
+    data = prepared_data([run], results)
     folder = Layout(results).run(run)
     try:
         described = json.loads((folder / "pretrain.json").read_text(encoding="utf-8"))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tausweep.study import StudyError
+from tausweep.datasets import subset
+from tausweep.study import DatasetSettings, RunSettings, StudyError
 
 Counts = Mapping[str, int]
 """Images by class; a class without images may stand in it with 0."""
@@ -14,6 +15,48 @@ Counts = Mapping[str, int]
 def per_class(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     """Images by split and class of prepared data, by their manifest."""
     return {name: split["per_class"] for name, split in manifest["splits"].items()}
+
+
+def limited(counts: Mapping[str, Counts], dataset: DatasetSettings) -> dict[str, dict[str, int]]:
+    """Images by split and class that the limits of a dataset leave.
+
+    Args:
+        counts: What is at the source, by split and class.
+        dataset: Its limits.
+
+    Raises:
+        StudyError: A class has too few images for a limit.
+    """
+    train = there = dict(counts["train"])
+    if dataset.train_limit is not None:
+        train = subset.shares(there, dataset.train_limit, "train_limit")
+    test = dict(counts["test"])
+    if dataset.validation:
+        test = {name: count - train[name] for name, count in there.items()}
+    if dataset.test_limit is not None:
+        test = subset.shares(test, dataset.test_limit, "test_limit")
+    return {"train": train, "test": test}
+
+
+def check_size(settings: Iterable[RunSettings], count: int) -> None:
+    """Refuse settings that do not fit the number of training images.
+
+    Args:
+        settings: Of runs on the same data.
+        count: Number of training images N.
+
+    Raises:
+        StudyError: The hard set has more than the N - 1 negatives, batch norm would get a single
+            image, or kNN asks for more than N neighbours.
+    """
+    for one in settings:
+        one.loss.hard_set_size(count)
+        one.check_batches(count)
+        if one.knn.k > count:
+            raise StudyError(
+                f"knn.k: {one.knn.k} is more than the {count} training images; "
+                f"allowed is 1 to {count}"
+            )
 
 
 def check(dataset: str, train: Counts, test: Counts) -> None:

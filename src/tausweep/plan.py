@@ -12,6 +12,7 @@ from typing import Any
 
 from tausweep import cost, datasets, instructions, measurable
 from tausweep.cost import manifest, train_count
+from tausweep.datasets import contents
 from tausweep.layout import Layout
 from tausweep.study import DatasetSettings, Run, Study, StudyError, canonical, nearest
 
@@ -68,7 +69,9 @@ ABSENT = "absent"
 
 @lru_cache
 def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
-    """What lies at the source; if it is gone, what the prepared data were made from.
+    """What is at the source, contents that were noted included; see ``datasets.contents``.
+
+    If the source is gone, what the prepared data were made from.
 
     Raises:
         StudyError: The source is not what it should be, and nothing was prepared from it.
@@ -78,7 +81,7 @@ def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
         # it says what is missing.
         return ABSENT
     try:
-        return datasets.fingerprint(dataset.source)
+        return contents.fingerprint(dataset.source, layout.prepared(dataset))
     except StudyError:
         # An unmounted disk, or results copied elsewhere: what is prepared can still be used.
         if (made := manifest(dataset, layout)) is None:
@@ -106,9 +109,8 @@ def class_counts(dataset: DatasetSettings, layout: Layout) -> dict[str, dict[str
     # Of a source that was changed since, the manifest counts what is not there any more.
     if made is not None and (gone or made_of_source(made, dataset, layout)):
         return measurable.per_class(made)
-    if dataset.train_limit is not None or dataset.test_limit is not None:
-        return None
-    return datasets.class_counts(dataset.source)
+    counts = datasets.class_counts(dataset.source)
+    return measurable.limited(counts, dataset) if counts else None
 
 
 def check(study: Study, layout: Layout) -> None:
@@ -117,25 +119,17 @@ def check(study: Study, layout: Layout) -> None:
     Raises:
         StudyError: One sentence.
     """
-    runs = study.runs()
-    sizes: dict[DatasetSettings, int | None] = {}
-    for dataset in {run.settings.dataset for run in runs}:
+    by_data: dict[DatasetSettings, list[Run]] = {}
+    for run in study.runs():
+        by_data.setdefault(run.settings.dataset, []).append(run)
+    for dataset, runs in by_data.items():
         source_fingerprint(dataset, layout)
         counts = class_counts(dataset, layout)
         if counts is not None:
-            measurable.check(dataset.source.kind, counts["train"], counts["test"])
-        sizes[dataset] = sum(counts["train"].values()) if counts else train_count(dataset, layout)
-    for settings in {run.settings for run in runs}:
-        count = sizes[settings.dataset]
-        if count is None:
-            continue
-        settings.loss.hard_set_size(count)
-        settings.check_batches(count)
-        if settings.knn.k > count:
-            raise StudyError(
-                f"knn.k: {settings.knn.k} is more than the {count} training images; "
-                f"allowed is 1 to {count}"
-            )
+            measurable.check(runs[0].dataset, counts["train"], counts["test"])
+        count = sum(counts["train"].values()) if counts else train_count(dataset, layout)
+        if count is not None:
+            measurable.check_size({run.settings for run in runs}, count)
 
 
 def describe(study: Study, layout: Layout) -> str:

@@ -166,9 +166,9 @@ def test_images_of_a_kind_that_is_not_read_are_named_and_not_left_out(tmp_path):
             (tmp_path / split / name).mkdir(parents=True)
             Image.new("RGB", (8, 8)).save(tmp_path / split / name / "0.png")
     folder = tmp_path / "train/a"
-    for name in ("a.HEIC", "b.jxl", "c.dng", "d.svg"):
+    for name in ("a.HEIC", "b.jxl", "c.dng", "d.exr", "e.rw2"):
         (folder / name).write_bytes(b"x")
     (folder / "notes.txt").write_text("no image")
     source = Source(kind="folder", path=str(tmp_path))
-    with pytest.raises(StudyError, match=r"4 of 5 images .* \(a.HEIC, b.jxl, c.dng and 1 more\)"):
+    with pytest.raises(StudyError, match=r"5 of 6 files .* \(a.HEIC, b.jxl, c.dng and 2 more\)"):
         datasets.fingerprint(source)

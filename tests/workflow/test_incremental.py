@@ -61,6 +61,14 @@ def truncate(checkout: Checkout, name: str) -> None:
     path.write_bytes(path.read_bytes()[:100])
 
 
+def replace_image(checkout: Checkout) -> None:
+    pictures = sorted((checkout.folder / "pictures/train").rglob("*.png"))
+    pictures.sort(key=lambda path: path.stat().st_size)
+    # A decoder ignores what follows the image.
+    other, replaced = (pictures[place].read_bytes() for place in (0, -1))
+    pictures[-1].write_bytes(other.ljust(len(replaced), b"\0"))
+
+
 RUN = "results/tiny/runs/pictures/simple/none/seed0"
 NEW = ("study", "collect")
 NOTHING = frozenset[str]()
@@ -172,6 +180,12 @@ CASES = [
         "nothing",
     ),
     Case("all files are touched: results, data, code, study", touch_all, NOTHING, "nothing"),
+    Case(
+        "an image is replaced by another of the same name and size",
+        replace_image,
+        of("pretrain", "evaluate") | {"prepare folder", "collect"},
+        "its preparation, and all runs on it if its pixels differ",
+    ),
     Case(
         "a record is deleted",
         lambda c: (c.folder / RUN / "record.json").unlink(),

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tausweep.datasets import sources, subset
+from tausweep.datasets import contents, sources, subset
 from tausweep.datasets.locks import locked
 from tausweep.datasets.originals import Sizes
-from tausweep.datasets.pictures import square
+from tausweep.datasets.pictures import Pictures, square
 from tausweep.datasets.prepared import (
     FORMS,
     MANIFEST,
@@ -67,10 +67,12 @@ def prepare(
         kept = _kept(settings, folder)
         if kept is not None:
             return kept
-        for name in (MANIFEST, *(n for form in FORMS.values() for n in form.files)):
+        # Of what was prepared before, the contents that were noted tell what has changed.
+        fingerprint = contents.fingerprint(settings.source, folder)
+        for name in (MANIFEST, contents.NAME, *(n for form in FORMS.values() for n in form.files)):
             (folder / name).unlink(missing_ok=True)
         try:
-            return _make(settings, folder, threads or min(8, os.cpu_count() or 1))
+            return _make(settings, folder, fingerprint, threads or min(8, os.cpu_count() or 1))
         finally:
             for name in (*FORMS[settings.form].files, MANIFEST):
                 (folder / (name + _PARTIAL)).unlink(missing_ok=True)
@@ -88,9 +90,16 @@ def _kept(settings: DatasetSettings, folder: Path) -> dict[str, Any] | None:
     gone = settings.source.kind in ("folder", "imagenet100") and not (
         sources.root(settings.source).exists()
     )
-    if gone or sources.fingerprint(settings.source) == manifest["source"]["fingerprint"]:
+    if gone:
         return manifest
-    return None
+    if contents.fingerprint(settings.source, folder) != manifest["source"]["fingerprint"]:
+        return None
+    if not contents.has(folder):
+        # Prepared by a version that noted no contents: names and sizes are all there is to go by.
+        listing = sources.fingerprint(settings.source)
+        read = contents.read(settings.source, _paths(_choice(settings)))
+        contents.keep(folder, listing, listing, read)
+    return manifest
 
 
 def _preparation(settings: DatasetSettings) -> dict[str, Any]:
@@ -108,22 +117,41 @@ def _preparation(settings: DatasetSettings) -> dict[str, Any]:
     return made | ({"validation": True} if settings.validation else {})
 
 
-def _make(settings: DatasetSettings, folder: Path, threads: int) -> dict[str, Any]:
-    source = settings.source
-    fingerprint = sources.fingerprint(source)
-    train = sources.read(source, "train")
+Choice = dict[str, tuple[SourceSplit, NDArray[np.int64]]]
+"""Of each split, its images at the source and the rows that are taken."""
+
+
+def _choice(settings: DatasetSettings) -> Choice:
+    train = sources.read(settings.source, "train")
     # Both choices first: a limit that is not allowed is told before any image is decoded.
     rows = _rows(train, settings.train_limit, settings.subset_seed, "train_limit")
     if settings.validation:
-        held_out = _held_out(train, rows, settings)
-        chosen = {"train": (train, rows), "test": (train, held_out)}
-    else:
-        test = sources.aligned(train, sources.read(source, "test"))
-        seed = settings.subset_seed
-        if settings.test_subset_seed is not None:
-            seed = settings.test_subset_seed
-        test_rows = _rows(test, settings.test_limit, seed, "test_limit")
-        chosen = {"train": (train, rows), "test": (test, test_rows)}
+        return {"train": (train, rows), "test": (train, _held_out(train, rows, settings))}
+    test = sources.aligned(train, sources.read(settings.source, "test"))
+    seed = settings.subset_seed
+    if settings.test_subset_seed is not None:
+        seed = settings.test_subset_seed
+    return {
+        "train": (train, rows),
+        "test": (test, _rows(test, settings.test_limit, seed, "test_limit")),
+    }
+
+
+def _paths(chosen: Choice) -> Iterator[Path]:
+    """The image files in use, of sources that have such."""
+    for split, rows in chosen.values():
+        if isinstance(split.images, Pictures):
+            yield from (split.images.paths[row] for row in rows)
+
+
+def _make(
+    settings: DatasetSettings, folder: Path, fingerprint: str, threads: int
+) -> dict[str, Any]:
+    source = settings.source
+    listing, chosen = sources.fingerprint(source), _choice(settings)
+    # Before they are decoded: what is changed in between is found at the next look.
+    read = contents.read(source, _paths(chosen))
+    classes = chosen["train"][0].classes
     form = FORMS[settings.form]
     files: dict[str, Any] = {}
     splits = {}
@@ -141,11 +169,11 @@ def _make(settings: DatasetSettings, folder: Path, threads: int) -> dict[str, An
         "format": form.format,
         "source": {"kind": source.kind, "fingerprint": fingerprint},
         "preparation": _preparation(settings),
-        "classes": train.classes,
+        "classes": classes,
         "splits": splits,
         "normalisation": {"mean": list(mean), "std": list(std)},
         "files": files,
-        "digest": content_digest(form, train.classes, files),
+        "digest": content_digest(form, classes, files),
     }
     manifest = sealed(content)
     with (folder / (MANIFEST + _PARTIAL)).open("w", encoding="ascii") as file:
@@ -154,6 +182,7 @@ def _make(settings: DatasetSettings, folder: Path, threads: int) -> dict[str, An
         os.fsync(file.fileno())
     for name in (*form.files, MANIFEST):
         (folder / (name + _PARTIAL)).replace(folder / name)
+    contents.keep(folder, listing, fingerprint, read)
     return manifest
 
 

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tausweep.study import StudyError
+
+
+def shares(available: Mapping[str, int], limit: int, field: str) -> dict[str, int]:
+    """How many images of each class a balanced choice takes, see ``balanced``.
+
+    Args:
+        available: Images of each class, in the order of the class ids.
+        limit: Size of the choice.
+        field: What the limit is called in the study file, for the error's sentence.
+
+    Raises:
+        StudyError: As for ``balanced``.
+    """
+    if limit < len(available):
+        raise StudyError(
+            f"{field}: {limit} is not allowed: it is less than one for each of the "
+            f"{len(available)} classes"
+        )
+    share, remainder = divmod(limit, len(available))
+    wanted = {name: share + (label < remainder) for label, name in enumerate(available)}
+    for name, count in wanted.items():
+        if available[name] < count:
+            raise StudyError(
+                f"{field}: {limit} is not allowed: a balanced subset needs {count} images of "
+                f"class {name!r}, which has {available[name]}"
+            )
+    return wanted
 
 
 def balanced(
@@ -29,22 +56,12 @@ def balanced(
     Raises:
         StudyError: The limit is below C, or a class has too few images; the sentence names both.
     """
-    if limit < len(classes):
-        raise StudyError(
-            f"{field}: {limit} is not allowed: it is less than one for each of the "
-            f"{len(classes)} classes"
-        )
+    there = np.bincount(labels, minlength=len(classes)).tolist()
+    wanted = shares(dict(zip(classes, there, strict=True)), limit, field)
     # Raw output of a bit generator is the one stream that numpy promises never to change.
     keys = np.random.PCG64(seed).random_raw(len(labels))
-    share, remainder = divmod(limit, len(classes))
     chosen = []
-    for label, name in enumerate(classes):
+    for label, count in enumerate(wanted.values()):
         members = np.flatnonzero(labels == label)
-        wanted = share + (label < remainder)
-        if len(members) < wanted:
-            raise StudyError(
-                f"{field}: {limit} is not allowed: a balanced subset needs {wanted} images of "
-                f"class {name!r}, which has {len(members)}"
-            )
-        chosen.append(members[np.argsort(keys[members], kind="stable")[:wanted]])
+        chosen.append(members[np.argsort(keys[members], kind="stable")[:count]])
     return np.sort(np.concatenate(chosen))

@@ -29,22 +29,40 @@ SUFFIXES = (
 )
 
 
-UNREAD = (
-    ".arw",
-    ".cr2",
-    ".dng",
-    ".heic",
-    ".heif",
-    ".ico",
-    ".jp2",
-    ".jxl",
-    ".nef",
-    ".psd",
-    ".raw",
-    ".svg",
-    ".tga",
+BESIDE = frozenset(
+    {
+        ".7z",
+        ".bz2",
+        ".csv",
+        ".db",
+        ".gz",
+        ".html",
+        ".ini",
+        ".json",
+        ".lnk",
+        ".log",
+        ".lst",
+        ".mat",
+        ".md",
+        ".npy",
+        ".npz",
+        ".pdf",
+        ".py",
+        ".rst",
+        ".sh",
+        ".tar",
+        ".tgz",
+        ".tsv",
+        ".txt",
+        ".url",
+        ".xml",
+        ".xz",
+        ".yaml",
+        ".yml",
+        ".zip",
+    }
 )
-"""Suffixes of images that are not read: a folder that has some is not what it seems to be."""
+"""Suffixes of what may lie beside images: lists, notes, archives. So may files without a suffix."""
 
 
 class File(NamedTuple):
@@ -67,15 +85,16 @@ def images(folder: Path, deep: bool = True) -> list[File]:
     """The image files in a folder (``deep``: and below it), sorted by path; no hidden ones.
 
     Raises:
-        StudyError: A folder or file in it cannot be looked at, or images are of a kind that is not
-            read (``UNREAD``): left out in silence, they would be missed.
+        StudyError: A folder or file in it cannot be looked at, or some files are neither images
+            that can be read (``SUFFIXES``) nor what may lie beside them (``BESIDE``): left out in
+            silence, they would be missed.
     """
     found = sorted(_walk(str(folder), "", (), deep))
-    if unread := [file.path for file in found if file.path.lower().endswith(UNREAD)]:
+    if unread := [file.path for file in found if not file.path.lower().endswith(SUFFIXES)]:
         more = f" and {len(unread) - 3} more" if unread[3:] else ""
         raise StudyError(
-            f"{folder}: {len(unread)} of {len(found)} images are of a kind that is not read "
-            f"({', '.join(unread[:3])}{more}); convert them to PNG or JPEG, or take them out"
+            f"{folder}: {len(unread)} of {len(found)} files are of a kind that is not read "
+            f"({', '.join(unread[:3])}{more}); convert images to PNG or JPEG, or take them out"
         )
     return found
 
@@ -108,7 +127,7 @@ def _walk(
                 if deep and here not in above:
                     below = f"{prefix}{entry.name}/"
                     yield from _walk(entry.path, below, (*above, here), deep)
-            elif entry.name.lower().endswith((*SUFFIXES, *UNREAD)):
+            elif (suffix := Path(entry.name).suffix.lower()) and suffix not in BESIDE:
                 yield File(f"{prefix}{entry.name}", entry.stat().st_size)
         except OSError as error:
             raise StudyError(f"file {entry.path}: {error.strerror}") from None
