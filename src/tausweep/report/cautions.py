@@ -80,7 +80,7 @@ def _scaled_down(scaled_down: str | None) -> Iterable[Caution]:
 
 
 def _unfinished(runs: Runs, commands: Commands) -> Iterable[Caution]:
-    lacking = runs.having("missing", "failed")
+    lacking = runs.having("missing", "failed", "pretrained")
     if lacking:
         yield Caution(
             "warning",
@@ -130,7 +130,8 @@ def _stale(runs: Runs, commands: Commands) -> Iterable[Caution]:
 
 def _code(runs: Runs, commands: Commands) -> Iterable[Caution]:
     """Digests of the code: two a record, pretraining's and evaluation's."""
-    made = [row for row in runs.rows if row.text("code_version")]
+    # A pretrained run has that of its pretraining alone, and no number of a table.
+    made = [r for r in runs.rows if r.text("code_version") and r.status != "pretrained"]
     versions = {str(row.text("code_version")) for row in made}
     if len(versions) > 1:
         yield Caution(
