@@ -143,7 +143,10 @@ def test_record_of_other_code_counts_and_is_named(
     assert named[1].startswith(f"  {run.id}  other code of {stage} (000000000000, now ")
     # Nothing is trained again for another code of the measures.
     name = "pretrain.json" if stage == "pretrain" else "record.json"
-    assert named[2] == f"  to redo one: snakemake --configfile STUDY --forcerun {layout.run(run) / name}"
+    assert (
+        named[2]
+        == f"  to redo one: snakemake --configfile STUDY --forcerun {layout.run(run) / name}"
+    )
     assert len(named) == 3
     found = partial.rows(study, layout)
     assert [row["status"] for row in found[:2]] == [outcome, "complete"]

@@ -47,7 +47,9 @@ def coverage(found: list[dict[str, Any]]) -> str:
     done = counts.pop("complete", 0) + counts.get("diverged", 0)
     rest = ", ".join(f"{counts[name]} {name}" for name in sorted(counts))
     word = "whole" if done == len(found) else "partial"
-    other = sum(row["status"] in ("complete", "diverged") and bool(other_code(row)) for row in found)
+    other = sum(
+        row["status"] in ("complete", "diverged") and bool(other_code(row)) for row in found
+    )
     by = f" ({other} made by other code than today's)" if other else ""
     return f"{word}: {done} of {len(found)} runs{by}{f'; {rest}' if rest else ''}"
 
