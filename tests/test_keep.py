@@ -24,7 +24,8 @@ LOSSES = {"losses": {"contrastive": {"temperature": [0.1, 0.3]}, "simple": {}}}
 def keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The program, which keeps in a folder of the test."""
     spec = importlib.util.spec_from_file_location("keep", KEEP)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "HERE", tmp_path / "kept")

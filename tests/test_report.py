@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import shutil
 import subprocess
 from collections.abc import Sequence
 from html.parser import HTMLParser

@@ -78,7 +78,7 @@ def _check_none_is_lost(study: Study, study_file: str, layout: Layout) -> None:
 
 
 def _make_room(study: Study, layout: Layout, whole: bool) -> None:
-    """Remove what is to be replaced: all of a finished study, else its runs that come and tables."""
+    """Remove what is replaced: of a finished study all, else tables and the runs that come."""
     kept = Layout(HERE)
     folder = kept.study(study.study)
     if whole:

@@ -20,9 +20,9 @@ from tausweep.run_lock import held_by
 from tausweep.study import MEASURES, Run, Study, StudyError
 
 STATES = ("complete", "diverged", "running", "failed", "stale", "pretrained", "missing")
-"""``diverged`` is a result too; ``stale`` has a record of other settings or data; ``pretrained`` was
-trained to its end and has no record, though some of its measures may be there. A record of other
-code than today's counts as every other one does, and is named beside."""
+"""``diverged`` is a result too; ``stale`` has a record of other settings or data; ``pretrained``
+was trained to its end and has no record, though some of its measures may be there. A record of
+other code than today's counts as every other one does, and is named beside."""
 
 LAST_LINES = 3
 SHOWN = 20

@@ -1,8 +1,8 @@
 """Every run that a study asks for: its status, its numbers, where they come from, what is missing.
 
 A status is that of the collected table. A run that the table lacks is ``missing``, one whose record
-was made with other settings than the study's is ``stale``, one that was trained to its end and has no
-record is ``pretrained``.
+was made with other settings than the study's is ``stale``, one that was trained to its end and has
+no record is ``pretrained``.
 """
 
 from __future__ import annotations
