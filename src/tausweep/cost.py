@@ -96,13 +96,11 @@ class Cost:
 def _both(
     one: Mapping[str, tuple[float, int]], two: Mapping[str, tuple[float, int]]
 ) -> dict[str, tuple[float, int]]:
-    nothing = (0.0, 0)
-    return {
-        device: tuple(
-            map(sum, zip(one.get(device, nothing), two.get(device, nothing), strict=True))
-        )
-        for device in {**one, **two}
-    }
+    found = dict(one)
+    for device, (seconds, runs) in two.items():
+        before, count = found.get(device, (0.0, 0))
+        found[device] = before + seconds, count + runs
+    return found
 
 
 def manifest(dataset: DatasetSettings, layout: Layout) -> dict[str, Any] | None:
@@ -359,8 +357,8 @@ def describe(study: Study, layout: Layout) -> list[str]:
         ]
     for device, (_, count) in sorted(total.measured.items()):
         lines.append(
-            f"measured on {device}: at the speed of runs like these ({count} of {total.runs}); on a "
-            "GPU several at once, where that was faster (`tausweep fill`)"
+            f"measured on {device}: at the speed of runs like these ({count} of {total.runs}); "
+            "on a GPU several at once, where that was faster (`tausweep fill`)"
         )
     lines += [
         "disk: prepared images, encoders, banks, embeddings",
