@@ -1,7 +1,8 @@
 """Training speeds that were measured on GPUs and kept, by device, precision and loss.
 
-The file is ``benchmarks/measured/gpu/rates.csv``: what ``benchmarks/gpu/check.py`` printed there, as
-a table. A wheel carries it as ``tausweep/_rates``; an editable install reads it in the repository.
+The file is ``benchmarks/measured/gpu/rates.csv``: what ``benchmarks/gpu/check.py`` printed there,
+as a table. A wheel carries it as ``tausweep/_rates``; an editable install reads it in the
+repository.
 """
 
 from __future__ import annotations

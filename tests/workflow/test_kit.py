@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from checkout import REPOSITORY, Checkout
 
 IMAGES = "TAUSWEEP_CIFAR10_IMAGES"
