@@ -181,7 +181,9 @@ def fill_memory_mb(wildcards):
         (run.settings, image_count(run.settings.dataset)) for run in RUNS.values()
     ]
     each = max(cost.training_memory(*one) for one in counted)
-    return round(AT_ONCE * (each + max(cost.evaluation_memory(*one) for one in counted)) / 1e6)
+    return round(
+        AT_ONCE * (each + max(cost.evaluation_memory(*one) for one in counted)) / 1e6
+    )
 
 
 def memory_mb(wildcards):
