@@ -1,6 +1,8 @@
 """What a study costs, against the sizes and speeds that it is made of."""
 
+import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -96,14 +98,61 @@ def test_time_is_measured_where_records_exist_and_names_what_on(
         study(losses={"contrastive": {"temperature": 0.1}, "simple": {}}),
         Layout(tmp_path),
     )
-    assert "measured: at the speed" not in "\n".join(cost.describe(asked, layout))
+    assert "at the speed" not in "\n".join(cost.describe(asked, layout))
     finished(asked, layout, hardware)
     price = cost.cost(asked, layout)
-    assert (price.runs, price.measured) == (2, 1)
-    assert price.seconds == pytest.approx(1437 * (200 + 8 / 3) / 100)
+    assert price.runs == 2
+    assert price.measured == {named: (pytest.approx(1437 * (200 + 8 / 3) / 100), 1)}
     text = "\n".join(cost.describe(asked, layout))
-    assert f"measured: at the speed of finished runs like these (1 of 2), on {named};" in text
+    assert f"measured on {named}: at the speed of runs like these (1 of 2);" in text
     assert "49 min (1 of 2 runs)" in text
+
+
+H100 = "NVIDIA H100 80GB HBM3"
+
+
+@pytest.mark.parametrize(
+    ("precision", "loss", "speed"),
+    [
+        ("bf16", {"contrastive": {"temperature": 0.3}}, 53_649),  # the highest of its loss
+        ("bf16", {"simple": {}}, 37_425),
+        ("bf16", {"hard_simple": {}}, 32_081),  # not measured: the slowest of those that were
+        ("tf32", {"simple": {}}, 22_789),
+        ("float32", {"simple": {}}, 5_099),
+    ],
+)
+def test_what_is_kept_of_a_gpu_prices_runs_of_its_kind_and_precision(
+    precision: str, loss: dict[str, Any], speed: float, tmp_path: Path
+) -> None:
+    of: dict[str, Any] = {"losses": loss, "pretrain": {"precision": precision}, "baselines": False}
+    asked, layout = study(datasets={"cifar10": {}}, **of), Layout(tmp_path)
+    seconds = 50_000 * (200 + 8 / 3) / speed
+    assert cost.cost(asked, layout).measured == {H100: (pytest.approx(seconds), 1)}
+    text = "\n".join(cost.describe(asked, layout))
+    assert f"| measured on {H100} |" in text
+    assert re.search(rf"that is optimistic for small batches; runs .* at \d+% in {precision}", text)
+    # A record of the same device says more than what was kept of it.
+    finished(asked, layout, {"device": "cuda", "threads": 1, "gpu": H100})
+    own = {H100: (pytest.approx(50_000 * (200 + 8 / 3) / 100), 1)}
+    assert cost.cost(asked, layout).measured == own
+    other = study(datasets={"cifar10": {"image_size": 24}}, **of)
+    assert cost.cost(other, Layout(tmp_path / "empty")).measured == {}
+
+
+def test_kept_rates_are_what_the_check_printed() -> None:
+    """Every line of the check that has a speed, in its order."""
+    folder = REPOSITORY / "benchmarks/measured/gpu"
+    said = re.findall(
+        r"\] (\w+), (\w+), (\w+), (\d) at once: [\d.]+ ms a step, ([\d,]+) images/s",
+        (folder / "h100-check.txt").read_text(encoding="utf-8"),
+    )
+    with (folder / "rates.csv").open(encoding="utf-8", newline="") as file:
+        rows = [
+            (row["step"], row["loss"], row["precision"], row["runs_at_once"],
+             f"{int(row['images_per_second']):,}")
+            for row in csv.DictReader(file)
+        ]  # fmt: skip
+    assert rows == said
 
 
 @pytest.mark.parametrize(
@@ -158,7 +207,8 @@ def test_table_is_markdown_of_one_width(tmp_path: Path) -> None:
     asked = study(datasets={"digits": {}, "cifar10": {}})
     head, rule, *rows = cost.table(cost.costs(asked, Layout(tmp_path)))
     assert {len(line) for line in (head, rule, *rows)} == {len(head)}
-    assert {line.count("|") for line in (head, rule, *rows)} == {9}
+    # CIFAR10 in float32 is priced by what is kept of a GPU, in a column of its own.
+    assert {line.count("|") for line in (head, rule, *rows)} == {10}
     assert set(rule) == set("|-: ")
     assert [row.split("|")[1].strip() for row in rows] == ["digits", "cifar10", "all"]
 

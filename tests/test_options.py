@@ -134,7 +134,8 @@ def test_first_runs_price_what_the_document_says(tmp_path: Path) -> None:
         layout.run(run).mkdir(parents=True)
         (layout.run(run) / "record.json").write_text(json.dumps(content), encoding="utf-8")
     prices = cost.costs(load(BENCHMARKS / "paper.yaml"), layout)
-    assert [price.measured for price in prices.values()] == [125, 125, 125, 0]
+    counts = [price.measured.get("Some GPU", (0.0, 0))[1] for price in prices.values()]
+    assert counts == [125, 125, 125, 0]
     document = (REPOSITORY / "docs/paper.md").read_text(encoding="utf-8")
     assert re.search(r"price 375 of the\s+580", document)
 
@@ -158,3 +159,34 @@ def test_first_runs_are_cells_of_the_paper_with_their_published_numbers() -> Non
         (row,) = (r for r in published if (r["loss"], r["temperature"]) == (run.loss, tau))
         numbers = " | ".join(row[name] for name in ("accuracy", "uniformity", "tolerance"))
         assert f"| `{run.loss}` | {tau or 'none'} | {numbers} |" in document
+
+
+def paired(name: str) -> list[tuple[Run, dict[str, Any]]]:
+    """Every run of a study of the GPU visit, and what it has otherwise than the measured cell."""
+    measured = {run.id: run for run in load(BENCHMARKS / "cifar10-paper.yaml").runs()}
+    study = load(BENCHMARKS / f"{name}.yaml")
+    assert len(study.order) == len(study.runs())
+    return [
+        (run, differing(measured[f"cifar10/contrastive/0.3/seed{run.seed}"], run))
+        for run in study.by_worth()
+    ]
+
+
+def test_the_accuracy_gap_is_looked_for_one_setting_at_a_time() -> None:
+    assert [(run.dataset, changes) for run, changes in paired("accuracy-gap")] == [
+        ("cifar10_bn_group", {"pretrain.bn_group": (None, 32)}),
+        ("cifar10_tf32", {"pretrain.precision": ("bf16", "tf32")}),
+    ]
+
+
+def test_bf16_is_paired_with_tf32_in_short_runs() -> None:
+    short = {"pretrain.epochs": (200, 40)}
+    tf32 = {"pretrain.precision": ("bf16", "tf32")}
+    assert [(run.dataset, run.seed, changes) for run, changes in paired("precision")] == [
+        pair
+        for seed in (0, 1, 2)
+        for pair in (("cifar10", seed, short), ("cifar10_tf32", seed, short | tf32))
+    ]
+    document = (REPOSITORY / "docs/paper-scale.md").read_text(encoding="utf-8")
+    for name in ("accuracy-gap", "precision", "cifar10-paper"):
+        assert f"(../benchmarks/{name}.yaml)" in document

@@ -26,7 +26,7 @@ from tausweep.pretrain import (
 )
 from tausweep.study import RunSettings, StudyError
 from tiny_run import run_settings
-from trained_run import assert_same_state, in_parts
+from trained_run import assert_same_state, in_parts, measured, trained
 
 CPU = torch.device("cpu")
 ALL = [
@@ -331,12 +331,81 @@ def test_history_reads_back(tmp_path: Path) -> None:
     assert read_history(tmp_path / "history.csv") == rows
 
 
+def first_batch(settings: RunSettings, data: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embeddings of an untrained encoder's first batch, and the gradient of their loss."""
+    trainer = module.Trainer(settings, data, CPU)
+    index, batch = next(trainer._batches(0, 0))
+    mixed = settings.pretrain.precision == "bf16"
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        anchors = trainer.encoder(batch)
+    loss = trainer.loss(anchors, trainer.bank.entries, index)
+    parts = torch.autograd.grad(loss, trainer.parameters)
+    return anchors.detach(), torch.cat([part.flatten() for part in parts])
+
+
+def test_bf16_trunk_changes_embeddings_and_gradient_of_a_batch_as_its_rounding_says(
+    digits: Prepared,
+) -> None:
+    """Eleven layers, each rounded to 8 bits: errors of eps / 2 that add as a random walk.
+
+    What a walk of independent roundings leaves of an embedding is at least that of one layer. The
+    gradient goes through the layers twice, and batch norm takes the mean out of it, which leaves
+    less of the signal than of the errors: an H100 gave 3e-1 at full size (docs/paper-scale.md).
+    """
+    layers, eps = 11, torch.finfo(torch.bfloat16).eps
+    embeddings, gradient = first_batch(run_settings(), digits)
+    same = first_batch(run_settings(), digits)
+    assert torch.equal(embeddings, same[0])
+    assert torch.equal(gradient, same[1])
+    mixed = first_batch(run_settings(pretrain={"precision": "bf16"}), digits)
+    assert mixed[0].dtype == mixed[1].dtype == torch.float32
+    off = float((mixed[0] - embeddings).norm() / embeddings.norm())
+    assert eps / 8 < off < math.sqrt(layers) * eps
+    cosine = float(torch.dot(mixed[1], gradient) / mixed[1].norm() / gradient.norm())
+    assert off < math.sqrt(2 - 2 * cosine)
+    assert cosine > 0.9
+
+
+def test_tf32_is_float32_on_a_cpu(digits: Prepared) -> None:
+    """So what tf32 does is for `benchmarks/gpu/check.py` and the study precision.yaml to show."""
+    one, two = (
+        first_batch(run_settings(pretrain={"precision": name}), digits)
+        for name in ("float32", "tf32")
+    )
+    assert all(map(torch.equal, one, two))
+
+
 def test_bf16_trunk_changes_a_short_run_only_slightly(digits: Prepared, tmp_path: Path) -> None:
     one = train(run_settings(), digits, tmp_path / "a").history[-1]["loss"]
     mixed = run_settings(pretrain={"precision": "bf16"})
     two = train(mixed, digits, tmp_path / "b").history[-1]["loss"]
     assert one != two
     assert math.isclose(one, two, rel_tol=0.05)
+
+
+@pytest.mark.slow
+def test_bf16_trunk_moves_measures_of_short_runs_by_less_than_a_seed_does(
+    digits: Prepared, tmp_path: Path
+) -> None:
+    """Mean over two seeds, paired; of accuracies, what 100 test images can tell: two sd of 200."""
+    columns = {}
+    for precision in ("float32", "bf16"):
+        for seed in (0, 1):
+            changes = {"precision": precision, "epochs": 30}
+            settings = run_settings(pretrain=changes, seed=seed)
+            folder = tmp_path / f"{precision}{seed}"
+            run = trained(settings, digits, folder)
+            columns[precision, seed] = measured(settings, digits, run, folder / "m", CPU)
+
+    def moved(name: str) -> float:
+        pairs = [columns["bf16", seed][name] - columns["float32", seed][name] for seed in (0, 1)]
+        assert all(pairs), name
+        return abs(sum(pairs) / 2)
+
+    for name in ("uniformity", "tolerance", "alignment"):
+        assert moved(name) < abs(columns["float32", 0][name] - columns["float32", 1][name]), name
+    for name in ("knn_accuracy", "linear_accuracy"):
+        assert moved(name) <= 2 * 100 * math.sqrt(2 * 0.25 / 200), name
 
 
 def test_a_users_own_loss_is_one_file(digits: Prepared, tmp_path: Path) -> None:

@@ -186,6 +186,26 @@ def test_a_missing_cell_is_named_with_the_command_that_fills_it(tmp_path: Path) 
     assert "3 of 30 runs without a result" in text
 
 
+def test_copies_of_a_published_datasets_images_are_named(tmp_path: Path) -> None:
+    place = tmp_path / "copies"
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            (place / split / name).mkdir(parents=True)
+            (place / split / name / "1.JPG").touch()
+            (place / split / name / "2.png").touch()
+    source = {"kind": "folder", "path": str(place)}
+    study = study_of(datasets={"cifar10": {"source": source}})
+    text = text_of(page(study, records_of(study), tmp_path))
+    assert "Copies of the images. Images come from a folder" in text
+    assert "CIFAR10: 4 .jpg, 4 .png; lossy copies" in text
+    assert "source of the images the published archive images in a folder" in text
+    shutil.rmtree(place)
+    text = text_of(page(study, records_of(study), tmp_path))
+    assert "CIFAR10: the folder is not there any more" in text
+    own = study_of(datasets={"birds": {"source": source}})
+    assert "Copies of the images" not in text_of(page(own, records_of(own), tmp_path))
+
+
 def test_failed_and_stale_runs_are_told_from_missing_ones(tmp_path: Path) -> None:
     study = study_of()
     frame = frames.mark(records_of(study), "failed", loss="simple", seed=1)
@@ -410,7 +430,9 @@ def test_a_folder_named_like_a_dataset_of_the_paper_is_held_against_it(tmp_path:
     content = {"losses": {"simple": {}}, "study": "s", "baselines": False}
     own = parse(content | {"datasets": {"svhn": {"source": folder}}})
     settings = {d.setting for d in protocol.compare(own).departures}
-    assert settings == {"linear.views"}  # flips, where the protocol of SVHN has colours
+    # Flips of the probe, where the protocol of SVHN has colours.
+    assert settings == {"dataset.source", "linear.views"}
+    assert not any(departure.smaller for departure in protocol.compare(own).departures)
     other = parse(content | {"datasets": {"birds": {"source": folder}}})
     assert protocol.scaled_down(other) == "birds instead of the paper's datasets"
 

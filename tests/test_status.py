@@ -15,7 +15,8 @@ from tausweep import partial, provenance, records, status
 from tausweep.atomic import write_json
 from tausweep.layout import Layout
 from tausweep.run_lock import run_lock
-from tausweep.study import Run, Study, parse
+from tausweep.study import Run, Study, load, parse
+from tausweep.tables.cells import Cells
 
 STUDY = {
     "study": "tiny",
@@ -108,13 +109,9 @@ def test_a_collapsed_run_is_complete_and_named(study: Study, layout: Layout) -> 
     [
         ("settings_digest", "0" * 16, "other settings"),
         ("data_digest", "e" * 64, "other data"),
-        ("code_version", "000000000000-" + provenance.code_version("evaluate"),
-         "other code of pretrain (000000000000, now"),
-        ("code_version", provenance.code_version("pretrain") + "-000000000000",
-         "other code of evaluate (000000000000, now"),
     ],
-)  # fmt: skip
-def test_record_of_other_settings_data_or_code_is_stale(
+)
+def test_record_of_other_settings_or_data_is_stale(
     column: str, value: str, reason: str, study: Study, layout: Layout
 ) -> None:
     run = study.runs()[0]
@@ -124,13 +121,79 @@ def test_record_of_other_settings_data_or_code_is_stale(
     assert reason in state.detail
     described = status.describe(study, layout)
     assert reason in described
-    if column != "code_version":
-        assert "redoes by itself" in described
-        assert "--forcerun" not in described
-        return
+    assert "redoes by itself" in described
+    assert "--forcerun" not in described
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "evaluate"])
+@pytest.mark.parametrize("outcome", ["complete", "diverged"])
+def test_record_of_other_code_counts_and_is_named(
+    stage: str, outcome: str, study: Study, layout: Layout
+) -> None:
+    run, second = study.runs()[:2]
+    theirs = [provenance.code_version("pretrain"), provenance.code_version("evaluate")]
+    theirs[stage == "evaluate"] = "000000000000"
+    write_record(run, layout, status=outcome, code_version="-".join(theirs))
+    write_record(second, layout)
+    state = states(study, layout)[run.id]
+    assert (state.state, state.other_code) == (outcome, True)
+    assert not states(study, layout)[second.id].other_code
+    described = status.describe(study, layout)
+    named = described.split("made by other code: ")[1].split("\n\n")[0].splitlines()
+    assert named[1].startswith(f"  {run.id}  other code of {stage} (000000000000, now ")
     # Nothing is trained again for another code of the measures.
-    name = "pretrain.json" if "pretrain" in reason else "record.json"
-    assert f"--forcerun {layout.run(run) / name}" in described
+    name = "pretrain.json" if stage == "pretrain" else "record.json"
+    assert (
+        named[2]
+        == f"  to redo one: snakemake --configfile STUDY --forcerun {layout.run(run) / name}"
+    )
+    assert len(named) == 3
+    found = partial.rows(study, layout)
+    assert [row["status"] for row in found[:2]] == [outcome, "complete"]
+    said = partial.coverage(found)
+    assert said.startswith("partial: 2 of 6 runs (1 made by other code than today's); ")
+
+
+def test_pretrained_run_without_a_record_has_the_numbers_that_are_there(
+    study: Study, layout: Layout
+) -> None:
+    run, bare, other = study.runs()[:3]
+    described = {
+        "hardware": {"device": "cuda", "threads": 6}, "train_loss": 1.5, "data_digest": DATA,
+        "images_per_second": 10.0, "bank_size": 130, "hard_set_size": None, "seconds": 1.0,
+        "code_version": "c",
+    }  # fmt: skip
+    for one in (run, bare, other):
+        digest = "0" * 16 if one is other else one.settings.pretrain_digest
+        write_json(layout.run(one) / "pretrain.json", described | {"settings_digest": digest})
+    (layout.run(run) / "encoder.safetensors").touch()
+    write_json(layout.run(run) / "knn.json", {"made_of": "m", "values": {"accuracy": 70.0}})
+    found = states(study, layout)
+    assert {found[one.id].state for one in (run, bare)} == {"pretrained"}
+    assert found[run.id].detail == "not evaluated to the end; there are knn"
+    assert found[bare.id].detail.startswith("not evaluated; its weights are not here")
+    assert found[other.id].state == "missing"
+    said = partial.collect(study, layout, layout.root / "partial.csv")
+    assert said == "partial: 0 of 6 runs; 4 missing, 2 pretrained"
+    table = records.read_table(layout.root / "partial.csv")
+    assert list(table["status"][:3]) == ["pretrained", "pretrained", "missing"]
+    assert list(table["knn_accuracy"].dropna()) == [70.0]
+    assert list(table["train_loss"].dropna()) == [1.5, 1.5]
+    # Cells are made of finished runs.
+    assert Cells(table).cell(("digits", "contrastive", 0.1), "knn_accuracy").summary.n == 0
+
+
+def test_what_the_gpu_visit_left_is_shown_as_what_it_is() -> None:
+    root = Path(__file__).parents[1]
+    study = load(root / "benchmarks/cifar10-paper.yaml")
+    found = partial.rows(study, Layout(root / "benchmarks/measured"))
+    shown = {row["loss"]: row for row in found if row["status"] == "pretrained"}
+    assert {row["status"] for row in found} == {"pretrained", "missing"}
+    assert {(r["loss"], r["temperature"]) for r in found if r["status"] == "pretrained"} == {
+        ("contrastive", 0.07), ("contrastive", 0.3), ("simple", None),
+    }  # fmt: skip
+    assert "linear_accuracy" not in shown["simple"]
+    assert [r["knn_accuracy"] for r in found if r.get("knn_accuracy")] == [73.67]
 
 
 def test_absent_results_folder_is_said(study: Study, tmp_path: Path) -> None:

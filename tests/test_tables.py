@@ -414,6 +414,23 @@ def test_a_collapsed_run_counts_and_is_marked(collected: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(table.cells.drop(columns="collapsed"), same)
 
 
+def test_a_run_of_other_code_counts_and_is_marked(collected: pd.DataFrame) -> None:
+    chosen = (collected["loss"] == "contrastive") & (collected["temperature"] == 0.07)
+    earlier = chosen & (collected["seed"] == 1)
+    frame = collected.assign(code_version=earlier.map({True: "a-b", False: "c-d"}))
+    table = tables.table1(frame)
+    column = "contrastive τ = 0.07"
+    assert entries(table)[("CIFAR10", "uniformity", "measured", column)].endswith("(3§)")
+    marked = [key for key, text in entries(table).items() if "§" in text]
+    assert {key[3] for key in marked} == {column}
+    assert "§: a run of the cell was made by other code than most" in table.caption
+    assert r"\S " in table.text("tex")
+    # One version, whichever it is, has nothing to be marked.
+    plain = tables.table1(collected.assign(code_version="a-b"))
+    assert "§" not in plain.caption
+    pd.testing.assert_frame_equal(table.cells, plain.cells)
+
+
 def test_an_infinite_or_absent_number_counts_as_no_seed(collected: pd.DataFrame) -> None:
     frame = collected.copy()
     frame["effective_dimension"] = np.inf

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # visit.sh check SECONDS | fill SECONDS EVALUATE [FLAGS of tausweep fill]: a command's work on the GPU machine, in the
-# folder that holds .gpu-kit/. `check` answers whether the GPU path is right and how fast; `fill` trains until second
-# SECONDS from its start and keeps EVALUATE seconds for evaluations. What comes home lies in $OUT.
+# folder that holds .gpu-kit/. `check` answers whether the GPU path is right and how fast; `fill` trains runs of STUDY
+# until second SECONDS from its start and keeps EVALUATE seconds for evaluations. What comes home lies in $OUT.
+#   STUDY=precision bash .gpu-kit/benchmarks/gpu/visit.sh fill 420 60 --at-once 2 --compile
 # In the last command leave out --partial and keep 120 seconds for evaluations: runs that cannot end take the device
 # from the evaluations of those that have.
 set -u
@@ -9,13 +10,14 @@ KIT=$PWD/.gpu-kit WORK=${WORK:-/tmp/tausweep} OUT=${OUT:-/tmp/tausweep/out} PYTH
 export PYTHONUNBUFFERED=1 TAUSWEEP_COMMIT=$(cat "$KIT/commit") PYTHONPATH=$KIT/src:$WORK/site
 say() { echo "[$(($(date +%s) - BEGAN))] $*"; }
 mkdir -p "$WORK/data/cifar10-images" "$WORK/results" "$OUT" && cd "$WORK"
-STUDY=cifar10-paper.yaml; cp "$KIT/benchmarks/$STUDY" .  # named without a folder, for records keep the command
+STUDY=${STUDY:-cifar10-paper}
+cp "$KIT/benchmarks/$STUDY.yaml" .  # named without a folder, for records keep the command
 if [ ! -f ready ]; then
   nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,power.limit --format=csv,noheader 2> /dev/null
   [ -d site ] || $PYTHON -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target site "$KIT"/wheels/*.whl || exit 3
   tar xJf "$KIT/images.tar.xz" -C data/cifar10-images && say "images unpacked"
   [ -f "$KIT/records.tar.gz" ] && tar xzf "$KIT/records.tar.gz" -C results
-  $PYTHON -m tausweep.cli prepare $STUDY --threads "$(nproc)" || exit 4
+  $PYTHON -m tausweep.cli prepare "$STUDY.yaml" --threads "$(nproc)" || exit 4
   touch ready
   say "prepared"
 fi
@@ -25,16 +27,16 @@ if [ "$what" = check ]; then
   cp check.log "$OUT/"
 else
   evaluate=$1; shift
-  $PYTHON -m tausweep.cli fill $STUDY --seconds "$((seconds - ($(date +%s) - BEGAN)))" \
-    --evaluate-seconds "$evaluate" --threads 6 "$@" 2>&1 | tee -a fill.log
+  $PYTHON -m tausweep.cli fill "$STUDY.yaml" --seconds "$((seconds - ($(date +%s) - BEGAN)))" \
+    --evaluate-seconds "$evaluate" --threads "${THREADS:-6}" "$@" 2>&1 | tee -a fill.log
   say "filled"
-  tar czf "$OUT/records.tar.gz" --exclude='encoder*.safetensors' --exclude='embeddings.safetensors' \
+  tar czf "$OUT/$STUDY.tar.gz" --exclude='encoder*.safetensors' --exclude='embeddings.safetensors' \
     --exclude='checkpoint*' --exclude='lock*' -C results \
-    cifar10-paper/runs cifar10-paper/logs $(cd results && ls -d data/*/manifest.json)
+    "$STUDY/runs" "$STUDY/logs" $(cd results && ls -d data/*/manifest.json)
   cp fill.log "$OUT/"
   # Test embeddings of three finished runs (Figure 2): 5 MB each.
-  n=0; for f in $(find results/cifar10-paper/runs -name embeddings.safetensors | sort | head -3); do
-    $PYTHON - "$f" "$OUT/test-$(echo "${f#results/cifar10-paper/runs/}" | tr / _)" << 'P'
+  n=0; for f in $(find "results/$STUDY/runs" -name embeddings.safetensors | sort | head -3); do
+    $PYTHON - "$f" "$OUT/test-$STUDY-$(echo "${f#results/"$STUDY"/runs/}" | tr / _)" << 'P'
 import sys
 from safetensors import safe_open
 from safetensors.torch import save_file

@@ -42,15 +42,24 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every file in an archive: the earliest that zip knows."""
 
 
-def contents(study: Study, layout: Layout, *, weights: bool) -> dict[str, Path]:
+def contents(
+    study: Study, layout: Layout, *, weights: bool, partial: bool = False
+) -> dict[str, Path]:
     """Files of an archive by their name in it, sorted by name.
+
+    Args:
+        study: The study.
+        layout: Where its results are.
+        weights: Encoders, banks and embeddings too.
+        partial: Whether a partial table is enough (``tausweep partial``).
 
     Raises:
         StudyError: Nothing was collected yet.
     """
     root = layout.study(study.study)
-    if not (root / "records.csv").exists():
-        raise StudyError(f"{root / 'records.csv'}: is missing; the study is not complete")
+    table = root / "partial/records.csv" if partial else root / "records.csv"
+    if not table.exists():
+        raise StudyError(f"{table}: is missing; the study is not complete")
     found = [root / name for name in RESULTS]
     for folder in FOLDERS:
         found += (path for path in (root / folder).rglob("*") if path.is_file())

@@ -152,7 +152,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("resolve", _resolve, "Write a study in canonical form.", study=True)
     sub.add_argument("output", metavar="OUTPUT", help="where to write it (JSON)")
 
-    sub = command("plan", _plan, "Say what a study asks for and what it costs.", study=True)
+    sub = command(
+        "plan", _plan,
+        "Check a study; list its runs and what they cost, by measured speeds where there are any.",
+        study=True,
+    )  # fmt: skip
     sub.add_argument("--run", dest="run_id", metavar="ID", help="print one run's settings")
     sub.add_argument(
         "--power", action="store_true",
@@ -182,18 +186,23 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("evaluate", _evaluate, "Measure one run and write its record.", study=True)
     job(sub)
 
-    sub = command("fill", _fill, "Train and evaluate as many runs as fit into a time.", study=True)
+    sub = command(
+        "fill", _fill,
+        "Train and evaluate as many runs as fit into a given time, in the study's order.",
+        study=True,
+    )  # fmt: skip
     sub.add_argument(
         "--seconds", type=float, required=True, metavar="S",
-        help="when training stops; what is not finished is saved and goes on at the next start",
+        help="train for this long; unfinished runs are saved, and the next start continues them",
     )  # fmt: skip
     sub.add_argument(
         "--evaluate-seconds", type=float, default=90.0, metavar="S",
-        help="how long evaluations may take after that (%(default)s)",
+        help="then wait this long for evaluations that are still running (%(default)s)",
     )  # fmt: skip
     sub.add_argument(
-        "--at-once", type=int, default=1, metavar="K", help="runs that share it (%(default)s)"
-    )
+        "--at-once", type=int, default=1, metavar="K",
+        help="train K runs at the same time on one GPU (%(default)s)",
+    )  # fmt: skip
     sub.add_argument(
         "--device", default=os.environ.get("TAUSWEEP_DEVICE", "auto"),
         help="auto, cpu, cuda or cuda:N (%(default)s)",
@@ -202,10 +211,14 @@ def _parser() -> argparse.ArgumentParser:
         "--threads", type=int, default=1, help="CPU threads of an evaluation (%(default)s)"
     )
     sub.add_argument(
-        "--partial", action="store_true", help="begin runs that will not end in time, too"
+        "--partial",
+        action="store_true",
+        help="also start runs that cannot finish in time (by default they are left for later)",
     )
     sub.add_argument(
-        "--compile", action="store_true", help="fuse the encoder's operations by torch.compile"
+        "--compile",
+        action="store_true",
+        help="compile the encoder with torch.compile: faster steps after a slow start",
     )
     sub.add_argument(
         "--checkpoint-seconds", type=float, default=150.0, metavar="S",
@@ -224,7 +237,12 @@ def _parser() -> argparse.ArgumentParser:
         command(stage, _made_of_records(stage), summary, study=True)
 
     command("partial", _partial, "Report what a study has so far; trains nothing.", study=True)
-    command("status", _status, "Say what is done, running, failed, stale or missing.", study=True)
+    command(
+        "status", _status,
+        "Say which runs are done, running, failed, stale, unevaluated or missing, and name records "
+        "made by other code.",
+        study=True,
+    )  # fmt: skip
     sub = command("clean", _clean, "List what the study file no longer names.", study=True)
     sub.add_argument("--yes", action="store_true", help="delete what is listed")
     sub = command("export", _export, "Pack a study's results into one archive.", study=True)

@@ -18,7 +18,12 @@ from tausweep.atomic import write_text
 from tausweep.study import Study, StudyError, digest, nearest
 
 SELECT = "select"
-"""The one key of ``--config`` that is no setting of a study: patterns of runs."""
+"""A key of ``--config`` that is no setting of a study: patterns of runs."""
+
+AT_ONCE = "at_once"
+"""The other one: how many runs share a GPU, of the target ``filled``."""
+DEFAULT_AT_ONCE = 3
+"""The fastest on an H100 (docs/paper-scale.md)."""
 
 _INTEGER = re.compile(r"[-+]?\d+")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -55,14 +60,28 @@ def check_keys(config: Mapping[str, Any]) -> None:
     """Refuse a key of ``--config`` that means nothing.
 
     Raises:
-        StudyError: It is neither ``select`` nor a setting of a study.
+        StudyError: It is neither ``select`` nor ``at_once`` nor a setting of a study.
     """
-    known = (SELECT, *Study.model_fields)
+    known = (SELECT, AT_ONCE, *Study.model_fields)
     for key in config:
         if key not in known:
             raise StudyError(
                 f"--config {key}: unknown key{nearest(key, known)}; known are {', '.join(known)}"
             )
+
+
+def at_once(config: Mapping[str, Any]) -> int:
+    """How many runs share a GPU where one job trains several.
+
+    Raises:
+        StudyError: It is not a number from 1.
+    """
+    value = typed(config.get(AT_ONCE, DEFAULT_AT_ONCE))
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise StudyError(
+            f"--config at_once: {value} is not allowed; it should be a whole number from 1"
+        )
+    return value
 
 
 def check_given_once(command: Sequence[str]) -> None:
@@ -94,7 +113,7 @@ def study_file(files: Sequence[str], config: Mapping[str, Any], folder: Path) ->
         StudyError: A file is not valid, or the study that comes of them.
     """
     check_keys(config)
-    over = {key: typed(value) for key, value in config.items() if key != SELECT}
+    over = {k: typed(value) for k, value in config.items() if k not in (SELECT, AT_ONCE)}
     if len(files) == 1 and not over:
         return files[0]
     content: dict[str, Any] = {}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tausweep import datasets
+from tausweep import datasets, rates
 from tausweep.architecture import (
     activation_bytes,
     feature_count,
@@ -51,9 +52,8 @@ class Cost:
         runs: How many.
         training: Floating-point operations of pretraining and evaluation.
         gpu_seconds: Of one H100 at the stated throughput, ``SUSTAINED`` of its ``PEAK``.
-        seconds: From measured throughput, of the runs that it is known for.
-        measured: How many runs that is.
-        devices: What the measured throughput was measured on.
+        measured: By device, seconds from the throughput that was measured on it, and of how many
+            runs that is known.
         precisions: Of the trunks.
         disk: Bytes kept: encoders, banks, embeddings, prepared images.
         passing: Bytes of weights along the training at most, if every run is trained before one is
@@ -67,9 +67,7 @@ class Cost:
     runs: int = 0
     training: float = 0.0
     gpu_seconds: float = 0.0
-    seconds: float = 0.0
-    measured: int = 0
-    devices: frozenset[str] = field(default=frozenset())
+    measured: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     precisions: frozenset[str] = field(default=frozenset())
     disk: float = 0.0
     passing: float = 0.0
@@ -84,9 +82,7 @@ class Cost:
             runs=self.runs + other.runs,
             training=self.training + other.training,
             gpu_seconds=self.gpu_seconds + other.gpu_seconds,
-            seconds=self.seconds + other.seconds,
-            measured=self.measured + other.measured,
-            devices=self.devices | other.devices,
+            measured=_both(self.measured, other.measured),
             precisions=self.precisions | other.precisions,
             disk=self.disk + other.disk,
             passing=self.passing + other.passing,
@@ -95,6 +91,16 @@ class Cost:
             evaluation_memory=max(self.evaluation_memory, other.evaluation_memory),
             unknown=(*self.unknown, *(n for n in other.unknown if n not in self.unknown)),
         )
+
+
+def _both(
+    one: Mapping[str, tuple[float, int]], two: Mapping[str, tuple[float, int]]
+) -> dict[str, tuple[float, int]]:
+    found = dict(one)
+    for device, (seconds, runs) in two.items():
+        before, count = found.get(device, (0.0, 0))
+        found[device] = before + seconds, count + runs
+    return found
 
 
 def manifest(dataset: DatasetSettings, layout: Layout) -> dict[str, Any] | None:
@@ -119,7 +125,8 @@ def train_count(dataset: DatasetSettings, layout: Layout) -> int | None:
 def costs(study: Study, layout: Layout) -> dict[str, Cost]:
     """Price a study by dataset; what several datasets share on the disk counts with the first.
 
-    Throughput is taken from runs under the results folder where they exist, of any study.
+    Throughput is taken from runs under the results folder where they exist, of any study, and
+    beside them from what is kept of GPUs (``tausweep.rates``).
     """
     speeds = _measured_throughput(layout)
     found: dict[str, Cost] = {}
@@ -152,7 +159,10 @@ def _of_run(
     flops = forward_flops(settings.encoder, settings.dataset.image_size)
     evaluation = EVALUATION + ALONG * len(settings.along)
     training = count * flops * (BACKWARD * epochs + evaluation)
-    speed, device = speeds.get(_alike(settings), (None, None))
+    images = count * (epochs + evaluation / BACKWARD)
+    known = {device: rate.images_per_second for device, rate in rates.best(settings).items()}
+    if (own := speeds.get(_alike(settings))) is not None:
+        known[own[1]] = own[0]
     parameters = parameter_count(settings.encoder)
     weights = 4.0 * (parameters + count * settings.encoder.dim)
     along, passing = weights * len({*settings.along} - {epochs}), weights > KEPT_BYTES
@@ -160,9 +170,7 @@ def _of_run(
         runs=1,
         training=training,
         gpu_seconds=training / (SUSTAINED * PEAK[precision]),
-        seconds=count * (epochs + evaluation / BACKWARD) / speed if speed else 0.0,
-        measured=1 if speed else 0,
-        devices=frozenset([device] if device else []),
+        measured={device: (images / speed, 1) for device, speed in known.items()},
         precisions=frozenset([precision]),
         disk=4 * (parameters + 3.2 * count * settings.encoder.dim) + (0.0 if passing else along),
         passing=along if passing else 0.0,
@@ -246,13 +254,13 @@ def _measured_throughput(layout: Layout) -> dict[tuple[Any, ...], tuple[float, s
 
 
 HEAD = ("dataset", "runs", "training a run", "GPU hours", "disk", "GPU memory", "train", "evaluate")
-MEASURED_HEAD = "measured"
+MEASURED_HEAD = "measured on "
 
 
 def table(prices: dict[str, Cost]) -> list[str]:
     """A table, its columns aligned and in Markdown, one line a dataset and one for all of them.
 
-    With a column of measured times where there are any.
+    With a column of measured times a device, where there are any.
     """
     total = sum(prices.values(), Cost())
     rows = [list(HEAD), ["---", *["--:"] * (len(HEAD) - 1)]]
@@ -261,9 +269,9 @@ def table(prices: dict[str, Cost]) -> list[str]:
         # Runs of several datasets have no training in common.
         name, runs, _, *rest = _row("all", total)
         rows.append([name, runs, "", *rest])
-    if total.measured:
-        shown = [MEASURED_HEAD, "--:", *map(_measured, prices.values())]
-        shown += [_measured(total)] if len(prices) > 1 else []
+    for device in sorted(total.measured, reverse=True):
+        shown = [MEASURED_HEAD + device, "--:", *(_measured(p, device) for p in prices.values())]
+        shown += [_measured(total, device)] if len(prices) > 1 else []
         rows = [[*row[:4], cell, *row[4:]] for row, cell in zip(rows, shown, strict=True)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     # Markdown's rule fills its columns, or it would be read as a row.
@@ -292,11 +300,25 @@ def _row(name: str, price: Cost) -> list[str]:
     ]
 
 
-def _measured(price: Cost) -> str:
-    if not price.measured:
+def _measured(price: Cost, device: str) -> str:
+    seconds, runs = price.measured.get(device, (0.0, 0))
+    if not runs:
         return "–"
-    part = "" if price.measured == price.runs else f" ({price.measured} of {price.runs} runs)"
-    return hours(price.seconds) + part
+    return hours(seconds) + ("" if runs == price.runs else f" ({runs} of {price.runs} runs)")
+
+
+def _reached(study: Study) -> list[str]:
+    """What share of its peak an H100 reached where it was measured, by precision."""
+    found: dict[str, float] = {}
+    for run in study.runs():
+        settings = run.settings
+        flops = BACKWARD * forward_flops(settings.encoder, settings.dataset.image_size)
+        for device, rate in rates.best(settings).items():
+            if "H100" in device:
+                precision = settings.pretrain.precision
+                share = rate.images_per_second * flops / PEAK[precision]
+                found[precision] = max(share, found.get(precision, 0.0))
+    return [f"{share:.0%} in {precision}" for precision, share in found.items()]
 
 
 def _operations(count: float) -> str:
@@ -325,16 +347,18 @@ def describe(study: Study, layout: Layout) -> list[str]:
     )
     lines = [*table(prices), ""]
     if total.training:
+        reached = " and ".join(_reached(study))
+        measured = f"; runs like these were measured at {reached}" if reached else ""
         lines += [
             f"GPU hours: stated, not measured: one H100 at {SUSTAINED:.0%} of its peak, {stated}; "
-            "optimistic: small batches reach half of it (docs/paper-scale.md)",
+            f"that is optimistic for small batches{measured} (docs/paper-scale.md)",
             f"one CPU thread, stated, {CPU_FLOPS / 1e9:.0f} GFLOP/s: "
             f"{hours(total.training / CPU_FLOPS)}",
         ]
-    if total.measured:
+    for device, (_, count) in sorted(total.measured.items()):
         lines.append(
-            f"measured: at the speed of finished runs like these ({total.measured} of "
-            f"{total.runs}), on {', '.join(sorted(total.devices))}; one job at a time"
+            f"measured on {device}: at the speed of runs like these ({count} of {total.runs}); "
+            "on a GPU several at once, where that was faster (`tausweep fill`)"
         )
     lines += [
         "disk: prepared images, encoders, banks, embeddings",

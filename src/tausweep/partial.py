@@ -9,15 +9,17 @@ from typing import Any
 from tausweep import records
 from tausweep.atomic import write_text
 from tausweep.layout import Layout
-from tausweep.status import RunState, states
+from tausweep.status import RunState, other_code, states
 from tausweep.study import Study
 
 
 def rows(study: Study, layout: Layout) -> list[dict[str, Any]]:
     """One row a run of the study, in its order, whatever there is of it.
 
-    ``status`` is ``complete``, ``diverged``, ``stale`` (the numbers are there, of other settings,
-    data or code), ``failed``, or ``missing`` (running ones too); the last two have no numbers.
+    ``status`` is ``complete``, ``diverged``, ``stale`` (the numbers are there, of other settings or
+    data), ``pretrained`` (without a record; some numbers may be there), ``failed``, or ``missing``
+    (running ones too); the last two have no numbers. Records of other code than today's are
+    complete: their ``code_version`` names it.
     """
     return [_row(state) for state in states(study, layout)]
 
@@ -37,12 +39,19 @@ def _row(state: RunState) -> dict[str, Any]:
 
 
 def coverage(found: list[dict[str, Any]]) -> str:
-    """What a partial table covers: ``partial: 63 of 112 runs; 4 failed, 45 missing``."""
+    """What a partial table covers: ``partial: 63 of 112 runs; 4 failed, 45 missing``.
+
+    With the number of those that other code than today's made, if there are any.
+    """
     counts = Counter(row["status"] for row in found)
     done = counts.pop("complete", 0) + counts.get("diverged", 0)
     rest = ", ".join(f"{counts[name]} {name}" for name in sorted(counts))
     word = "whole" if done == len(found) else "partial"
-    return f"{word}: {done} of {len(found)} runs{f'; {rest}' if rest else ''}"
+    other = sum(
+        row["status"] in ("complete", "diverged") and bool(other_code(row)) for row in found
+    )
+    by = f" ({other} made by other code than today's)" if other else ""
+    return f"{word}: {done} of {len(found)} runs{by}{f'; {rest}' if rest else ''}"
 
 
 def collect(study: Study, layout: Layout, output: Path) -> str:

@@ -22,6 +22,7 @@ PAPER_TEMPERATURES = (0.05, 0.07, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1
 
 LABELS = {
     "dataset": "dataset",
+    "dataset.source": "source of the images",
     "dataset.image_size": "image size (pixels)",
     "dataset.train_limit": "training images",
     "dataset.test_limit": "test images",
@@ -32,7 +33,8 @@ LABELS = {
     "linear.epochs": "epochs of the linear probe",
     "separation.anchors": "anchors of the separation",
 }
-"""What shrinks a study, in the order of the summary; other settings go by their own names."""
+"""What shrinks a study, in the order of the summary, and the source; other settings go by their own
+names."""
 
 UNIT = {
     "dataset.train_limit": "training images",
@@ -142,6 +144,10 @@ def _differences(run: Run) -> Iterable[tuple[str, str, str, bool]]:
     if _kind(run) not in PAPER_DATASETS:
         ours = ", ".join(names.dataset(name) for name in PAPER_DATASETS)
         yield "dataset", ours, names.dataset(run.dataset), True
+    elif here.dataset.source.kind != _kind(run):
+        kind = here.dataset.source.kind
+        ours = "images in a folder" if kind == "folder" else f"images from a {kind}"
+        yield "dataset.source", "the published archive", ours, False
     for name in ("image_size", "form", "train_limit", "test_limit", "validation"):
         yield from _difference(f"dataset.{name}", paper.dataset, here.dataset)
     if here.dataset.source.extra:

@@ -98,24 +98,28 @@ def flat(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
     Args:
         measured: Content of ``linear.json``, ``knn.json`` ... by name; empty for a diverged run,
-            without ``separation`` and ``penalty`` for an encoder that no loss has trained.
+            without ``separation`` and ``penalty`` for an encoder that no loss has trained. What an
+            evaluation did not come to is empty.
     """
     if not measured:
         return {}
     separation, penalty = measured.get("separation", {}), measured.get("penalty", {})
-    probe, converged = measured["linear"]["probe"], measured["linear"]["converged"]
-    knn, geometry = measured["knn"], measured["geometry"]
+    linear = measured.get("linear", {"probe": {}, "converged": {}})
+    probe, converged = linear["probe"], linear["converged"]
+    knn = measured.get("knn", {})
+    geometry = measured.get("geometry", {"test": {}, "train": {}})
+    collapsed = geometry["test"].get("collapsed")
     row = {
-        "collapsed": int(geometry["test"]["collapsed"]),
-        "linear_accuracy": probe["accuracy"],
-        "linear_accuracy_best": probe["best"],
-        "linear_accuracy_converged": converged["accuracy"],
-        "feature_rms": probe["feature_rms"],
-        "knn_accuracy": knn["accuracy"],
+        "collapsed": None if collapsed is None else int(collapsed),
+        "linear_accuracy": probe.get("accuracy"),
+        "linear_accuracy_best": probe.get("best"),
+        "linear_accuracy_converged": converged.get("accuracy"),
+        "feature_rms": probe.get("feature_rms"),
+        "knn_accuracy": knn.get("accuracy"),
         "knn_accuracy_bank": knn.get("accuracy_bank"),
         **{name: geometry["test"].get(name) for name in GEOMETRY},
         **{f"train_{name}": geometry["train"].get(name) for name in GEOMETRY},
-        "test_images": geometry["test"]["samples"],
+        "test_images": geometry["test"].get("samples"),
         **{name: separation.get(name) for name in SEPARATION},
         **{name: penalty.get(name) for name in PENALTY},
     }
@@ -144,12 +148,7 @@ def record(
         code_version: Digests of the code of both stages.
     """
     columns = {
-        "study": run.study,
-        "dataset": run.dataset,
-        "loss": run.loss,
-        "temperature": run.temperature,
-        "seed": run.seed,
-        "status": status,
+        **_identity(run, status),
         **flat(measured),
         **of_pretraining(pretrain),
         INSTRUCTIONS: _instructions(pretrain, evaluate),
@@ -163,6 +162,33 @@ def record(
         "settings": settings,
         "pretrain": dict(pretrain),
         "evaluate": dict(evaluate),
+    }
+
+
+def _identity(run: Run, status: str) -> dict[str, Any]:
+    values = (run.study, run.dataset, run.loss, run.temperature, run.seed, status)
+    return dict(zip(IDENTITY, values, strict=True))
+
+
+def so_far(
+    run: Run, measured: Mapping[str, Mapping[str, Any]], pretrain: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The columns of a run that is pretrained and has no record: what there is of them.
+
+    Args:
+        run: Its settings and place.
+        measured: Values by measure, of those that are there.
+        pretrain: What the pretraining wrote of itself.
+
+    Raises:
+        KeyError: The pretraining's description lacks something.
+    """
+    return {
+        **_identity(run, "pretrained"),
+        **flat(measured),
+        **of_pretraining(pretrain),
+        "precision": run.settings.pretrain.precision,
+        "code_version": pretrain["code_version"],
     }
 
 

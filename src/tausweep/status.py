@@ -1,10 +1,11 @@
-"""Where a study stands: what is done, running, failed, stale or missing, and what it takes on disk.
+"""Where a study stands: what is done, running, failed, stale or missing; what it takes on disk.
 
 Everything is read from the results folder; nothing is computed, and torch is not imported.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from tausweep import provenance, records
 from tausweep.cost import manifest
 from tausweep.layout import Layout
 from tausweep.run_lock import held_by
-from tausweep.study import Run, Study, StudyError
+from tausweep.study import MEASURES, Run, Study, StudyError
 
-STATES = ("complete", "diverged", "running", "failed", "stale", "missing")
-"""``diverged`` is a result too; ``stale`` has a record of other settings, data or code."""
+STATES = ("complete", "diverged", "running", "failed", "stale", "pretrained", "missing")
+"""``diverged`` is a result too; ``stale`` has a record of other settings or data; ``pretrained``
+was trained to its end and has no record, though some of its measures may be there. A record of
+other code than today's counts as every other one does, and is named beside."""
 
 LAST_LINES = 3
 SHOWN = 20
@@ -35,10 +38,12 @@ class RunState:
     Attributes:
         run: The run.
         state: One of ``STATES``.
-        detail: In words: progress, why stale, where a missing run goes on.
-        columns: Of its record, also of a stale one; none without a record.
+        detail: In words: progress, why stale, by what other code, where a missing run goes on.
+        columns: Of its record, also of a stale one; of a pretrained run what there is of them; none
+            of any other.
         log: The log that tells of its failure.
         lines: Last lines of that log.
+        other_code: Whether other code than today's made its record.
     """
 
     run: Run
@@ -47,6 +52,7 @@ class RunState:
     columns: dict[str, Any] | None = None
     log: Path | None = None
     lines: tuple[str, ...] = ()
+    other_code: bool = False
 
     @property
     def collapsed(self) -> bool:
@@ -74,16 +80,49 @@ def _state(run: Run, layout: Layout) -> RunState:
     except StudyError as error:
         return RunState(run, "failed", log=folder / "record.json", lines=(str(error),))
     if columns is not None:
-        reasons = stale_reasons(columns, run, layout)
-        return RunState(run, "stale" if reasons else columns["status"], "; ".join(reasons), columns)
+        reasons, code = stale_reasons(columns, run, layout), other_code(columns)
+        said = "; ".join([*reasons, *code])
+        state = "stale" if reasons else columns["status"]
+        return RunState(run, state, said, columns, other_code=bool(code))
     if newest is not None and _failed(said):
         lines = tuple(line for line in said.splitlines() if line.strip())[-LAST_LINES:]
         return RunState(run, "failed", log=newest, lines=lines)
     if (folder / "checkpoint.safetensors").exists():
         at = _progress(said).split("  ")[0]
         return RunState(run, "missing", f"interrupted{f' after {at}' if at else ''}, goes on there")
-    pretrained = (folder / "pretrain.json").exists()
-    return RunState(run, "missing", "pretrained, not evaluated" if pretrained else "")
+    return _pretrained(run, folder) or RunState(run, "missing")
+
+
+def _pretrained(run: Run, folder: Path) -> RunState | None:
+    """The state of a run that was trained to its end and has no record; none if it was not."""
+    described = _json(folder / "pretrain.json")
+    if described.get("settings_digest") != run.settings.pretrain_digest:
+        return None
+    names = (*MEASURES, *(run.settings.measures or {}))
+    measured = {
+        name: content["values"]
+        for name in names
+        if "values" in (content := _json(folder / f"{name}.json"))
+    }
+    try:
+        columns = records.so_far(run, measured, described)
+    except (KeyError, TypeError, AttributeError):
+        return None  # damaged, so it is made again
+    parts = ["not evaluated to the end" if measured else "not evaluated"]
+    if measured:
+        parts.append(f"there are {', '.join(measured)}")
+    if not (folder / "encoder.safetensors").exists():
+        parts.append("its weights are not here, so it would be trained again")
+    return RunState(run, "pretrained", "; ".join(parts), columns)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A JSON mapping; empty if it is absent or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _time(path: Path) -> float:
@@ -107,13 +146,19 @@ def _failed(said: str) -> bool:
 
 
 def stale_reasons(columns: dict[str, Any], run: Run, layout: Layout) -> list[str]:
-    """Why a record is not what today's study, data and code would give; empty if it is."""
+    """Why a record is not of today's study and data; empty if it is."""
     reasons = []
     if columns["settings_digest"] != run.settings.digest:
         reasons.append("other settings")
     made = manifest(run.settings.dataset, layout)
     if made is not None and made.get("digest") != columns["data_digest"]:
         reasons.append("other data")
+    return reasons
+
+
+def other_code(columns: dict[str, Any]) -> list[str]:
+    """By which other code than today's a record was made, stage by stage; empty if by today's."""
+    reasons = []
     theirs = str(columns["code_version"]).split("-")
     for stage, version in zip(("pretrain", "evaluate"), theirs, strict=False):
         if version != _code(stage):
@@ -178,8 +223,17 @@ def describe(study: Study, layout: Layout) -> str:
             "collapsed: complete, but all test embeddings are one point",
             *_listed(collapsed),
         ]
+    if other := [s for s in found if s.other_code and s.state in ("complete", "diverged")]:
+        lines += [
+            "",
+            "made by other code: they count in tables and verdicts, which name them",
+            *_listed(other),
+            *(f"  {line}" for line in _redoing(other, layout)),
+        ]
     for name in STATES[1:]:
         of_state = [state for state in found if state.state == name]
+        if name == "diverged":
+            of_state = [state for state in of_state if not state.other_code]
         if of_state:
             lines += ["", name, *_listed(of_state)]
         if name == "stale":
@@ -189,10 +243,10 @@ def describe(study: Study, layout: Layout) -> str:
     return "\n".join([*lines, "", f"disk: {size(sum(used.values()))}{f': {parts}' * bool(parts)}"])
 
 
-def _redoing(stale: list[RunState], layout: Layout) -> list[str]:
-    """How stale records are made again: the least that does it."""
-    planned = [s for s in stale if "other settings" in s.detail or "other data" in s.detail]
-    other = [s for s in stale if s not in planned]
+def _redoing(found: list[RunState], layout: Layout) -> list[str]:
+    """How stale records, and those of other code, are made again: the least that does it."""
+    planned = [s for s in found if s.state == "stale"]
+    other = [s for s in found if s.state != "stale"]
     trained = [s for s in other if "other code of pretrain" in s.detail]
     measured = [s for s in other if s not in trained]
     lines = []
@@ -200,9 +254,9 @@ def _redoing(stale: list[RunState], layout: Layout) -> list[str]:
         lines.append(
             "snakemake --configfile STUDY redoes by itself what has other settings or data"
         )
-    for found, name in ((trained, "pretrain.json"), (measured, "record.json")):
-        if found:
-            path = layout.run(found[0].run) / name
+    for of_stage, name in ((trained, "pretrain.json"), (measured, "record.json")):
+        if of_stage:
+            path = layout.run(of_stage[0].run) / name
             lines.append(f"to redo one: snakemake --configfile STUDY --forcerun {path}")
     return lines
 

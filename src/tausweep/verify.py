@@ -13,7 +13,7 @@ from typing import Any
 
 from tausweep import records
 from tausweep.layout import Layout
-from tausweep.status import stale_reasons
+from tausweep.status import other_code, stale_reasons
 from tausweep.study import MEASURED, OF_THE_LOSS, Run, Study, StudyError
 
 SHOWN_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "tausweep")
@@ -152,6 +152,7 @@ def verify(study: Study, layout: Layout) -> tuple[str, bool]:
         if content is not None:
             kept[run.id] = content
             found.notes += stale_reasons(content["columns"], run, layout)
+            found.notes += other_code(content["columns"])
             used = content.get("evaluate", {}).get("packages", {})
             packages[", ".join(f"{n} {used[n]}" for n in SHOWN_PACKAGES if n in used)] += 1
         for note in found.notes:

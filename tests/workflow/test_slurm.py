@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checkout import LONE, REPOSITORY, Checkout, DryRuns
+from checkout import LONE, REPOSITORY, Checkout, DryRuns, jobs_of
 
 sys.path.insert(0, str(Path(__file__).with_name("slurm")))
 
@@ -107,6 +107,37 @@ def test_study_through_slurm_survives_a_cancel_and_a_preemption_with_the_same_by
     assert checkout.results() == lone_results
 
 
+@pytest.mark.slurm
+def test_small_runs_share_one_gpu_of_one_job(
+    slurm: Cluster, finished: Checkout, tmp_path: Path, dry: DryRuns
+) -> None:
+    checkout = finished.copy(tmp_path / "checkout")
+    shutil.rmtree(checkout.folder / "results/tiny")
+    site(checkout)
+    before = {job for job, *_ in slurm.jobs()}
+    command = checkout.command(
+        "--workflow-profile", "profiles/slurm", "filled", "--config", "at_once=2"
+    )
+    limited = ["timeout", "-s", "INT", "-k", "60", "280", *command]
+    code, said = checkout.run(*limited, environment=_environment(checkout, slurm))
+    assert code == 0, said
+    (job,) = (job for job, *_ in slurm.jobs() if job not in before)
+    asked = slurm.run("scontrol", "show", "job", job)
+    assert re.search(r"\bNumNodes=1\b", asked), asked
+    assert re.search(r"gres[:/]gpu[:=]1\b", asked), asked
+    log = (checkout.folder / "results/tiny/logs/fill.log").read_text(encoding="utf-8")
+    assert "2 runs to train, 2 at once on" in log
+    assert "2 of 2 runs have records" in log
+    # Both trained at once, and each as it does alone.
+    begun = [line for line in log.splitlines() if "begins at" in line or "epoch 20/20" in line]
+    assert ["begins at" in line for line in begun] == [True, True, False, False]
+    planned = jobs_of(dry(checkout, "--workflow-profile", "profiles/slurm", checkout.records()))
+    assert planned == {"collect"}
+    whole = finished.results()
+    found = checkout.results()
+    assert {k: v for k, v in whole.items() if k.startswith("runs/")} == found
+
+
 def _environment(checkout: Checkout, slurm: Cluster) -> dict[str, str]:
     path = f"{slurm.folder / 'bin'}:{checkout.environment['PATH']}"
     return slurm.environment | {"PATH": path}
@@ -147,6 +178,26 @@ def test_profile_trains_a_run_on_several_gpus_of_one_machine_where_it_says_so(
     assert (asked["gpu"], asked["nodes"]) == ("4", "1")
     assert asked["slurm_extra"] == "--signal=TERM@60"
     assert said.count("tausweep pretrain") == said.count(" --processes 4 ") > 0
+
+
+def test_a_job_of_several_runs_asks_for_one_gpu_of_one_machine(
+    finished: Checkout, tmp_path: Path, dry: DryRuns
+) -> None:
+    checkout = finished.copy(tmp_path / "checkout")
+    shutil.rmtree(checkout.folder / "results/tiny")
+    arguments = ("--workflow-profile", "profiles/slurm", "filled")
+    said = dry(checkout, *arguments, "--config", "at_once=4")
+    assert jobs_of(said) == {"filled"}
+    asked = resources(said)["filled"]
+    assert (asked["gpu"], asked["nodes"]) == ("1", "1")
+    assert asked["slurm_extra"] == "--signal=TERM@60"
+    seconds = 60 * int(asked["runtime"]) - 600
+    assert f"tausweep fill study.yaml --at-once 4 --partial --seconds {seconds} " in said
+    for value in ("0", "1.5", "many"):
+        said = dry(checkout, *arguments, "--config", f"at_once={value}", code=2)
+        assert f"--config at_once: {value} is not allowed" in said
+    said = dry(checkout, checkout.records(), "--config", "at_once=4", code=2)
+    assert "write `snakemake filled ...`" in said
 
 
 def test_retries_stand_in_the_profile_and_in_no_rule() -> None:

@@ -21,6 +21,7 @@ try:
     STUDY_FILE = configuration.study_file(FILES, GIVEN, Path(".snakemake/studies"))
     STUDY = studies.load(STUDY_FILE)
     plan.check(STUDY, layout.Layout())
+    AT_ONCE = configuration.at_once(GIVEN)
 except studies.StudyError as error:
     print(f"tausweep: error: {error}", file=sys.stderr)
     sys.exit(2)
@@ -54,6 +55,11 @@ def check_targets():
             raise studies.StudyError(
                 "--config select: it chooses runs for the target `selected`, which is not asked "
                 "for; write `snakemake selected ...`"
+            )
+        if configuration.AT_ONCE in GIVEN and "filled" not in wanted:
+            raise studies.StudyError(
+                "--config at_once: it is of the target `filled`, which is not asked for; write "
+                "`snakemake filled ...`"
             )
     except studies.StudyError as error:
         print(f"tausweep: error: {error}", file=sys.stderr)
@@ -148,11 +154,36 @@ def image_count(dataset):
     return cost.train_count(dataset, layout.Layout()) or 130_000
 
 
-def pretrain_minutes(wildcards, attempt):
-    settings = run_of(wildcards).settings
+def training_minutes(settings):
     forward = forward_flops(settings.encoder, settings.dataset.image_size)
     steps = cost.BACKWARD * settings.pretrain.epochs * image_count(settings.dataset)
-    return attempt * (30 + round(3 * forward * steps / GPU_FLOPS / 60))
+    return 3 * forward * steps / GPU_FLOPS / 60
+
+
+def pretrain_minutes(wildcards, attempt):
+    return attempt * (30 + round(training_minutes(run_of(wildcards).settings)))
+
+
+def fill_minutes(wildcards, attempt):
+    """Of all runs that are to be trained, one after the other; a day at most, and then it goes on."""
+    waiting = [
+        run
+        for run in RUNS.values()
+        if not (layout.Layout().run(run) / "pretrain.json").exists()
+    ]
+    steps = sum(training_minutes(run.settings) for run in waiting)
+    return min(1440, attempt * (30 + round(steps)))
+
+
+def fill_memory_mb(wildcards):
+    """Of the runs that train at once, and of as many evaluations beside them."""
+    counted = [
+        (run.settings, image_count(run.settings.dataset)) for run in RUNS.values()
+    ]
+    each = max(cost.training_memory(*one) for one in counted)
+    return round(
+        AT_ONCE * (each + max(cost.evaluation_memory(*one) for one in counted)) / 1e6
+    )
 
 
 def memory_mb(wildcards):

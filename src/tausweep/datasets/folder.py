@@ -6,7 +6,8 @@ files that are no images by their suffix (``trees.SUFFIXES``) are left out.
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections import Counter
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from tausweep.datasets import trees
@@ -81,6 +82,22 @@ def class_counts(source: Source) -> dict[str, dict[str, int]]:
         }
         for split in SPLITS
     }
+
+
+def suffixes(source: Source) -> dict[str, int]:
+    """How many images of both splits have each suffix, in lower case; the most frequent first.
+
+    Raises:
+        StudyError: As for ``read``.
+    """
+    place = root(source)
+    counted = Counter(
+        PurePath(file.path).suffix.lower()
+        for split, names in _classes(place).items()
+        for name in names
+        for file in _images(place / split / name)
+    )
+    return dict(counted.most_common())
 
 
 def _classes(place: Path) -> dict[Split, list[str]]:

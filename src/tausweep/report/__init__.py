@@ -99,7 +99,7 @@ def page(
         "losses": [names.loss(name) for name in names.losses_in_order(study.losses)],
         "runs": found,
         "groups": runs.groups(found.rows),
-        "unfinished": found.having("missing", "failed", "stale"),
+        "unfinished": found.having("missing", "failed", "stale", "pretrained"),
         "cells": runs.cells,
         "key_columns": runs.KEY_COLUMNS,
         "further_columns": runs.FURTHER_COLUMNS,

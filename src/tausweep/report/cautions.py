@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from tausweep import kept, names, provenance
+from tausweep import kept, names, protocol, provenance
+from tausweep.datasets import folder
 from tausweep.report.runs import STAGES, Commands, RunRow, Runs, cells
+from tausweep.study import StudyError
 
 STAGE_NAMES = {"pretrain": "pretraining", "evaluate": "evaluation"}
 
@@ -53,6 +55,7 @@ def all_cautions(
     """
     found = [
         *_scaled_down(scaled_down),
+        *_copies(runs),
         *_unfinished(runs, commands),
         *_diverged(runs),
         *_collapsed(runs),
@@ -79,8 +82,41 @@ def _scaled_down(scaled_down: str | None) -> Iterable[Caution]:
         )
 
 
+LOSSY = {".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif"}
+
+
+def _copies(runs: Runs) -> Iterable[Caution]:
+    """Folders of images in the place of a dataset that the paper has as an archive."""
+    folders = {
+        row.run.dataset: row.run.settings.dataset.source
+        for row in runs.rows
+        if row.run.dataset in protocol.PAPER_DATASETS
+        and row.run.settings.dataset.source.kind == "folder"
+        and row.run.dataset != "imagenet100"
+    }
+    items = []
+    for name, source in folders.items():
+        try:
+            found = folder.suffixes(source)
+        except StudyError:
+            items.append(f"{names.dataset(name)}: the folder is not there any more")
+            continue
+        kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in found.items())
+        lossy = "; lossy copies" if LOSSY & found.keys() else ""
+        items.append(f"{names.dataset(name)}: {kinds}{lossy}")
+    if items:
+        yield Caution(
+            "warning",
+            "Copies of the images",
+            "Images come from a folder that bears a published dataset's name, not from the "
+            "published archive. Files such as JPEG change pixels a little, and with them every "
+            "number here, beside which published ones are shown.",
+            tuple(items),
+        )
+
+
 def _unfinished(runs: Runs, commands: Commands) -> Iterable[Caution]:
-    lacking = runs.having("missing", "failed")
+    lacking = runs.having("missing", "failed", "pretrained")
     if lacking:
         yield Caution(
             "warning",
@@ -130,7 +166,8 @@ def _stale(runs: Runs, commands: Commands) -> Iterable[Caution]:
 
 def _code(runs: Runs, commands: Commands) -> Iterable[Caution]:
     """Digests of the code: two a record, pretraining's and evaluation's."""
-    made = [row for row in runs.rows if row.text("code_version")]
+    # A pretrained run has that of its pretraining alone, and no number of a table.
+    made = [r for r in runs.rows if r.text("code_version") and r.status != "pretrained"]
     versions = {str(row.text("code_version")) for row in made}
     if len(versions) > 1:
         yield Caution(

@@ -23,7 +23,7 @@ SWEEPS = {
 }
 """Figures of one measure against temperature: what their text alternative tells."""
 
-CELL = re.compile(r"(?: ± [^\s<]+)? \(\d+†?‡?\)(?=<)")
+CELL = re.compile(r"(?: ± [^\s<]+)? \(\d+†?‡?§?\)(?=<)")
 """The interval and the number of seeds in a cell: what may go below the mean in a narrow column."""
 
 SCALED_DOWN = "see under Protocol how"

@@ -1,7 +1,8 @@
 """Every run that a study asks for: its status, its numbers, where they come from, what is missing.
 
-A status is that of the collected table. A run that the table lacks is ``missing``, and one whose
-record was made with other settings than the study's is ``stale``.
+A status is that of the collected table. A run that the table lacks is ``missing``, one whose record
+was made with other settings than the study's is ``stale``, one that was trained to its end and has
+no record is ``pretrained``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tausweep import names, records
 from tausweep.layout import Layout
 from tausweep.study import Run, Study, StudyError, canonical
 
-STATUSES = ("complete", "diverged", "failed", "stale", "missing")
+STATUSES = ("complete", "diverged", "failed", "stale", "pretrained", "missing")
 KEY_COLUMNS = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
 """What the line of a run shows."""
 

@@ -249,6 +249,7 @@ _MARKS = {
     "are shown, so the cell flatters.",
     "collapsed": "‡: in a run of the cell training collapsed, all test embeddings are one point to "
     "the accuracy of float32; the run counts in the mean.",
+    "other_code": "§: a run of the cell was made by other code than most of the table; it counts.",
     "missing": "—: no complete run.",
 }
 
@@ -273,6 +274,7 @@ def _caption(
             )
     sentences += [_MARKS["missing"], _MARKS["diverged"] if cells.any_diverged else ""]
     sentences.append(_MARKS["collapsed"] if cells.any_collapsed else "")
+    sentences.append(_MARKS["other_code"] if cells.any_other_code else "")
     sentences.append(_FLIP if flip is None else _flips(flip))
     if scaled_down:
         sentences.append(f"Scaled down: {scaled_down.rstrip('.')}.")

@@ -30,7 +30,9 @@ class Cell:
         summary: Of ``values``.
         diverged: Seeds whose run diverged.
         collapsed: Complete seeds whose embeddings are one point; their numbers count.
-        lacking: Seeds whose run is missing, failed or stale.
+        other_code: Complete seeds whose record was made by other code than most of the table's;
+            their numbers count.
+        lacking: Seeds whose run is missing, failed, stale or not evaluated.
         published: What others printed, or none.
         printed: The same with the decimals of its source; empty if those are not known.
     """
@@ -41,6 +43,7 @@ class Cell:
     summary: statistics.Summary
     diverged: int = 0
     collapsed: int = 0
+    other_code: int = 0
     lacking: int = 0
     published: float | None = None
     printed: str = ""
@@ -67,6 +70,7 @@ class Cells:
         has_published: Whether any cell of the records has a published one beside it.
         any_diverged: Whether any run diverged.
         any_collapsed: Whether any complete run's embeddings are one point.
+        any_other_code: Whether complete runs were made by several versions of the code.
     """
 
     def __init__(self, records: pd.DataFrame, published: pd.DataFrame | None = None):
@@ -75,6 +79,8 @@ class Cells:
         self.has_published = bool(self._published.keys() & self._groups.keys())
         self.any_diverged = bool((records["status"] == "diverged").any())
         self.any_collapsed = any(group.collapsed for group in self._groups.values())
+        self._code = _most_common_code(records)
+        self.any_other_code = any(g.other_code(self._code) for g in self._groups.values())
         self.datasets = names.datasets_in_order(records["dataset"])
         self.losses = names.losses_in_order(records["loss"])
         skipped = {*IDENTITY, *FLAGS, *ORIGIN}
@@ -117,6 +123,7 @@ class Cells:
             summary=statistics.summary(values.to_numpy()),
             diverged=diverged,
             collapsed=group.collapsed,
+            other_code=group.other_code(self._code),
             lacking=runs - len(group.seeds.get("complete", [])) - diverged,
             published=float(theirs.mean()) if len(theirs) else None,
             printed=others.text(printed(column)) if len(theirs) == 1 else "",
@@ -190,6 +197,13 @@ class _Group:
         """Complete runs whose embeddings are one point."""
         return int((self.numbers("collapsed") == 1).sum())
 
+    def other_code(self, code: str) -> int:
+        """Complete runs that name another version of the code."""
+        if "code_version" not in self.complete.columns:
+            return 0
+        made = self.complete["code_version"].dropna()
+        return int((made != code).sum())
+
     @staticmethod
     def empty() -> _Group:
         return _Group(pd.DataFrame(), {})
@@ -207,6 +221,18 @@ class _Group:
             return ""
         text = self.complete[column].iloc[0]
         return text if isinstance(text, str) else ""
+
+
+def _most_common_code(records: pd.DataFrame) -> str:
+    """The version of the code that made most complete runs; of equals the one that stands first.
+
+    Not today's: a table that was made once stays what it is.
+    """
+    if "code_version" not in records.columns:
+        return ""
+    made = records.loc[records["status"] == "complete", "code_version"].dropna()
+    counts = made.value_counts(sort=False)
+    return str(counts.idxmax()) if len(counts) else ""
 
 
 def _grouped(frame: pd.DataFrame) -> Iterator[tuple[Key, _Group]]:

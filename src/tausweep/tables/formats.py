@@ -22,6 +22,7 @@ Kind = Literal["measured", "published", "difference"]
 MISSING = "—"
 SOME_DIVERGED = "†"
 COLLAPSED = "‡"
+OTHER_CODE = "§"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Entry:
             return signed(self.cell.difference or 0.0, digits), "", ""
         mark = SOME_DIVERGED if self.cell.diverged else ""
         mark += COLLAPSED if self.cell.collapsed else ""
+        mark += OTHER_CODE if self.cell.other_code else ""
         mean, half, n = measured(self.cell.summary, digits)
         return mean, half, n + mark
 
@@ -149,7 +151,7 @@ def _pipe(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("_", "\\_")
 
 
-MARKS_OF_CELLS = {SOME_DIVERGED: r"\dagger ", COLLAPSED: r"\ddagger "}
+MARKS_OF_CELLS = {SOME_DIVERGED: r"\dagger ", COLLAPSED: r"\ddagger ", OTHER_CODE: r"\S "}
 
 
 def latex_entry(entry: Entry) -> str:
