@@ -67,6 +67,12 @@ def test_a_study_that_is_nested_too_deeply_is_refused_in_a_sentence(tmp_path: Pa
         study.load(written(tmp_path, views="[" * 3000 + "]" * 3000))
 
 
+@pytest.mark.parametrize("body", ["[" * 300 + "]" * 300, "{a: " * 300 + "1" + "}" * 300, "&x [*x]"])
+def test_options_that_no_json_would_hold_are_refused_too(tmp_path: Path, body: str) -> None:
+    with pytest.raises(StudyError, match="nested too deeply; 60 levels are allowed"):
+        study.load(written(tmp_path, views=f"{{a: {body}}}"))
+
+
 def test_a_list_is_called_a_list(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"views.crop_ratio: 3 is not allowed; .* a list"):
         study.load(written(tmp_path, views="{crop_ratio: 3}"))
