@@ -95,7 +95,18 @@ def test_a_number_of_threads_below_one_is_refused(
     file = str(written(tmp_path))
     for command in (["prepare", file], ["pretrain", file, "--run", "digits/simple/none/seed0"]):
         results = ["--results", str(tmp_path / "results")]
-        assert cli.main([*command, "--threads", threads, *results]) == 2
-        assert (
-            f"threads: {threads} is not allowed; it should be 1 or more" in capsys.readouterr().err
+        with pytest.raises(SystemExit, match="2"):
+            cli.main([*command, "--threads", threads, *results])
+        assert f"error: --threads: {threads} is not allowed; it should be 1 or more" in (
+            capsys.readouterr().err
         )
+
+
+@pytest.mark.parametrize("name", ["null", "True", "1e3", "007", "0.5"])
+def test_a_name_that_yaml_takes_for_something_else_is_to_be_quoted(
+    tmp_path: Path, name: str
+) -> None:
+    text = f"study: s\nbaselines: false\nlosses: {{simple: null}}\ndatasets: {{{name}: {{}}}}\n"
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(StudyError, match=r"datasets: the name .* is not a text; put it in quotes"):
+        study.load(tmp_path / "s.yaml")

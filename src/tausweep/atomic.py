@@ -34,8 +34,13 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             os.close(descriptor)
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is not None and Path(error.filename) == temporary:
+            error.filename, error.filename2 = str(path), None  # what the user knows of
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a folder that cannot be written nothing is left
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -494,7 +494,7 @@ def _check_shares(settings: RunSettings, processes: Processes) -> None:
     if parts < processes.count:
         what = "anchors" if group == 1 else f"groups of {group} (pretrain.bn_group)"
         raise StudyError(
-            f"processes: {processes.count} cannot share batches of {batch}, which have {parts} "
+            f"--processes: {processes.count} cannot share batches of {batch}, which have {parts} "
             f"{what}; allowed is 1 to {parts}"
         )
 
