@@ -267,3 +267,17 @@ def test_what_cannot_be_written_is_called_by_its_own_name(
     assert main(["resolve", "study.yaml", "out.json"]) == 1
     assert capsys.readouterr().err == "tausweep: error: out.json: Is a directory\n"
     assert not [path for path in Path().iterdir() if path.name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize("command", ["plan", "prepare", "tables", "status", "verify"])
+def test_ctrl_c_ends_a_command_in_one_sentence(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def interrupted(path: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tausweep.study.load", interrupted)
+    assert main([command, "study.yaml"]) == 130
+    assert capsys.readouterr().err.startswith(
+        "tausweep: error: interrupted; nothing finished is lo"
+    )

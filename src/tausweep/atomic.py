@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -35,7 +36,8 @@ def replacing(path: Path) -> Iterator[Path]:
             os.close(descriptor)
         temporary.replace(path)
     except OSError as error:
-        if error.filename is not None and Path(error.filename) == temporary:
+        unnamed = error.filename is None and error.errno == errno.ENOSPC  # by a write
+        if unnamed or error.filename == str(temporary):
             error.filename, error.filename2 = str(path), None  # what the user knows of
         raise
     finally:

@@ -67,6 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except StudyError as error:
         return _fail(str(error), USAGE_ERROR)
+    except KeyboardInterrupt:
+        return _fail(
+            "interrupted; nothing finished is lost: start the same command again to go on",
+            128 + signal.SIGINT,
+        )
     except BrokenPipeError:
         # The reader of a pipe went away (`| head`): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
