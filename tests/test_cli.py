@@ -208,3 +208,76 @@ def test_page_of_published_verdicts_is_what_the_command_prints(
     assert main(["published"]) == 0
     page = Path(__file__).parent.parent / "docs" / "published.md"
     assert page.read_text(encoding="utf-8") == capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["pretrain", "--threads", "0"], "--threads: 0 is not allowed; it should be 1 or more"),
+        (
+            ["evaluate", "--threads", "1.5"],
+            "--threads: 1.5 is not allowed; it should be a whole nu",
+        ),
+        (
+            ["pretrain", "--processes", "-3"],
+            "--processes: -3 is not allowed; it should be 0 or mor",
+        ),
+        (["pretrain", "--checkpoint-seconds", "nan"], "--checkpoint-seconds: nan is not allowed"),
+        (["pretrain", "--device", "tpu"], "--device: tpu is not allowed; it should be auto, cpu"),
+        (["fill", "--seconds", "-1"], "--seconds: -1 is not allowed; it should be a number of sec"),
+        (["fill", "--seconds", "1", "--at-once", "0"], "--at-once: 0 is not allowed"),
+        (["prepare", "--threads", "x"], "--threads: x is not allowed; it should be a whole number"),
+        (
+            ["plan", "--run", "digits/simple/none/seed0"],
+            "--run digits/simple/none/seed0: the study",
+        ),
+        (["plan", "--results", "study.yaml"], "--results study.yaml: is a file; it should be a fo"),
+        (["plan", "--resutls", "x"], "unrecognized arguments: --resutls x"),
+    ],
+)
+def test_a_bad_flag_is_one_sentence_that_names_it_as_typed(
+    study: Path, capsys: pytest.CaptureFixture[str], command: list[str], says: str
+) -> None:
+    name, *flags = command
+    if name in ("pretrain", "evaluate"):
+        flags += ["--run", "digits/contrastive/0.2/seed0"]
+    try:
+        code = main([name, "study.yaml", *flags])
+    except SystemExit as end:
+        code = end.code
+    assert code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"tausweep: error: {says}")
+    assert len(error.splitlines()) == 1
+    assert not Path("results").exists()
+
+
+def test_a_bad_device_of_the_environment_is_named(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAUSWEEP_DEVICE", "tpu")
+    assert main(["evaluate", "study.yaml", "--run", "digits/contrastive/0.2/seed0"]) == 2
+    assert "error: TAUSWEEP_DEVICE: tpu is not allowed" in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_is_called_by_its_own_name(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("out.json").mkdir()
+    assert main(["resolve", "study.yaml", "out.json"]) == 1
+    assert capsys.readouterr().err == "tausweep: error: out.json: Is a directory\n"
+    assert not [path for path in Path().iterdir() if path.name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize("command", ["plan", "prepare", "tables", "status", "verify"])
+def test_ctrl_c_ends_a_command_in_one_sentence(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def interrupted(path: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tausweep.study.load", interrupted)
+    assert main([command, "study.yaml"]) == 130
+    assert capsys.readouterr().err.startswith(
+        "tausweep: error: interrupted; nothing finished is lo"
+    )

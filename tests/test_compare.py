@@ -260,7 +260,7 @@ def test_the_same_tables_give_the_same_text_in_any_order_of_rows() -> None:
 
 
 def test_an_unknown_measure_is_refused_with_the_nearest_known() -> None:
-    with pytest.raises(StudyError, match=r"measure uniformty: .* did you mean uniformity"):
+    with pytest.raises(StudyError, match=r"--measure uniformty: .* did you mean uniformity"):
         compare(table(), table(), measures=["uniformty"])
     with pytest.raises(StudyError, match="not a column of numbers in both"):
         compare(table(), published.records(), measures=["knn_accuracy"])
@@ -296,5 +296,5 @@ def test_two_datasets_of_one_study_are_set_side_by_side(tmp_path: Path) -> None:
     # The option against the published numbers of what it stands for.
     published_side = compare_files(ours, "published", None, None, ("cifar10_flip", "cifar10"))
     assert "synthetic: cifar10_flip against published: cifar10" in published_side
-    with pytest.raises(StudyError, match=r"dataset cifar10_flop: .* did you mean cifar10_flip"):
+    with pytest.raises(StudyError, match=r"--datasets cifar10_flop: .* did you mean cifar10_flip"):
         compare_files(ours, ours, datasets=("cifar10", "cifar10_flop"))

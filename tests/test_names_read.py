@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import frames
+from tausweep import compare, published, records, tables
 from tausweep.records import ALONG, ALONG_IDENTITY, COLUMNS, read_along, read_table
 
 
@@ -18,3 +20,21 @@ def test_a_name_is_read_as_written(tmp_path: Path, name: str) -> None:
         frame = read(path)
         assert frame is not None
         assert list(frame["dataset"]) == list(frame["loss"]) == [name]
+
+
+def test_names_survive_from_records_to_tables_and_comparison(tmp_path: Path) -> None:
+    names = ["NA", "None", "NULL", "NaN", "null", "nan", "True", "1e3", "2024-01-01", "007"]
+    made = frames.records(names, (0.1, 1.0), ("contrastive",), (0, 1))
+    path = tmp_path / "records.csv"
+    path.write_text(records.table(made.to_dict("records")), encoding="utf-8")
+    frame = read_table(path)
+    assert list(frame["dataset"].unique()) == names
+    out = tmp_path / "cells.csv"
+    said = compare.compare_files(str(path), str(path), ["uniformity"], out, ("NA", "007"))
+    assert "synthetic: NA against synthetic: 007" in said
+    assert [line.split(",")[0] for line in out.read_text().splitlines()[1:]] == ["NA", "NA"]
+    for make in (tables.table1, tables.full):
+        table = make(frame, published.records(), scaled_down=None, flip=dict.fromkeys(names, True))
+        for kind in tables.FORMATS:
+            text = table.text(kind)
+            assert [name for name in names if name not in text] == []

@@ -67,6 +67,12 @@ def test_a_study_that_is_nested_too_deeply_is_refused_in_a_sentence(tmp_path: Pa
         study.load(written(tmp_path, views="[" * 3000 + "]" * 3000))
 
 
+@pytest.mark.parametrize("body", ["[" * 300 + "]" * 300, "{a: " * 300 + "1" + "}" * 300, "&x [*x]"])
+def test_options_that_no_json_would_hold_are_refused_too(tmp_path: Path, body: str) -> None:
+    with pytest.raises(StudyError, match="nested too deeply; 60 levels are allowed"):
+        study.load(written(tmp_path, views=f"{{a: {body}}}"))
+
+
 def test_a_list_is_called_a_list(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"views.crop_ratio: 3 is not allowed; .* a list"):
         study.load(written(tmp_path, views="{crop_ratio: 3}"))
@@ -89,7 +95,18 @@ def test_a_number_of_threads_below_one_is_refused(
     file = str(written(tmp_path))
     for command in (["prepare", file], ["pretrain", file, "--run", "digits/simple/none/seed0"]):
         results = ["--results", str(tmp_path / "results")]
-        assert cli.main([*command, "--threads", threads, *results]) == 2
-        assert (
-            f"threads: {threads} is not allowed; it should be 1 or more" in capsys.readouterr().err
+        with pytest.raises(SystemExit, match="2"):
+            cli.main([*command, "--threads", threads, *results])
+        assert f"error: --threads: {threads} is not allowed; it should be 1 or more" in (
+            capsys.readouterr().err
         )
+
+
+@pytest.mark.parametrize("name", ["null", "True", "1e3", "007", "0.5"])
+def test_a_name_that_yaml_takes_for_something_else_is_to_be_quoted(
+    tmp_path: Path, name: str
+) -> None:
+    text = f"study: s\nbaselines: false\nlosses: {{simple: null}}\ndatasets: {{{name}: {{}}}}\n"
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(StudyError, match=r"datasets: the name .* is not a text; put it in quotes"):
+        study.load(tmp_path / "s.yaml")

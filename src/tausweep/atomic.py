@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -34,8 +35,14 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             os.close(descriptor)
         temporary.replace(path)
+    except OSError as error:
+        unnamed = error.filename is None and error.errno == errno.ENOSPC  # by a write
+        if unnamed or error.filename == str(temporary):
+            error.filename, error.filename2 = str(path), None  # what the user knows of
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a folder that cannot be written nothing is left
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

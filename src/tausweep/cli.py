@@ -13,15 +13,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from tausweep import __version__, instructions
+from tausweep import __version__, flags, instructions
+from tausweep.flags import USAGE_ERROR
 from tausweep.layout import Layout
 from tausweep.study import StudyError
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-
-USAGE_ERROR = 2
-"""Exit code of bad input; nothing was started."""
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """What asks a run to save its state and end."""
@@ -61,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     options.arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        _complete(options)
         # Before the command imports what computes; a process of its own may be started anew.
         instructions.use(_instructions(options), restart=arguments is None)
         code: int = options.run(options) or 0
@@ -68,6 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except StudyError as error:
         return _fail(str(error), USAGE_ERROR)
+    except KeyboardInterrupt:
+        return _fail(
+            "interrupted; nothing finished is lost: start the same command again to go on",
+            128 + signal.SIGINT,
+        )
     except BrokenPipeError:
         # The reader of a pipe went away (`| head`): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -113,8 +117,24 @@ def _system_sentence(error: OSError) -> str:
     return what
 
 
+def _complete(options: argparse.Namespace) -> None:
+    """Put in what the environment says, and check what every command uses.
+
+    Raises:
+        StudyError: ``TAUSWEEP_DEVICE`` is no device, or the results folder is a file.
+    """
+    if "device" in options and options.device is None:
+        try:
+            options.device = flags.device(os.environ.get("TAUSWEEP_DEVICE") or "auto")
+        except argparse.ArgumentTypeError as error:
+            raise StudyError(f"TAUSWEEP_DEVICE: {error}") from None
+    results = Path(options.results)
+    if results.exists() and not results.is_dir():
+        raise StudyError(f"--results {results}: is a file; it should be a folder")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = flags.Parser(
         prog="tausweep",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -143,10 +163,12 @@ def _parser() -> argparse.ArgumentParser:
             "--settings", metavar="DIGEST",
             help="refuse to start if the run's settings are not those with this digest",
         )  # fmt: skip
-        sub.add_argument("--threads", type=int, default=1, help="CPU threads (%(default)s)")
         sub.add_argument(
-            "--device", default=os.environ.get("TAUSWEEP_DEVICE", "auto"),
-            help="auto, cpu, cuda or cuda:N (%(default)s)",
+            "--threads", type=flags.whole(1), default=1, help="CPU threads (%(default)s)"
+        )
+        sub.add_argument(
+            "--device", type=flags.device,
+            help="auto, cpu, cuda or cuda:N (TAUSWEEP_DEVICE, or else auto)",
         )  # fmt: skip
 
     sub = command("resolve", _resolve, "Write a study in canonical form.", study=True)
@@ -167,18 +189,20 @@ def _parser() -> argparse.ArgumentParser:
     what = sub.add_mutually_exclusive_group(required=True)
     what.add_argument("study", nargs="?", metavar="STUDY", help="a study file: all its datasets")
     what.add_argument("--settings", metavar="JSON", help="one dataset's resolved settings")
-    sub.add_argument("--threads", type=int, default=1, help="decoding threads (%(default)s)")
+    sub.add_argument(
+        "--threads", type=flags.whole(1), default=1, help="decoding threads (%(default)s)"
+    )
 
     sub = command(
         "pretrain", _pretrain, "Pretrain one run, from its checkpoint if any.", study=True
     )
     job(sub)
     sub.add_argument(
-        "--checkpoint-seconds", type=float, default=60.0, metavar="S",
+        "--checkpoint-seconds", type=flags.seconds, default=60.0, metavar="S",
         help="least time between checkpoints (%(default)s)",
     )  # fmt: skip
     sub.add_argument(
-        "--processes", type=int, default=1, metavar="N",
+        "--processes", type=flags.whole(0), default=1, metavar="N",
         help="train it with N processes of torchrun, a GPU each, which share the CPU threads too; "
         "0 or 1 is this process alone (%(default)s)",
     )  # fmt: skip
@@ -192,23 +216,26 @@ def _parser() -> argparse.ArgumentParser:
         study=True,
     )  # fmt: skip
     sub.add_argument(
-        "--seconds", type=float, required=True, metavar="S",
+        "--seconds", type=flags.seconds, required=True, metavar="S",
         help="train for this long; unfinished runs are saved, and the next start continues them",
     )  # fmt: skip
     sub.add_argument(
-        "--evaluate-seconds", type=float, default=90.0, metavar="S",
+        "--evaluate-seconds", type=flags.seconds, default=90.0, metavar="S",
         help="then wait this long for evaluations that are still running (%(default)s)",
     )  # fmt: skip
     sub.add_argument(
-        "--at-once", type=int, default=1, metavar="K",
+        "--at-once", type=flags.whole(1), default=1, metavar="K",
         help="train K runs at the same time on one GPU (%(default)s)",
     )  # fmt: skip
     sub.add_argument(
-        "--device", default=os.environ.get("TAUSWEEP_DEVICE", "auto"),
-        help="auto, cpu, cuda or cuda:N (%(default)s)",
+        "--device", type=flags.device,
+        help="auto, cpu, cuda or cuda:N (TAUSWEEP_DEVICE, or else auto)",
     )  # fmt: skip
     sub.add_argument(
-        "--threads", type=int, default=1, help="CPU threads of an evaluation (%(default)s)"
+        "--threads",
+        type=flags.whole(1),
+        default=1,
+        help="CPU threads of an evaluation (%(default)s)",
     )
     sub.add_argument(
         "--partial",
@@ -221,7 +248,7 @@ def _parser() -> argparse.ArgumentParser:
         help="compile the encoder with torch.compile: faster steps after a slow start",
     )
     sub.add_argument(
-        "--checkpoint-seconds", type=float, default=150.0, metavar="S",
+        "--checkpoint-seconds", type=flags.seconds, default=150.0, metavar="S",
         help="least time between checkpoints of a run (%(default)s)",
     )  # fmt: skip
 

@@ -320,7 +320,7 @@ def _only(frame: pd.DataFrame, path: str, dataset: str) -> pd.DataFrame:
     if rows.empty:
         known = [str(name) for name in frame["dataset"].unique()]
         raise StudyError(
-            f"dataset {dataset}: {path} has none of that name{nearest(dataset, known)}; "
+            f"--datasets {dataset}: {path} has none of that name{nearest(dataset, known)}; "
             f"it has {', '.join(known)}"
         )
     return rows
@@ -341,7 +341,7 @@ def _measures(a: pd.DataFrame, b: pd.DataFrame, wanted: Sequence[str] | None) ->
         if name not in known:
             listed = ", ".join(sorted(known))
             raise StudyError(
-                f"measure {name}: not a column of numbers in both tables{nearest(name, known)}; "
+                f"--measure {name}: not a column of numbers in both tables{nearest(name, known)}; "
                 f"allowed are {listed}"
             )
     return list(dict.fromkeys(wanted or [name for name in MEASURES if name in known]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ AT_ONCE = "at_once"
 DEFAULT_AT_ONCE = 3
 """The fastest on an H100 (docs/paper-scale.md)."""
 
+_FILES = ("--configfile", "--configfiles")
 _INTEGER = re.compile(r"[-+]?\d+")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _WORDS = {"true": True, "false": False, "null": None, "~": None}
@@ -84,18 +86,52 @@ def at_once(config: Mapping[str, Any]) -> int:
     return value
 
 
+def _given(command: Sequence[str], *options: str) -> list[list[str]]:
+    """The values behind each of some options of a Snakemake command line that take several."""
+    given: list[list[str]] = []
+    behind = False
+    for word in command:
+        option, equals, value = word.partition("=")
+        if word.startswith("-"):
+            behind = option in options
+            if behind:
+                given.append([value] if equals else [])
+        elif behind:
+            given[-1].append(word)
+    return given
+
+
 def check_given_once(command: Sequence[str]) -> None:
     """Refuse ``--configfile A --configfile B``, of which Snakemake forgets A.
 
     Raises:
         StudyError: The option stands twice in the command line.
     """
-    given = [word for word in command if word.split("=")[0] in ("--configfile", "--configfiles")]
-    if len(given) > 1:
+    if len(_given(command, *_FILES)) > 1:
         raise StudyError(
             "--configfile: is given twice, and Snakemake would take the last alone; name all files "
             "behind one, later ones on top: --configfile STUDY MORE"
         )
+
+
+def refuse_unreadable() -> None:
+    """End the Snakemake command of this process if its study files or settings cannot be read.
+
+    Snakemake reads them before its rules, and ends in a traceback where a file is missing, is no
+    text or is nested too deeply. A profile is read before both, so the profiles call this.
+    """
+    command = sys.argv[1:]
+    try:
+        for files in _given(command, *_FILES):
+            for file in files:
+                studies.content_of(file)
+        for settings in _given(command, "--config", "-C"):
+            for word in settings:
+                if "=" not in word:
+                    raise StudyError(f"--config {word}: has no value; write --config KEY=VALUE")
+    except StudyError as error:
+        print(f"tausweep: error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def study_file(files: Sequence[str], config: Mapping[str, Any], folder: Path) -> str:

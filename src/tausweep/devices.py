@@ -39,7 +39,7 @@ def set_threads(threads: int) -> None:
         StudyError: Fewer than one thread.
     """
     if threads < 1:
-        raise StudyError(f"threads: {threads} is not allowed; it should be 1 or more")
+        raise StudyError(f"--threads: {threads} is not allowed; it should be 1 or more")
     if "torch" in sys.modules:
         import torch
 
@@ -219,12 +219,12 @@ def devices_of(
         return
     if wanted not in ("auto", "cuda"):
         raise StudyError(
-            f"device: {wanted!r} is not allowed for {processes.count} processes; it should be "
+            f"--device: {wanted!r} is not allowed for {processes.count} processes; it should be "
             "auto, cpu or cuda"
         )
     if visible_count < processes.count:
         raise StudyError(
-            f"processes: {processes.count} take a GPU each, but {visible_count} are visible"
+            f"--processes: {processes.count} take a GPU each, but {visible_count} are visible"
         )
 
     def lease_all() -> contextlib.AbstractContextManager[list[int]]:
@@ -295,12 +295,12 @@ def _given(wanted: str, share: bool, say: Callable[[str], None] | None) -> Itera
     if wanted not in ("auto", "cuda") and not (
         wanted.startswith("cuda:") and wanted[5:].isdecimal()
     ):
-        raise StudyError(f"device: {wanted!r} is not allowed; it should be auto, cpu or cuda[:n]")
+        raise StudyError(f"--device: {wanted!r} is not allowed; it should be auto, cpu or cuda[:n]")
     if count == 0:
-        raise StudyError(f"device: {wanted} is asked for, but no GPU is visible; allowed is cpu")
+        raise StudyError(f"--device: {wanted} is asked for, but no GPU is visible; allowed is cpu")
     if wanted.startswith("cuda:"):
         if int(wanted[5:]) >= count:
-            raise StudyError(f"device: {wanted} does not exist; there are {count} GPU(s)")
+            raise StudyError(f"--device: {wanted} does not exist; there are {count} GPU(s)")
         yield torch.device(wanted)
     elif count == 1 and any(name in os.environ for name in SCHEDULERS):
         yield torch.device("cuda:0")

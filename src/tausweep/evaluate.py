@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tausweep import geometry, knn, linear, penalty, plugins, separation, views
+from tausweep import geometry, knn, linear, own_measure, penalty, separation, views
 from tausweep.atomic import write_json
 from tausweep.checkpoints import DamagedFileError, load_tensors, save_tensors, tensors_digest
 from tausweep.datasets.prepared import Prepared
@@ -330,11 +330,6 @@ class Evaluation:
     def _hard_set_size(self) -> int | None:
         return self.settings.loss.hard_set_size(len(self.bank))
 
-    def plugin(self, module: str) -> Values:
-        """A user's own measure: ``measure(embeddings)`` of a Python file, name -> number."""
-        function = plugins.function(module, "measure", "measures")
-        return {name: float(value) for name, value in function(dict(self.embeddings)).items()}
-
     def measured(self, name: str) -> Values:
         """A measure's values: from its file if that was made of the same, else made now."""
         path = self.folder / f"{name}.json"
@@ -349,7 +344,10 @@ class Evaluation:
             pass  # absent, damaged or of another format: the measure is made, which mends it
         self.say(name)
         own = (self.settings.measures or {}).get(name)
-        values = finite(self.plugin(own) if own else getattr(self, name)())
+        taken = (
+            own_measure.take(name, own, self.embeddings, self.say) if own else getattr(self, name)()
+        )
+        values = finite(taken)
         write_json(path, {"made_of": wanted, "values": values})
         return values
 
@@ -371,6 +369,7 @@ def evaluate(evaluation: Evaluation) -> dict[str, Values]:
     names = [*own, *(evaluation.settings.measures or {})]
     try:
         found = {name: evaluation.measured(name) for name in names}
+        own_measure.refuse_shared({n: found[n] for n in evaluation.settings.measures or {}})
         # Measures that were kept have asked for none, and these are a result of their own.
         _ = evaluation.embeddings
         return found

@@ -26,7 +26,7 @@ def find_run(study: Study, run_id: str) -> Run:
     runs = {run.id: run for run in study.runs()}
     if run_id not in runs:
         raise StudyError(
-            f"run {run_id}: the study {study.study} has no such run{nearest(run_id, runs)}; "
+            f"--run {run_id}: the study {study.study} has no such run{nearest(run_id, runs)}; "
             f"`tausweep plan` lists all {len(runs)}"
         )
     return runs[run_id]
@@ -49,7 +49,7 @@ def planned_run(study: Study, run_id: str, stage: str, planned: str | None) -> R
     now = settings.pretrain_digest if stage == "pretrain" else settings.digest
     if planned not in (None, now):
         raise StudyError(
-            f"run {run_id}: its settings changed since it was planned ({planned}, now {now}); "
+            f"--run {run_id}: its settings changed since it was planned ({planned}, now {now}); "
             "start snakemake again"
         )
     return run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Callable
@@ -38,7 +39,7 @@ def function(module: str, name: str, field: str) -> Callable[..., Any]:
     sys.modules[unique] = loaded
     try:
         spec.loader.exec_module(loaded)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StudyError(_sentence(error, path, field)) from error
     found = getattr(loaded, name, None)
     if not callable(found):
@@ -46,33 +47,56 @@ def function(module: str, name: str, field: str) -> Callable[..., Any]:
     return guarded(found, module, field)
 
 
-def guarded(function: Callable[..., Any], module: str, field: str) -> Callable[..., Any]:
+def guarded(
+    function: Callable[..., Any],
+    module: str,
+    field: str,
+    *,
+    defined: Callable[..., Any] | None = None,
+    diverges: bool = False,
+) -> Callable[..., Any]:
     """A function of a user's file, whose errors are told in one sentence with file and line.
 
     Args:
-        function: Of that file.
+        function: Of that file, or one that calls it.
         module: The file.
         field: The study's field that names it.
+        defined: The file's own function, if ``function`` calls it.
+        diverges: Whether a FloatingPointError says that a run has diverged, and passes.
 
     Raises:
-        StudyError: The function raised anything but a StudyError or a FloatingPointError, which
-            says that a run has diverged.
+        StudyError: The function raised anything but a StudyError.
     """
-    path = Path(module).expanduser()
+    own = defined or function
 
     @functools.wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
         try:
             return function(*arguments, **options)
-        except (StudyError, FloatingPointError):
+        except StudyError:
             raise
-        except Exception as error:
-            raise StudyError(_sentence(error, path, field)) from error
+        # A file that calls sys.exit would end the command as if all was well.
+        except (Exception, SystemExit) as error:
+            if diverges and isinstance(error, FloatingPointError):
+                raise
+            raise StudyError(_sentence(error, Path(module).expanduser(), field, own)) from error
 
     return call
 
 
-def _sentence(error: Exception, path: Path, field: str) -> str:
+def place(function: Callable[..., Any], module: str) -> str:
+    """The file, and the line where a function of it is defined, if it is."""
+    path, own = Path(module).expanduser(), inspect.unwrap(function)
+    # An object that can be called has its code in its class.
+    code = getattr(own, "__code__", None) or getattr(type(own).__call__, "__code__", None)
+    if code is not None and Path(code.co_filename).resolve() == path.resolve():
+        return f"{path}, line {code.co_firstlineno}"
+    return str(path)
+
+
+def _sentence(
+    error: BaseException, path: Path, field: str, function: Callable[..., Any] | None = None
+) -> str:
     """Where in the user's file it failed, and what Python says of it."""
     lines = [
         frame.lineno
@@ -81,6 +105,8 @@ def _sentence(error: Exception, path: Path, field: str) -> str:
     ]
     if isinstance(error, SyntaxError) and error.lineno is not None:
         lines.append(error.lineno)
-    at = f", line {lines[-1]}" if lines else ""
-    said = traceback.format_exception_only(error)[-1].strip()
-    return f"{field}: {path}{at}: {said}"
+    at = f"{path}, line {lines[-1]}" if lines else str(path)
+    if not lines and function is not None:
+        at = place(function, str(path))
+    said = " ".join(traceback.format_exception_only(error)[-1].split())
+    return f"{field}: {at}: {said}"

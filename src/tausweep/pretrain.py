@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.optim.sgd import sgd
 
-from tausweep import losses, plugins, views
+from tausweep import losses, own_loss, views
 from tausweep.bank import MemoryBank
 from tausweep.checkpoints import CheckpointFile, tensors_digest
 from tausweep.datasets.prepared import Prepared
@@ -501,7 +501,7 @@ def _check_shares(settings: RunSettings, processes: Processes) -> None:
     if parts < processes.count:
         what = "anchors" if group == 1 else f"groups of {group} (pretrain.bn_group)"
         raise StudyError(
-            f"processes: {processes.count} cannot share batches of {batch}, which have {parts} "
+            f"--processes: {processes.count} cannot share batches of {batch}, which have {parts} "
             f"{what}; allowed is 1 to {parts}"
         )
 
@@ -520,14 +520,7 @@ def make_loss(settings: RunSettings, bank_size: int) -> Callable[[Tensor, Tensor
     loss = settings.loss
     negatives = loss.hard_set_size(bank_size)
     if loss.module is not None:
-        make = plugins.function(loss.module, "make", f"losses.{loss.name}.module")
-        made = make(temperature=loss.temperature, negatives=negatives, **(loss.options or {}))
-        if not callable(made):
-            raise StudyError(
-                f"losses.{loss.name}.module: make() of {loss.module} returned a "
-                f"{type(made).__name__}; a function of anchors, bank and index is needed"
-            )
-        return plugins.guarded(made, loss.module, f"losses.{loss.name}.module")
+        return own_loss.make(loss, negatives)
     return losses.make(loss.name, loss.temperature, negatives, literal_topk=bool(loss.literal_topk))
 
 

@@ -178,7 +178,7 @@ def joined(device: str) -> Iterator[Processes]:
         return
     if int(os.environ.get("LOCAL_WORLD_SIZE", count)) != count:
         raise StudyError(
-            f"processes: {count} were started on several machines; a run takes those of one"
+            f"--processes: {count} were started on several machines; a run takes those of one"
         )
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous

@@ -120,3 +120,41 @@ def read(source, split):
     images = datasets.load(tmp_path / "o").train_images
     assert np.unique(images[0]).tolist() == [255]
     assert np.unique(images[1]).tolist() == [7]
+
+
+@pytest.mark.parametrize(
+    ("images", "classes", "says"),
+    [
+        ("Lazy()", "['a', 'b']", "line 7: KeyError: 3"),
+        ("[0] * (1 // 0)", "['a', 'b']", "line 10: ZeroDivisionError"),
+        ("(x for x in 'ab')", "['a', 'b']", "line 9: its images are a generator; a list of them"),
+        ("None", "['a', 'b']", "line 9: it returned a SimpleNamespace without images"),
+        ("[]", "None", "line 9: it returned a SimpleNamespace without classes"),
+        ("[]", "'ab'", "line 9: its classes are a str; a list of names is needed"),
+        ("exit(0)", "['a']", "line 10: SystemExit: 0"),
+    ],
+)
+def test_what_a_plugin_does_wrong_is_told_with_its_line(images, classes, says, tmp_path):
+    text = f"""from types import SimpleNamespace
+
+class Lazy:
+    def __len__(self):
+        return 4
+    def __getitem__(self, row):
+        raise KeyError(3)
+
+def read(source, split):
+    return SimpleNamespace(images={images}, labels=[0, 1, 0, 1], classes={classes})
+"""
+    settings = DatasetSettings(source=plugin(tmp_path, text), image_size=6)
+    with pytest.raises(StudyError) as raised:
+        datasets.prepare(settings, tmp_path / "out")
+    assert f"{tmp_path / 'my_source.py'}, {says}" in str(raised.value)
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
+def test_an_image_without_pixels_is_named(tmp_path):
+    text = PLUGIN.replace("(count, 6, 6, 3)", "(count, 0, 6, 3)")
+    settings = DatasetSettings(source=plugin(tmp_path, text), image_size=6)
+    with pytest.raises(StudyError, match=r"image 0 of the train split: .* not \(0, 6, 3\) uint8"):
+        datasets.prepare(settings, tmp_path / "out")

@@ -236,7 +236,7 @@ class DryRuns:
     ) -> str:
         """What ``snakemake -n`` says."""
         request = {
-            "arguments": checkout.command("--dry-run", *arguments, study=study)[1:],
+            "arguments": checkout.command(*arguments, "--dry-run", study=study)[1:],
             "folder": str(checkout.folder),
             "environment": checkout.environment,
             "output": str(checkout.folder / ".dry-run"),

@@ -28,6 +28,7 @@ for line in sys.stdin:
         os.dup2(output, 1)
         os.dup2(output, 2)
         code = 1
+        sys.argv[1:] = request["arguments"]
         try:
             cli.main(request["arguments"])
         except SystemExit as end:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from pathlib import Path
 
 import pytest
 from checkout import LONE, TINY, Checkout, DryRuns
@@ -64,10 +65,7 @@ def test_config_and_further_files_are_honoured(checkout: Checkout, dry: DryRuns)
     assert dry.jobs(checkout, "--config", "seeds=[0, 2]") == new | {"study", "collect"}
     checkout.write_study({"losses": {"contrastive": {"temperature": [0.5]}}}, "more.yaml")
     new = {f"{rule} pictures/contrastive/0.5/seed0" for rule in ("pretrain", "evaluate")}
-    assert dry.jobs(checkout, "--configfile", "study.yaml", "more.yaml") == new | {
-        "study",
-        "collect",
-    }
+    assert dry.jobs(checkout, "more.yaml") == new | {"study", "collect"}
     assert dry.jobs(checkout, "--config", "seeds=[0]") == set()
     nested = "pretrain={epochs: 20, batch_size: 32}"
     assert dry.jobs(checkout, "--config", nested) == set()
@@ -79,6 +77,7 @@ def test_config_and_further_files_are_honoured(checkout: Checkout, dry: DryRuns)
         ("selcted=*/simple/*", "--config selcted: unknown key; did you mean select"),
         ("select=*/simple/*", "write `snakemake selected ...`"),
         ("seeds=[zero]", "--config: seeds[0]"),
+        ("seeds", "--config seeds: has no value; write --config KEY=VALUE"),
     ],
 )
 def test_config_that_cannot_be_honoured_is_refused(
@@ -86,6 +85,27 @@ def test_config_that_cannot_be_honoured_is_refused(
 ) -> None:
     said = dry(checkout, "--config", given, code=2)
     assert says in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("profile", "content", "says"),
+    [
+        ("default", None, "cannot be read: No such file or directory"),
+        ("default", b"\xff\xfe", "cannot be read: it is not UTF-8 text"),
+        ("default", b"study: " + b"[" * 3000 + b"]" * 3000, "it is nested too deeply"),
+        ("slurm", b'{"study": ' + b"[" * 3000 + b"]" * 3000 + b"}", "it is nested too deeply"),
+    ],
+)
+def test_study_that_snakemake_cannot_read_is_refused_in_a_sentence(
+    profile: str, content: bytes | None, says: str, finished: Checkout, tmp_path: Path, dry: DryRuns
+) -> None:
+    """Snakemake reads it first, and ends in up to 4,000 lines of traceback."""
+    study = tmp_path / "bad.yaml"
+    if content is not None:
+        study.write_bytes(content)
+    said = dry(finished, "--workflow-profile", f"profiles/{profile}", study=str(study), code=2)
+    assert f"tausweep: error: study file {study}: {says}" in said
     assert "Traceback" not in said
 
 

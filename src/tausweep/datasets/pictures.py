@@ -79,7 +79,7 @@ def as_image(given: Any) -> Image.Image:
         ValueError: An array that is not H x W x 3 uint8, or something else than an image.
     """
     if isinstance(given, np.ndarray):
-        if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3:
+        if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or given.size == 0:
             raise ValueError(f"an H x W x 3 uint8 array is needed, not {given.shape} {given.dtype}")
         return Image.fromarray(given)
     if not isinstance(given, Image.Image):

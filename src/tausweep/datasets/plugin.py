@@ -10,15 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tausweep import plugins
 from tausweep.datasets import trees
-from tausweep.datasets.sources import SourceSplit, Split, root
+from tausweep.datasets.sources import Images, SourceSplit, Split, root
 from tausweep.study import StudyError
 
 if TYPE_CHECKING:
     from tausweep.study import Source
+
+FIELD = "source.module"
 
 
 def read(source: Source, split: Split) -> SourceSplit:
@@ -26,16 +28,42 @@ def read(source: Source, split: Split) -> SourceSplit:
 
     Raises:
         StudyError: The file is missing, fails while it is imported, has no ``read``, or returns
-            something without images, labels and classes; or its ``read`` raised.
+            something without images, labels and classes; or its ``read`` raised. Images raise it
+            when they are asked for.
     """
     path = str(source.module)
-    given = plugins.function(path, "read", "source.module")(source, split)
-    for part in ("images", "labels", "classes"):
-        if not hasattr(given, part):
-            raise StudyError(
-                f"source.module: read of {path} returned a {type(given).__name__} without {part}"
-            )
-    return SourceSplit(given.images, given.labels, given.classes)
+    function = plugins.function(path, "read", FIELD)
+    at = f"{FIELD}: {plugins.place(function, path)}"
+
+    def parts() -> SourceSplit:
+        given = function(source, split)
+        for part in ("images", "labels", "classes"):
+            if getattr(given, part, None) is None:
+                raise StudyError(f"{at}: it returned a {type(given).__name__} without {part}")
+        if not (hasattr(given.images, "__len__") and hasattr(given.images, "__getitem__")):
+            kind = type(given.images).__name__
+            raise StudyError(f"{at}: its images are a {kind}; a list of them is needed")
+        if isinstance(given.classes, str):
+            raise StudyError(f"{at}: its classes are a str; a list of names is needed")
+        classes = [str(name) for name in given.classes]
+        return SourceSplit(_Images(given.images, path), given.labels, classes)
+
+    found: SourceSplit = plugins.guarded(parts, path, FIELD, defined=function)()
+    return found
+
+
+class _Images:
+    """A plug-in's images, whose errors when one is asked for are told as the file's."""
+
+    def __init__(self, images: Images, path: str) -> None:
+        self._length = plugins.guarded(lambda: len(images), path, FIELD)
+        self._image = plugins.guarded(lambda row: images[row], path, FIELD)
+
+    def __len__(self) -> int:
+        return int(self._length())
+
+    def __getitem__(self, row: int) -> Any:
+        return self._image(row)
 
 
 def fingerprint(source: Source) -> str:

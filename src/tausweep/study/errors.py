@@ -67,6 +67,9 @@ def sentence(error: ValidationError, model: type[Settings], context: Mapping[str
     shown = json.dumps(value, default=str, ensure_ascii=False)
     if isinstance(value, float) and not math.isfinite(value):
         shown = str(value)
+    if first["type"] == "string_type" and first["loc"][-1] == "[key]":
+        above = ".".join(str(part) for part in path[:-1])
+        return f"{above}: the name {shown} is not a text; put it in quotes"
     message = message[0].lower() + message[1:].replace("a valid tuple", "a list")
     if message.startswith("input should be "):
         return f"{field}: {shown} is not allowed; it should be {message[16:]}"

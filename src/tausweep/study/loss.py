@@ -122,5 +122,11 @@ def check_loss(name: str, grid: LossGrid) -> None:
                     raise ValueError(f"losses.{name}.{option}: only the hard losses have one")
         if grid.options:
             raise ValueError(f"losses.{name}.options: only a loss with a module takes options")
+    for option in ("temperature", "negatives"):
+        if option in (grid.options or {}):
+            raise ValueError(
+                f"losses.{name}.options.{option}: is passed to make() anyway; set "
+                f"losses.{name}.{option} instead"
+            )
     if grid.negatives is not None and grid.alpha is not None:
         raise ValueError(f"losses.{name}.alpha: either negatives or alpha can be set, not both")

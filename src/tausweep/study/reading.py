@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,11 @@ from tausweep.study.errors import StudyError, sentence
 from tausweep.study.fields import Settings
 from tausweep.study.grid import Study
 from tausweep.study.loader import StudyLoader
+
+DEEPEST = 60
+"""Levels of mappings and lists; the settings of tausweep have six, the rest is for options."""
+
+TOO_DEEP = f"it is nested too deeply; {DEEPEST} levels are allowed"
 
 
 def load(path: str | Path) -> Study:
@@ -44,8 +50,9 @@ def content_of(path: str | Path) -> dict[str, Any]:
         raise StudyError(f"study file {path}: cannot be read: {reason}") from None
     try:
         content = _read(text)
+        _check_depth(content)
     except RecursionError:
-        raise StudyError(f"study file {path}: it is nested too deeply") from None
+        raise StudyError(f"study file {path}: {TOO_DEEP}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -66,6 +73,23 @@ def _read(text: str) -> Any:
     return yaml.load(text, StudyLoader)
 
 
+def _check_depth(content: Any) -> None:
+    """Refuse what is nested so deeply that a library would not write it as JSON, or in itself.
+
+    Raises:
+        RecursionError: It is.
+    """
+    level = [content]
+    for _ in range(DEEPEST):
+        mappings = (part.values() for part in level if isinstance(part, Mapping))
+        lists = (part for part in level if isinstance(part, list | tuple))
+        # By identity: aliases of YAML multiply what is written once.
+        inner = {id(part): part for part in itertools.chain(*mappings, *lists)}
+        level = list(inner.values())
+    if level:
+        raise RecursionError
+
+
 def parse(content: Mapping[str, Any]) -> Study:
     """Validate a study given as a mapping, every run's settings included.
 
@@ -73,7 +97,10 @@ def parse(content: Mapping[str, Any]) -> Study:
         StudyError: As for ``load``.
     """
     try:
+        _check_depth(content)
         study = Study.model_validate(content)
+    except RecursionError:
+        raise StudyError(TOO_DEEP) from None
     except ValidationError as error:
         raise StudyError(sentence(error, Study, {})) from None
     study.by_worth()
@@ -90,6 +117,9 @@ def parse_settings(model: type[Model], content: Any) -> Model:
         StudyError: As for ``load``.
     """
     try:
+        _check_depth(content)
         return model.model_validate(content)
+    except RecursionError:
+        raise StudyError(TOO_DEEP) from None
     except ValidationError as error:
         raise StudyError(sentence(error, model, {})) from None

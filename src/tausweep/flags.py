@@ -1,0 +1,60 @@
+"""How the values of flags are read: one that is not allowed is named with its flag as typed."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+USAGE_ERROR = 2
+"""Exit code of bad input; nothing was started."""
+
+
+class Parser(argparse.ArgumentParser):
+    """One that says what is wrong as every other sentence of tausweep does."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with one sentence that names the argument as it was typed."""
+        said = message.removeprefix("argument ")
+        print(f"tausweep: error: {said}; see `{self.prog} --help`", file=sys.stderr)
+        sys.exit(USAGE_ERROR)
+
+
+def _not_allowed(text: str, wanted: str) -> argparse.ArgumentTypeError:
+    return argparse.ArgumentTypeError(f"{text} is not allowed; it should be {wanted}")
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """Reads a whole number of at least this."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise _not_allowed(text, f"a whole number of {least} or more") from None
+        if number < least:
+            raise _not_allowed(text, f"{least} or more")
+        return number
+
+    return read
+
+
+def seconds(text: str) -> float:
+    """Read a time; infinity is one."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not number >= 0:
+        raise _not_allowed(text, "a number of seconds, 0 or more")
+    return number
+
+
+def device(text: str) -> str:
+    """Read a device."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise _not_allowed(text, "auto, cpu, cuda or cuda:N")
+    return text
