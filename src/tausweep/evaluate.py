@@ -357,7 +357,7 @@ class Evaluation:
         if own:
             return digest([self._made_of, (self.settings.measure_digests or {})[name]])
         asked = getattr(self.settings, section).model_dump(mode="json")
-        code = [code_version("evaluate", follow=False), code_version(name)]
+        code = [code_version("evaluate", alone=True), code_version(name)]
         return digest([self._made_of, asked, *code])
 
 

@@ -7,20 +7,39 @@ import hashlib
 from typing import Any
 
 
-def syntax_digest(source: str) -> str:
+def syntax_digest(source: str, imports: bool = True) -> str:
     """SHA-256 of a module's syntax tree without docstrings, comments and positions.
 
-    The same on every Python from 3.11 on. Their trees differ in what they leave empty: 3.12 gave
-    functions and classes a list of type parameters, 3.13 prints no field that is empty, and the
-    empty texts between the parts of an f-string come and go. So nothing that is empty counts.
+    Args:
+        source: Python code.
+        imports: Whether import statements count. Without them the digest does not depend on where
+            the modules lie that the code uses.
+
+    Raises:
+        SyntaxError: It is not Python.
     """
+    # The same on every Python from 3.11 on. Their trees differ in what they leave empty: 3.12 gave
+    # functions and classes a list of type parameters, 3.13 prints no field that is empty, and the
+    # empty texts between the parts of an f-string come and go. So nothing that is empty counts.
     tree = ast.parse(source)
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(tree):
         if isinstance(node, documented):
             # A string alone as a statement is a docstring, of a function or of a constant.
             node.body = [s for s in node.body if not _is_text(s)] or [ast.Pass()]
+    if not imports:
+        tree = _WithoutImports().visit(tree)
     return hashlib.sha256(repr(_shape(tree)).encode()).hexdigest()
+
+
+class _WithoutImports(ast.NodeTransformer):
+    """Takes import statements out; a block of nothing else becomes empty."""
+
+    def visit_Import(self, node: ast.Import) -> None:
+        """Drop ``import x``."""
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """Drop ``from x import y``."""
 
 
 def _shape(node: Any) -> Any:
