@@ -183,9 +183,9 @@ def test_a_row_is_what_the_record_of_a_run_of_that_length_says(asked: Path, tmp_
     evaluate(tmp_path, **length)
     ended = records.read(shorter / "record.json")["columns"]
     row = rows(asked, **AT)[2]
-    assert row.keys() == {*records.ALONG_IDENTITY, *records.ALONG}
+    assert row.keys() == {*studies.ALONG_IDENTITY, *studies.ALONG}
     assert row["share"] == 0.5
-    for name in {*records.ALONG} - {"linear_accuracy_short"}:
+    for name in {*studies.ALONG} - {"linear_accuracy_short"}:
         # Sums over the anchors of the separation run in another order.
         assert row[name] == pytest.approx(ended[name], rel=1e-12, abs=1e-12), name
 
@@ -195,7 +195,7 @@ def test_the_last_row_is_the_record(asked: Path) -> None:
     ended = records.read(path)["columns"]
     row = rows(asked, **AT)[EPOCHS]
     assert row["share"] == 1.0
-    for name in {*records.ALONG} - {"linear_accuracy_short"}:
+    for name in {*studies.ALONG} - {"linear_accuracy_short"}:
         assert row[name] == ended[name], name
     # 500 steps are more than the whole probe has here, on the same features without their flips.
     assert abs(row["linear_accuracy_short"] - ended["linear_accuracy"]) < 15
@@ -309,7 +309,7 @@ def test_table_reads_back_and_goes_when_it_is_not_asked_for(asked: Path, tmp_pat
     jobs.collect(path, tmp_path, table)
     frame = records.read_along(tmp_path / "tiny/along.csv")
     assert frame is not None
-    assert list(frame.columns) == [*records.ALONG_IDENTITY, *records.ALONG]
+    assert list(frame.columns) == [*studies.ALONG_IDENTITY, *studies.ALONG]
     expected = pd.DataFrame(rows(tmp_path, **AT).values())
     pd.testing.assert_frame_equal(frame, expected, check_dtype=False, check_exact=True)
     (run,) = tmp_path.glob("tiny/runs/*/*/*/*")

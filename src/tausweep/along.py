@@ -23,8 +23,7 @@ from tausweep.atomic import write_json
 from tausweep.evaluate import Evaluation, Values, finite
 from tausweep.layout import KEPT_BYTES, weights_after
 from tausweep.provenance import code_version
-from tausweep.records import ALONG
-from tausweep.study import LinearSettings, StudyError, digest
+from tausweep.study import ALONG, LinearSettings, StudyError, digest
 
 FILE = "along.json"
 

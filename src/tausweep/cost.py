@@ -14,6 +14,7 @@ from tausweep.architecture import (
     forward_flops,
     parameter_count,
 )
+from tausweep.datasets.manifest import manifest
 from tausweep.layout import KEPT_BYTES, Layout
 from tausweep.study import DatasetSettings, RunSettings, Study
 
@@ -100,16 +101,6 @@ def _both(
     for device, (seconds, runs) in two.items():
         before, count = found.get(device, (0.0, 0))
         found[device] = before + seconds, count + runs
-    return found
-
-
-def manifest(dataset: DatasetSettings, layout: Layout) -> dict[str, Any] | None:
-    """The manifest of prepared data, or none if it is not made yet."""
-    try:
-        text = (layout.prepared(dataset) / "manifest.json").read_text(encoding="utf-8")
-        found: dict[str, Any] = json.loads(text)
-    except (OSError, ValueError):
-        return None  # a damaged manifest is as good as none: Snakemake or `load` will say so
     return found
 
 

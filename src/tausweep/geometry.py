@@ -12,9 +12,10 @@ import math
 from typing import Any
 
 import torch
-from scipy.optimize import brentq
 from torch import Tensor
 
+from tausweep.collapse import one_point
+from tausweep.effective_dimension import LARGEST_T, effective_dimension
 from tausweep.streamed import full_precision, rows_at_once
 
 TILE = {"cpu": 512}
@@ -24,9 +25,6 @@ NEAREST = 10
 """Neighbours of ``nearest_interclass_similarity``: as many as Fig. 8 shows of the negatives."""
 FLOAT32_T = 20.0
 """Up to here exp(+-2t) and its sums are far inside float32's range; above, float64 is used."""
-LARGEST_T = 300.0
-LARGEST_DIMENSION = 1e9
-ROUNDING = 2.0**-24
 """Of float32, in which embeddings are stored and losses and kNN compare them."""
 
 
@@ -104,11 +102,7 @@ def uniformity(x: Tensor, t: float = 2.0, *, tile: int | None = None) -> float:
 def collapsed(x: Tensor) -> bool:
     """Whether all points are one, as far as float32 can tell: uniformity is near 0.
 
-    A similarity of two d-dimensional unit vectors in float32 errs by at most d u, u = 2^-24, in
-    whatever order it is summed (Higham 2002, Accuracy and Stability of Numerical Algorithms, sec.
-    3.1). Where the mean of 1 - s over pairs is no more than that, losses and neighbours are decided
-    by rounding. Uniformity is then at most 2t d u (Jensen): 3e-5 at d = 128 and t = 2, where two
-    antipodes have 0.68 and the least of the trained encoders kept in this project 0.12.
+    See ``collapse.one_point``.
 
     Args:
         x: n x d, n >= 2; normalised inside, float64.
@@ -117,11 +111,7 @@ def collapsed(x: Tensor) -> bool:
         ValueError: Fewer than two rows, a zero or non-finite row.
     """
     _at_least_two(x)
-    rows = normalised(x)
-    n, d = rows.shape
-    # Of the deviations, for n^2 - |sum|^2 would lose the digits that count.
-    spread = float((rows - rows.mean(dim=0)).square().sum()) / (n - 1)
-    return spread <= d * ROUNDING
+    return one_point(normalised(x))
 
 
 def tolerance(x: Tensor, labels: Tensor) -> float:
@@ -277,50 +267,6 @@ def alignment(x: Tensor, y: Tensor) -> float:
             f"x, y: {tuple(x.shape)} and {tuple(y.shape)} given; allowed are two equal n x d"
         )
     return float((normalised(x, "x") - normalised(y, "y")).square().sum(dim=1).mean())
-
-
-def effective_dimension(uniformity: float, t: float = 2.0) -> float:
-    """The d whose uniform distribution on S^{d-1} has this uniformity; d is real, at least 1.
-
-    For a uniform point x on S^{d-1} and any fixed unit y, E exp(2t x.y) = 0F1(d/2; t^2), hence the
-    uniformity is 2t - log 0F1(d/2; t^2), which rises with d from 2t - log cosh 2t (d = 1, two
-    antipodes) towards 2t.
-
-    Args:
-        uniformity: -L_uniformity at ``t``.
-        t: In (0, 300].
-
-    Returns:
-        1.0 for everything at or below d = 1's value; inf from the value of d = 10^9 on (a finite
-        sample over distinct pairs can exceed 2t).
-
-    Raises:
-        ValueError: t out of range, uniformity not a number.
-    """
-    if not 0 < t <= LARGEST_T or math.isnan(uniformity):
-        raise ValueError(
-            f"uniformity, t: {uniformity}, {t} not allowed; a number and t in (0, {LARGEST_T:g}]"
-        )
-
-    def excess(log_d: float) -> float:
-        return 2 * t - _log_0f1(math.exp(log_d) / 2, t * t) - uniformity
-
-    low, high = 0.0, math.log(LARGEST_DIMENSION)
-    if excess(low) >= 0:
-        return 1.0
-    if excess(high) <= 0:
-        return math.inf
-    return math.exp(brentq(excess, low, high, xtol=1e-13, rtol=1e-13))
-
-
-def _log_0f1(b: float, z: float) -> float:
-    """The logarithm of 0F1(; b; z) for b, z > 0 by its series, whose terms are all positive."""
-    total, term, k = 0.0, 1.0, 0
-    while term > 1e-17 * (1 + total):
-        k += 1
-        term *= z / (k * (b + k - 1))
-        total += term
-    return math.log1p(total)
 
 
 def singular_values(x: Tensor) -> list[float]:

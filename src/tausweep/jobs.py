@@ -416,7 +416,7 @@ class Collected:
         )
 
     def _classes(self) -> dict[str, list[str]]:
-        from tausweep.cost import manifest
+        from tausweep.datasets.manifest import manifest
 
         datasets = {run.dataset: run.settings.dataset for run in self.study.runs()}
         made = {name: manifest(settings, self.layout) for name, settings in datasets.items()}

@@ -11,8 +11,9 @@ from functools import lru_cache
 from typing import Any
 
 from tausweep import cost, datasets, instructions, measurable
-from tausweep.cost import manifest, train_count
+from tausweep.cost import train_count
 from tausweep.datasets import contents
+from tausweep.datasets.manifest import manifest
 from tausweep.layout import Layout
 from tausweep.study import DatasetSettings, Run, Study, StudyError, canonical, nearest
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tausweep.atomic import write_json
-from tausweep.study import Run, StudyError, canonical
+from tausweep.study import ALONG, Run, StudyError, canonical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,14 +80,6 @@ COLUMNS = (
 
 ALONG_IDENTITY = ("study", "dataset", "loss", "temperature", "seed", "share", "epoch")
 """A run, and where in its training: an epoch, and the share of all epochs that the study names."""
-ALONG = (
-    "knn_accuracy",
-    "linear_accuracy_short",
-    *(name for name in GEOMETRY if name != "alignment"),
-    *SEPARATION[:11],
-)
-"""Measures of ``along.csv``, named as in ``records.csv``; the probe is a short one of its own."""
-
 TEXT = {"study", "dataset", "loss", "status", "device", INSTRUCTIONS, "precision", *ORIGIN[3:]}
 TIMED = ("images_per_second", "pretrain_seconds")
 """Columns that differ between two runs of the same study."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tausweep import provenance, records
-from tausweep.cost import manifest
+from tausweep.datasets.manifest import manifest
 from tausweep.layout import Layout
 from tausweep.run_lock import held_by
 from tausweep.study import MEASURES, Run, Study, StudyError

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tausweep import claims
-from tausweep.cost import manifest
+from tausweep.datasets.manifest import manifest
 from tausweep.layout import Layout
 from tausweep.study import Study
 from tausweep.verdicts import Verdict

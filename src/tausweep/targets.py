@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from tausweep.cost import manifest
+from tausweep.datasets.manifest import manifest
 from tausweep.layout import Layout, prepared_name
 from tausweep.plan import made_of_source
 from tausweep.study import Run, Study, StudyError, canonical, nearest

@@ -309,7 +309,7 @@ def _published(
 
 def _dimension(frame: pd.DataFrame) -> pd.Series[float]:
     """Effective dimension of published uniformities."""
-    from tausweep.geometry import effective_dimension as of
+    from tausweep.effective_dimension import effective_dimension as of
 
     return frame["uniformity"].map(lambda u: math.nan if math.isnan(u) else of(u, PUBLISHED_T))
 

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from tausweep import names
+from tausweep.collapse import one_point
 from tausweep.figures import panels
 from tausweep.figures.panels import handle
 from tausweep.figures.results import StudyResults, closest, tensors
@@ -100,17 +101,13 @@ def unmapped(path: Path, at_most: int = AT_MOST) -> str:
     t-SNE's start divides by the spread of the points, and its tree, given the NaN of points that
     have none, crashes the process.
     """
-    import torch
-
-    from tausweep.geometry import collapsed
-
     x, _ = _sample(path, at_most)
     if len(x) < FEWEST:
         return f"{len(x)} test images:\ntoo few for a map."
     lengths = np.linalg.norm(x, axis=1)
     if not (np.isfinite(lengths) & (lengths > 0)).all():
         return "Embeddings without a direction:\nzero or not finite."
-    if collapsed(torch.from_numpy(x)):
+    if one_point(x / lengths[:, None]):
         return "Collapsed: all embeddings\nare one point."
     return ""
 

@@ -36,6 +36,7 @@ from tausweep.study.loss import (
     LossSettings,
 )
 from tausweep.study.measures import (
+    ALONG,
     MEASURED,
     MEASURES,
     OF_THE_LOSS,
@@ -51,6 +52,7 @@ from tausweep.study.run import EVALUATED, RAW_SIDE, Run, RunSettings
 from tausweep.study.views import ViewSettings
 
 __all__ = [
+    "ALONG",
     "BASELINES",
     "EVALUATED",
     "HARD",
