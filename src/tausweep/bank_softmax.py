@@ -3,8 +3,8 @@
 A contrastive or hard loss is two matrix products, which cuBLAS does at the card's float32 rate, and
 what stands between them: the hard set, the softmax, its weights. In plain torch that is some fifty
 launches, and each reads or writes all B x N similarities. Here it is one kernel, a program an
-anchor, which reads its row of similarities once for the maximum, once for each four bits of the
-hard set's threshold that it must know (contrastive: not at all), and once to overwrite it with
+anchor, which reads its row of similarities once for the maximum, about eight times for the hard
+set's threshold if there is one, and once to overwrite it with
 the weights; and a second kernel, which makes the gradient of what the second product gives.
 
 Every sum is in one fixed order, without atomics: the same bytes in every run. Only this module
@@ -24,20 +24,22 @@ from torch import Tensor
 LANES = 2048
 """Similarities of a row that a program holds at once: 16 bytes a thread."""
 WARPS = 16
+NOTHING = tl.constexpr(-0x80000000)
+"""A key below that of any similarity."""
 ALIGNMENT = 16
 """Rows of similarities begin at multiples of so many, so that threads read 16 bytes at a time."""
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _key(similarity):  # type: ignore[no-untyped-def]
+@triton.jit
+def _key(similarity):
     """Integers in the order of the floats: -inf first, -0 as 0, NaN last."""
     bits = tl.where(similarity == 0, 0.0, similarity).to(tl.int32, bitcast=True)
     key = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     return tl.where(similarity == similarity, key, 0x7FFFFFFF)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _softplus(x):  # type: ignore[no-untyped-def]
+@triton.jit
+def _softplus(x):
     """log(1 + e^x), to float32's precision relative to itself, however small.
 
     log(1 + u) = 2 artanh z, z = u / (2 + u) <= 1/3: the ninth term is below 2^-27 of the first.
@@ -51,49 +53,52 @@ def _softplus(x):  # type: ignore[no-untyped-def]
     return tl.maximum(x, 0.0) + 2 * z * (1 + q * (1 / 3 + q * series))
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _sigmoid(x):  # type: ignore[no-untyped-def]
+@triton.jit
+def _sigmoid(x):
     """1 / (1 + e^-x), to float32's precision relative to itself, however small."""
     u = tl.exp(-tl.abs(x))
     return tl.where(x >= 0, 1.0, u) / (1 + u)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _threshold(row, own, size, count, LITERAL: tl.constexpr, LANES: tl.constexpr):  # type: ignore[no-untyped-def]
+@triton.jit
+def _threshold(row, own, size, count, LITERAL: tl.constexpr, LANES: tl.constexpr):
     """Key of the ``count``-th largest similarity of a row, and how many reach and exceed it.
 
-    Four bits a pass over the row, the highest first: fifteen candidates are counted at once. It
-    ends where exactly ``count`` similarities reach a candidate, for which about 22 of the 32 bits
-    are enough where no two similarities are equal.
+    Three bits a pass over the row, the highest first: seven candidates are counted at once. (With
+    more, the counting takes longer than the reading.) It ends where exactly ``count`` similarities
+    reach a candidate, which 22 of the 32 bits or so decide where no two similarities are equal.
     """
     prefix = tl.full((), -0x80000000, tl.int32)
     reaching = size - (0 if LITERAL else 1)
     exceeding = size * 0
-    shift = size * 0 + 28
-    steps = tl.arange(0, 16)
+    shift = size * 0 + 30
     while (shift >= 0) & (reaching != count):
-        # The prefix's highest bit is flipped in a key; the bits below it are those of a count.
-        candidates = prefix ^ (steps << shift)
-        counts = tl.zeros((16, LANES), tl.int32)
+        # Two bits at first: 32 are no multiple of three.
+        digits = tl.minimum(tl.arange(0, 8), tl.where(shift == 30, 3, 7))
+        # The prefix has its highest bit flipped, as keys have; its bits from here on are 0.
+        candidates = prefix ^ (digits << shift)
+        counts = tl.zeros((8, LANES), tl.int32)
         for start in tl.range(0, size, LANES, loop_unroll_factor=2):
-            column = start + tl.arange(0, LANES)
+            # In two dimensions from the start, which spares an exchange between threads.
+            column = start + tl.arange(0, LANES)[None, :]
             inside = column < size
             if not LITERAL:
                 inside = inside & (column != own)
-            key = _key(tl.load(row + column, mask=inside, other=0.0))
-            counts += (inside[None, :] & (key[None, :] >= candidates[:, None])).to(tl.int32)
+            key = tl.where(inside, _key(tl.load(row + column, mask=inside, other=0.0)), NOTHING)
+            counts += (key >= candidates[:, None]).to(tl.int32)
         found = tl.sum(counts, 1)
-        # Candidate 0 is the prefix itself, which enough of them reach.
-        digit = tl.sum((found >= count).to(tl.int32), 0) - 1
-        reaching = tl.min(tl.where(found >= count, found, size), 0)
-        exceeding = tl.maximum(exceeding, tl.max(tl.where(found < count, found, 0), 0))
+        # Digit 0 is the prefix itself, which enough of them reach.
+        enough = found >= count
+        digit = tl.max(tl.where(enough, digits, 0), 0)
+        reaching = tl.min(tl.where(enough & (digits == digit), found, reaching), 0)
+        exceeding = tl.maximum(exceeding, tl.max(tl.where(enough, 0, found), 0))
         prefix = prefix ^ (digit << shift)
-        shift -= 4
+        shift -= 3
     return prefix, reaching, exceeding
 
 
-@triton.jit(do_not_specialize=["count"], do_not_specialize_on_alignment=["index"])  # type: ignore[untyped-decorator]
-def _weigh(  # type: ignore[no-untyped-def]
+@triton.jit(do_not_specialize=["count"], do_not_specialize_on_alignment=["index"])
+def _weigh(
     similarities,
     index,
     losses,
@@ -196,8 +201,8 @@ def _weigh(  # type: ignore[no-untyped-def]
     tl.store(factors + anchor, factor)
 
 
-@triton.jit(do_not_specialize_on_alignment=["index"])  # type: ignore[untyped-decorator]
-def _gradient(weighted, bank, index, totals, factors, dim, LANES: tl.constexpr):  # type: ignore[no-untyped-def]
+@triton.jit(do_not_specialize_on_alignment=["index"])
+def _gradient(weighted, bank, index, totals, factors, dim, LANES: tl.constexpr):
     """``factor (weighted / total - positive)`` in the place of the weighted sum of entries."""
     anchor = tl.program_id(0)
     column = tl.arange(0, LANES)
@@ -235,6 +240,7 @@ def per_anchor(
     (batch, dim), size = anchors.shape, len(bank)
     wide = bank.to(anchors.dtype)
     stride = math.ceil(size / ALIGNMENT) * ALIGNMENT
+    index = index.contiguous()
     similarities = anchors.new_empty(batch, stride)[:, :size]
     torch.mm(anchors, wide.T, out=similarities)
     losses, totals, factors = anchors.new_empty(3, batch)
