@@ -51,15 +51,25 @@ def body(device: torch.device) -> str:
     Raises:
         StudyError: ``TAUSWEEP_LOSS_KERNELS`` has another value than ``auto`` or ``torch``.
     """
-    asked = os.environ.get(VARIABLE, AUTO)
-    if asked not in (AUTO, TORCH):
-        raise StudyError(f"{VARIABLE}: {asked!r} is not allowed; it should be {AUTO} or {TORCH}")
-    return "triton" if asked == AUTO and device.type == "cuda" and _usable(device) else "torch"
+    return "triton" if asked() == AUTO and device.type == "cuda" and _usable(device) else TORCH
+
+
+def asked() -> str:
+    """What ``TAUSWEEP_LOSS_KERNELS`` asks for: ``auto``, which is the default, or ``torch``.
+
+    Raises:
+        StudyError: It has another value.
+    """
+    value = os.environ.get(VARIABLE) or AUTO
+    if value not in (AUTO, TORCH):
+        raise StudyError(f"{VARIABLE}: {value!r} is not allowed; it should be {AUTO} or {TORCH}")
+    return value
 
 
 @cache
 def _usable(device: torch.device) -> bool:
-    compilers = (os.environ.get("CC") or "cc", "gcc", "clang")
+    chosen = os.environ.get("CC")
+    compilers = (chosen,) if chosen else ("gcc", "clang")
     return (
         torch.version.cuda is not None
         and torch.cuda.get_device_capability(device) >= CAPABILITY
