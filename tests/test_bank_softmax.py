@@ -1,4 +1,4 @@
-"""The losses' kernels: in Triton's interpreter, compiled for a GPU that is not there, and when taken.
+"""The losses' kernels: in Triton's interpreter, compiled without a GPU, and when they are taken.
 
 ``tests/test_gpu.py`` runs them where there is one.
 """

@@ -138,6 +138,8 @@ def _weigh(
     row = similarities + anchor.to(tl.int64) * stride
     own = tl.load(index + anchor).to(tl.int32)
     positive = tl.load(row + own)
+    # All threads have read it before one of them overwrites it.
+    tl.debug_barrier()
 
     largest = tl.full((LANES,), float("-inf"), tl.float32)
     if TEMPERED:
