@@ -130,3 +130,13 @@ def test_halves_are_computed_in_float32(dtype: torch.dtype) -> None:
     assert value.dtype == torch.float32
     assert torch.equal(value, expected)
     assert torch.equal(gradient, wide.to(dtype))
+
+
+def test_an_index_outside_the_bank_reads_nothing_and_gives_no_number() -> None:
+    """On a GPU nobody has looked at the index before."""
+    anchors, bank, index = unit(3, 70, 8)
+    index[1] = 2**33
+    found, gradients = bank_softmax.per_anchor(anchors, bank, index, 0.3, None, False, True)
+    assert gradients is not None
+    for values in (found, gradients.sum(1)):
+        assert values.isnan().tolist() == [False, True, False]

@@ -91,6 +91,7 @@ def test_a_gpu_without_triton_or_a_compiler_takes_plain_torch(
 ) -> None:
     gpu = torch.device("cuda")
     monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     found = {"triton": object(), "gcc": "/usr/bin/gcc"}
     monkeypatch.setattr(kernel_choice, "find_spec", lambda name: found.get(name))

@@ -136,8 +136,9 @@ def _weigh(
     """
     anchor = tl.program_id(0)
     row = similarities + anchor.to(tl.int64) * stride
-    own = tl.load(index + anchor).to(tl.int32)
-    positive = tl.load(row + own)
+    own = tl.load(index + anchor)
+    # No row of the bank: nothing is read there, and the loss is no number.
+    positive = tl.load(row + own, mask=(own >= 0) & (own < size), other=float("nan"))
     # All threads have read it before one of them overwrites it.
     tl.debug_barrier()
 
@@ -204,13 +205,14 @@ def _weigh(
 
 
 @triton.jit(do_not_specialize_on_alignment=["index"])
-def _gradient(weighted, bank, index, totals, factors, dim, LANES: tl.constexpr):
+def _gradient(weighted, bank, index, totals, factors, dim, size, LANES: tl.constexpr):
     """``factor (weighted / total - positive)`` in the place of the weighted sum of entries."""
     anchor = tl.program_id(0)
     column = tl.arange(0, LANES)
     inside = column < dim
     own = tl.load(index + anchor)
-    positive = tl.load(bank + own * dim + column, mask=inside, other=0.0).to(tl.float32)
+    real = inside & (own >= 0) & (own < size)
+    positive = tl.load(bank + own * dim + column, mask=real, other=float("nan")).to(tl.float32)
     place = weighted + anchor * dim + column
     mean = tl.load(place, mask=inside, other=0.0) / tl.load(totals + anchor)
     tl.store(place, tl.load(factors + anchor) * (mean - positive), mask=inside)
@@ -263,7 +265,7 @@ def per_anchor(
         return losses, None
     gradients = similarities @ wide
     tensors = (gradients, wide.contiguous(), index, totals, factors)
-    _launch(_gradient, batch, tensors, (dim,), LANES=triton.next_power_of_2(dim), num_warps=4)
+    _launch(_gradient, batch, tensors, (dim, size), LANES=triton.next_power_of_2(dim), num_warps=4)
     return losses, gradients
 
 

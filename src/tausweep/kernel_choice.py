@@ -71,7 +71,8 @@ def _usable(device: torch.device) -> bool:
     chosen = os.environ.get("CC")
     compilers = (chosen,) if chosen else ("gcc", "clang")
     return (
-        torch.version.cuda is not None
+        torch.cuda.is_available()
+        and torch.version.cuda is not None
         and torch.cuda.get_device_capability(device) >= CAPABILITY
         and find_spec("triton") is not None
         and any(shutil.which(compiler) for compiler in compilers)

@@ -94,7 +94,7 @@ class Loss:
 
         Raises:
             ValueError: on wrong shapes or types, on an index outside the bank (found here on a
-                CPU; elsewhere by the device, so that no step waits for the host), or with more
+                CPU; elsewhere by the device, or the loss is NaN: no step waits for it), or with more
                 negatives asked for than the bank has.
         """
         _check_inputs(anchors, bank, index)
