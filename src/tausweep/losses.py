@@ -94,8 +94,8 @@ class Loss:
 
         Raises:
             ValueError: on wrong shapes or types, on an index outside the bank (found here on a
-                CPU; elsewhere by the device, or the loss is NaN: no step waits for it), or with more
-                negatives asked for than the bank has.
+                CPU; elsewhere by the device, or the loss is NaN, so that no step waits), or with
+                more negatives asked for than the bank has.
         """
         _check_inputs(anchors, bank, index)
         if self.negatives is not None and self.negatives > bank.shape[0] - 1:
