@@ -33,6 +33,8 @@ KERNELS = {
     "nearest_negative": 167,
 }
 """Launches of a step, by loss. A change may make them fewer, and then commits its number here."""
+KERNELS_OF_TRITON = {"contrastive": 140, "hard_contrastive": 140, "hard_simple": 140}
+"""The same where these losses are kernels of Triton, each of which counts as one."""
 UPLOAD = "aten::_to_copy from the host at view_parameters.py"
 DESCENT = " logistic.py"
 PROBE_KERNELS = (15, 16)
@@ -109,6 +111,32 @@ def test_a_run_keeps_to_the_rules_of_a_device_and_waits_once_an_epoch(
     assert torch.equal(values(trainer.sums), alone.sums)
     kept = [{k: row[k] for k in ("epoch", "lr", "loss")} for row in trainer.position.history]
     assert kept == [{k: row[k] for k in ("epoch", "lr", "loss")} for row in alone.position.history]
+
+
+@pytest.mark.parametrize("loss", KERNELS_OF_TRITON)
+def test_with_kernels_of_triton_a_step_launches_fewer_and_nothing_waits(
+    loss: str, digits: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are counted and not run: what they compute is shown by ``test_bank_softmax``."""
+    pytest.importorskip("triton")
+    from tausweep import bank_softmax, kernel_choice
+
+    as_on_a_device(monkeypatch)
+    monkeypatch.setattr(kernel_choice, "body", lambda device: "triton")
+    with pretended() as accelerator:
+
+        def launch(kernel: Any, programs: int, tensors: Any, *rest: Any, **how: Any) -> None:
+            assert {tensor.device for tensor in tensors} == {DEVICE}
+            accelerator.kernels[kernel.__name__] += 1
+
+        monkeypatch.setattr(bank_softmax, "_launch", launch)
+        temperature = 0.3 if loss.endswith("contrastive") else None
+        steps = Trainer(run_settings(loss, temperature), digits, DEVICE).epoch()
+        next(steps)
+        accelerator.read()
+        next(steps)
+        assert accelerator.read() == (Counter(), KERNELS_OF_TRITON[loss])
+        assert KERNELS_OF_TRITON[loss] < KERNELS[loss]
 
 
 def test_a_wait_within_an_epoch_is_found(digits: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:

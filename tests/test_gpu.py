@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import tolerance
-from tausweep import devices, geometry, knn, linear, losses, penalty, separation
+from tausweep import devices, geometry, kernel_choice, knn, linear, losses, penalty, separation
 from tausweep.datasets.prepared import Prepared
 from tausweep.pretrain import Trainer
 from tausweep.study import LinearSettings, RunSettings
@@ -104,6 +104,45 @@ def test_the_host_is_not_waited_for_within_an_epoch(graphs: bool, digits: Prepar
             next(steps)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("name", ["contrastive", "hard_contrastive", "hard_simple"])
+@pytest.mark.parametrize(
+    ("batch", "size", "dim"), [(5, 70, 8), (80, 7001, 128), (128, 50_000, 128)]
+)
+@pytest.mark.parametrize("literal_topk", [False, True])
+def test_a_loss_by_kernels_is_that_of_plain_torch(
+    name: str, batch: int, size: int, dim: int, literal_topk: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Similarities are exact sums of 256ths and many are equal, so the hard set is one set.
+
+    What is left are a softmax's rounding, exponents of up to 2 / tau, and sums of N terms.
+    """
+    hard = name.startswith("hard")
+    if literal_topk and not hard:
+        pytest.skip("has no hard set")
+    if kernel_choice.body(GPU) != "triton":
+        pytest.skip("no Triton, no C compiler or too old a GPU")
+    generator = torch.Generator().manual_seed(size)
+    bank = (torch.randint(-2, 3, (size, dim), generator=generator) / 16).to(GPU)
+    anchors = (torch.randint(-2, 3, (batch, dim), generator=generator) / 16).to(GPU)
+    index = torch.randperm(size, generator=generator)[:batch].to(GPU)
+    bank[index[0]] = anchors[0]
+    tau = 0.3 if name.endswith("contrastive") else None
+    largest = 2 * float(bank.abs().max()) / (tau or 1) / batch
+    off = 2 * (tolerance.summed(size, torch.float32) + 16 * tolerance.eps(torch.float32))
+    for negatives in (1, size // 12, size - 1) if hard else (None,):
+        loss = losses.make(name, tau, negatives, literal_topk=literal_topk)
+        found = []
+        for asked in ("torch", "auto", "auto"):
+            monkeypatch.setenv(kernel_choice.VARIABLE, asked)
+            leaf = anchors.clone().requires_grad_()
+            value = loss(leaf, bank, index)
+            found.append((value.detach(), torch.autograd.grad(value, leaf)[0]))
+        (plain, gradient), (value, ours), again = found
+        torch.testing.assert_close(value, plain, rtol=off, atol=off)
+        torch.testing.assert_close(ours, gradient, rtol=0, atol=off * largest)
+        assert all(map(torch.equal, (value, ours), again))
 
 
 def test_a_job_has_a_stream_that_can_be_recorded() -> None:

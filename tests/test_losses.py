@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 import reference
 import tolerance
 from examples import examples
-from tausweep import losses, streamed
+from tausweep import kernel_choice, losses, streamed
 
 HYPOTHESIS = settings(
     max_examples=examples(20),
@@ -856,8 +856,11 @@ def test_memory_stays_far_below_all_similarities(name: str) -> None:
 
 @pytest.mark.parametrize("literal_topk", [False, True])
 @pytest.mark.parametrize("name", losses.NAMES)
-def test_no_step_waits_for_the_host_on_an_accelerator(name: str, literal_topk: bool) -> None:
-    """Fake tensors hold no values, so looking at one fails."""
+def test_no_step_waits_for_the_host_on_an_accelerator(
+    name: str, literal_topk: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fake tensors hold no values, so looking at one fails; nor can a kernel be given them."""
+    monkeypatch.setenv(kernel_choice.VARIABLE, kernel_choice.TORCH)
     literal = literal_topk and name.startswith("hard")
     loss = losses.make(name, literal_topk=literal, **settings_of(name))
     with FakeTensorMode():

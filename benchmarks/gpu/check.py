@@ -9,11 +9,16 @@ Most important first, so that a run that is cut short has said what decides:
 3. the same bytes twice, and with and without graphs, for every loss
 4. an evaluation's seconds a measure, and its values here against the CPU's
 5. what bf16 and tf32 do to embeddings and gradient of one batch, against float32
+
+``--losses`` checks the losses alone: by Triton's kernels against plain torch, at 50,000 and 604,388
+bank entries, beside their two products and torch's top-k of the hard set. It decides whether
+``kernel_choice`` takes the kernels.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 import warnings
@@ -25,11 +30,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tausweep import devices, records
+from tausweep import devices, kernel_choice, losses, records, streamed
 from tausweep.checkpoints import save_tensors, tensors_digest
 from tausweep.datasets.prepared import Prepared
 from tausweep.evaluate import Evaluation, finite
 from tausweep.pretrain import Trainer
+from tausweep.step_graph import StepGraph
 from tausweep.study import MEASURED, RunSettings, parse
 
 BEGAN = time.monotonic()
@@ -264,11 +270,91 @@ class Check:
                 f"cosine {cosine:.6f}"
             )
 
+    def milliseconds(self, function: Callable[[], None], times: int = 50) -> float:
+        """Of a call on this device, as a graph: what a training step has of it."""
+        with self.stream():
+            function()
+            graph = StepGraph(function, self.device)
+            took = 0.0
+            for count in (5, times):
+                self.synchronize()
+                began = time.perf_counter()
+                for _ in range(count):
+                    graph()
+                self.synchronize()
+                took = time.perf_counter() - began
+        return 1e3 * took / times
+
+    def losses_alone(self, size: int, negatives: int = 4095) -> None:
+        """Loss and gradient of a batch over a bank, by each body; and the parts that bound it."""
+        generator = torch.Generator().manual_seed(0)
+        bank, start = (
+            torch.nn.functional.normalize(torch.randn(n, 128, generator=generator), dim=1)
+            for n in (size, 128)
+        )
+        bank, start = bank.to(self.device), start.to(self.device)
+        index = torch.randperm(size, generator=generator)[:128].to(self.device)
+        negatives = min(negatives, size - 1)
+        similarities = start @ bank.T
+
+        def products() -> None:
+            with streamed.full_precision(self.device):
+                (start @ bank.T) @ bank
+
+        def top() -> None:
+            similarities.topk(negatives, dim=1, sorted=False)
+
+        self.say(
+            f"N = {size:,}: two products {self.milliseconds(products):.3f} ms, "
+            f"top-k of {negatives:,} {self.milliseconds(top):.3f} ms"
+        )
+        for name in ("contrastive", "hard_contrastive", "hard_simple"):
+            loss = losses.make(
+                name,
+                0.07 if name.endswith("contrastive") else None,
+                negatives if name.startswith("hard") else None,
+            )
+            anchors = start.clone().requires_grad_()
+            kept: dict[str, list[torch.Tensor]] = {}
+            cells = []
+            for asked in (kernel_choice.TORCH, kernel_choice.AUTO):
+                os.environ[kernel_choice.VARIABLE] = asked
+                body = kernel_choice.body(self.device)
+                if body in kept:
+                    cells.append(f"{asked} is {body} here")
+                    continue
+
+                found = kept[body] = []
+
+                def step(loss: losses.Loss = loss, anchors: torch.Tensor = anchors,
+                         found: list[torch.Tensor] = found) -> None:  # fmt: skip
+                    value = loss(anchors, bank, index)
+                    found[:] = value.detach(), torch.autograd.grad(value, anchors)[0]
+
+                each = self.milliseconds(step)
+                first = [tensor.clone() for tensor in found]
+                with self.stream():
+                    step()
+                    self.synchronize()
+                same = all(map(torch.equal, first, found))
+                cells.append(f"{body} {each:.3f} ms, same bytes twice {same}")
+            os.environ.pop(kernel_choice.VARIABLE)
+            if len(kept) == 2:
+                (a, g), (b, h) = kept.values()
+                off = float((g - h).abs().max() / g.abs().max())
+                cells.append(f"apart: loss {abs(float(a - b)):.1e}, gradient {off:.1e}")
+            self.say(f"N = {size:,}, {name}:", "; ".join(cells))
+
     def all(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """Every check by its name, the most important first."""
+        if self.options.losses:
+            for size in self.options.banks:
+                yield f"losses at {size:,}", lambda size=size: self.losses_alone(size)
+            return
         yield "against the CPU", self.against_cpu
         yield "graphs", lambda: self.speed("graphs")
         yield "graphs, 2", lambda: self.speed("graphs", runs=2)
+        yield "losses", lambda: self.losses_alone(self.options.count)
         yield "same", lambda: self.same("contrastive", 0.3)
         yield "evaluation", self.measures
         yield "evaluation against the CPU", self.measures_against_cpu
@@ -320,6 +406,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=50_000, help="images")
     parser.add_argument("--steps", type=int, default=40, help="of a check for equal bytes")
     parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--losses", action="store_true", help="only the losses by themselves")
+    parser.add_argument("--banks", type=int, nargs="+", default=[50_000, 604_388], help="for them")
     warnings.simplefilter("default")
     devices.set_threads(4)
     Check(parser.parse_args()).run()

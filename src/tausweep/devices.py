@@ -314,6 +314,8 @@ def describe(device: Any) -> dict[str, Any]:
     """What a record says of the hardware: device, CPU, its instructions in use, threads, host."""
     import torch
 
+    from tausweep import kernel_choice
+
     found: dict[str, Any] = {
         "device": device.type,
         "threads": torch.get_num_threads(),
@@ -327,6 +329,7 @@ def describe(device: Any) -> dict[str, Any]:
     if device.type == "cuda":
         found["gpu"] = torch.cuda.get_device_name(device)
         found["cuda"] = torch.version.cuda
+        found["loss_kernels"] = kernel_choice.body(device)
     return found
 
 

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tausweep import streamed
+from tausweep import kernel_choice, streamed
 
 LONG_ROW = 2**17
 """Similarities of an anchor from which on threads share the selection on a CPU."""
@@ -94,8 +94,8 @@ class Loss:
 
         Raises:
             ValueError: on wrong shapes or types, on an index outside the bank (found here on a
-                CPU; elsewhere by the device, so that no step waits for the host), or with more
-                negatives asked for than the bank has.
+                CPU; elsewhere by the device, or the loss is NaN, so that no step waits), or with
+                more negatives asked for than the bank has.
         """
         _check_inputs(anchors, bank, index)
         if self.negatives is not None and self.negatives > bank.shape[0] - 1:
@@ -107,8 +107,8 @@ class Loss:
         wide = anchors.to(torch.promote_types(dtype, torch.float32))
         with_gradient = torch.is_grad_enabled() and anchors.requires_grad
         with torch.no_grad(), streamed.full_precision(anchors.device):
-            losses, gradients = _FORMULAS[self.name].per_anchor(
-                self, wide.detach(), bank.detach(), index.to(anchors.device), with_gradient
+            losses, gradients = self._per_anchor(
+                wide.detach(), bank.detach(), index.to(anchors.device), with_gradient
             )
             loss = losses.mean()
         if gradients is None or not with_gradient:
@@ -117,6 +117,25 @@ class Loss:
         # after it was scaled by the upstream one, so a loss scaler still saves small values.
         result: Tensor = streamed.AnchorGradient.apply(wide, loss, gradients / losses.shape[0])
         return result
+
+    def _per_anchor(
+        self, anchors: Tensor, bank: Tensor, index: Tensor, with_gradient: bool
+    ) -> PerAnchor:
+        """The formula, by kernels where they are taken."""
+        formula = _FORMULAS[self.name]
+        if not ((formula.tempered or formula.hard) and kernel_choice.takes(anchors, bank)):
+            return formula.per_anchor(self, anchors, bank, index, with_gradient)
+        from tausweep import bank_softmax  # seconds of compiler, which a CPU is spared
+
+        return bank_softmax.per_anchor(
+            anchors,
+            bank,
+            index,
+            self.temperature,
+            self.negatives,
+            self.literal_topk,
+            with_gradient,
+        )
 
 
 def make(

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.optim.sgd import sgd
 
-from tausweep import losses, own_loss, views
+from tausweep import kernel_choice, losses, own_loss, views
 from tausweep.bank import MemoryBank
 from tausweep.checkpoints import CheckpointFile, tensors_digest
 from tausweep.datasets.prepared import Prepared
@@ -515,8 +515,10 @@ def make_loss(settings: RunSettings, bank_size: int) -> Callable[[Tensor, Tensor
     """The run's loss for a bank of this size.
 
     Raises:
-        StudyError: K is more than the bank's negatives, or a loss's module cannot be used.
+        StudyError: K is more than the bank's negatives, a loss's module cannot be used, or
+            ``TAUSWEEP_LOSS_KERNELS`` has a value that is not allowed.
     """
+    kernel_choice.asked()
     loss = settings.loss
     negatives = loss.hard_set_size(bank_size)
     if loss.module is not None:
