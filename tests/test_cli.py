@@ -56,7 +56,7 @@ def test_stages_one_by_one_end_with_tables_and_verdicts(
     assert main(["show", str(study)]) == 0
     shown = capsys.readouterr().out
     assert "hard simple" in shown
-    assert "empirical claims of Wang & Liu (2021)" in shown
+    assert "of the paper's 14 empirical claims" in shown
     table = (folder / "tables/table1.md").read_text()
     assert "contrastive" in table
     assert len((folder / "records.csv").read_text().splitlines()) == 3

@@ -26,6 +26,7 @@ import frames
 from tausweep import figures, geometry, published, statistics, tables
 from tausweep import penalty as penalties
 from tausweep import separation as measures
+from tausweep.cells import printed
 from tausweep.figures import NAMES, StudyResults, panels, penalty, results, tsne
 from tausweep.figures.style import LOSS_STYLES, Style, loss_style
 from tausweep.study import StudyError, parse
@@ -38,16 +39,16 @@ SWEEP_GAPS = ("diverged", "missing or failed", "no complete run")
 GAPS = {
     "dilemma": ("†", "a run diverged", "contrastive (n = 2)", "simple (n = 1)"),
     "fig2_tsne": ("Every run diverged.", "No complete run"),
-    "fig3_penalty": ("diverged: τ = 0.07", "no complete run: τ = 0.3", "τ = 1 (n = 2)"),
+    "fig3_penalty": ("diverged: τ = 0.07", "no complete run: τ = 0.3", "τ = 1.0 (n = 2)"),
     "fig4_uniformity": ("simple (n = 1)", *SWEEP_GAPS),
     "fig5_tolerance": ("simple (n = 1)", *SWEEP_GAPS),
     "fig6_uniformity_hard": ("hard contrastive (n = 1–2)", *SWEEP_GAPS),
     "fig7_tolerance_hard": ("hard contrastive (n = 1–2)", *SWEEP_GAPS),
-    "fig8_separation": ("diverged", "no complete run", "(n = 1–2)", "1†"),
+    "fig8_separation": ("diverged", "no complete run", "(n = 1–2)", "1.0†"),
     "fig9_accuracy": ("hard contrastive (n = 1–2)", *SWEEP_GAPS),
     "effective_dimension": ("hard contrastive (n = 1–2)", *SWEEP_GAPS),
     "spectra": (
-        "diverged: τ = 0.07", "no complete run: τ = 0.3", "† τ = 1: a run diverged", "n = 1–2",
+        "diverged: τ = 0.07", "no complete run: τ = 0.3", "† τ = 1.0: a run diverged", "n = 1–2",
     ),
     "training": (
         "diverged here", "diverged: τ = 0.07", "no complete run: τ = 0.3", "n = 1–2",
@@ -240,7 +241,7 @@ def test_a_temperature_has_one_colour_in_all_panels_of_fig_3(complete: StudyResu
         own = [line for line in panel.lines if line.get_marker() == "o"]
         assert own
         for dot in own:
-            colour, _ = above[f"τ = {dot.get_xdata()[0]:g}"]
+            colour, _ = above[f"τ = {printed(dot.get_xdata()[0])}"]
             assert to_hex(dot.get_color()) == to_hex(colour)
 
 
@@ -356,7 +357,7 @@ def test_losses_without_temperature_stand_outside_the_scale(complete: StudyResul
     axes = figures.figure("fig4_uniformity", complete, FAST).axes[0]
     ticks = [label.get_text() for label in axes.get_xticklabels()]
     # 0.7 is among the published temperatures only.
-    assert [tick.strip() for tick in ticks] == ["0⁺", "0.07", "0.3", "0.7", "1", "∞"]
+    assert [tick.strip() for tick in ticks] == ["0⁺", "0.07", "0.3", "0.7", "1.0", "∞"]
     single_points = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
     assert max(single_points) > 1.0
     assert min(single_points) < 0.07
@@ -373,7 +374,7 @@ def test_every_temperature_has_its_label_and_none_covers_another(
     drawn = figures.figure(name, StudyResults(tmp_path, frames.records(datasets, AUTHORS)), FAST)
     drawn.draw_without_rendering()
     labels = drawn.axes[0].get_xticklabels()
-    assert {f"{t:g}" for t in AUTHORS} <= {label.get_text().strip() for label in labels}
+    assert {printed(t) for t in AUTHORS} <= {label.get_text().strip() for label in labels}
     rows: dict[int, list[Bbox]] = {}
     for label in labels:
         rows.setdefault(label.get_text().count("\n"), []).append(label.get_window_extent())
@@ -531,7 +532,7 @@ def test_the_dilemma_names_the_best_temperature_of_each_path(complete: StudyResu
     chosen = (frame["loss"] == "contrastive") & (frame["temperature"] == 1.0)
     frame.loc[chosen, "linear_accuracy"] = 99.0
     of = StudyResults(complete.folder, frame)
-    assert texts("dilemma", of).count("τ = 1\n") >= 2
+    assert texts("dilemma", of).count("τ = 1.0\n") >= 2
 
 
 def test_style_takes_known_positive_numbers_only(complete: StudyResults, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tausweep import kept, records, report, show
+from tausweep import claims, kept, records, report, show, study_verdicts
 from tausweep.layout import Layout
 from tausweep.study import Run, Study, StudyError, parse
 
@@ -131,6 +131,8 @@ def of(study: Study, study_file: Path, uniformity: float | None) -> tuple[str, s
     changes = {} if uniformity is None else {"uniformity": uniformity}
     table = write(layout.study("s"), [row(run, **changes) for run in study.runs()])
     shown = show.describe(study, str(study_file), layout)
+    verdicts = study_verdicts.judge(study, layout, table, None)
+    (layout.study("s") / "claims.json").write_text(claims.to_json(verdicts), encoding="utf-8")
     page, _ = report.page(study, str(study_file), layout, table, layout.study("s"))
     return shown, page
 

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from tausweep import claims
+from tausweep import claims, rules
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = ROOT / "benchmarks/verdicts"
@@ -33,7 +33,7 @@ def test_the_page_is_that_of_the_rules(program: ModuleType) -> None:
 
 def test_a_changed_rule_changes_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     before = claims.rules_digest()
-    monkeypatch.setattr(claims, "FAR", 0.11)
+    monkeypatch.setattr(rules, "FAR", 0.11)
     assert claims.rules_digest() != before
 
 

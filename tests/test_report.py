@@ -20,7 +20,16 @@ import pandas as pd
 import pytest
 
 import frames
-from tausweep import claims, figures, protocol, provenance, published, report, tables
+from tausweep import (
+    claims,
+    figures,
+    protocol,
+    provenance,
+    published,
+    report,
+    study_verdicts,
+    tables,
+)
 from tausweep.layout import Layout
 from tausweep.study import Study, canonical, parse
 
@@ -91,8 +100,15 @@ def write_record(folder: Path, run_id: str, **changes: Any) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
+def judge(study: Study, layout: Layout, frame: pd.DataFrame, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    verdicts = study_verdicts.judge(study, layout, frame, None)
+    (folder / "claims.json").write_text(claims.to_json(verdicts), encoding="utf-8")
+
+
 def page(study: Study, frame: pd.DataFrame, root: Path, partial: bool = False) -> str:
     out = Layout(root).study(study.study) / "report.html"
+    judge(study, Layout(root), frame, out.parent)
     report.build(study, "my/study.yaml", Layout(root), frame, out, partial)
     return out.read_text(encoding="utf-8")
 
@@ -117,12 +133,13 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_the_headline_counts_the_verdicts_of_the_engine(tmp_path: Path) -> None:
     study = study_of()
     frame = records_of(study)
+    judge(study, Layout(tmp_path), frame, tmp_path)
     headline = report.build(study, "s.yaml", Layout(tmp_path), frame, tmp_path / "r.html")
     overall = [v for v in claims.judge(frame) if v.dataset is None]
     findings = [v for v in overall if v.kind == "finding"]
     supported = sum(v.verdict == "supported" for v in findings)
     unmeasured = sum(v.verdict == "not measured" for v in findings)
-    assert f"of {len(findings)} empirical claims of Wang & Liu (2021): {supported} " in headline
+    assert f"{supported} of the paper's {len(findings)} empirical claims were" in headline
     assert f"{unmeasured} not measured" in headline
     assert headline in text_of((tmp_path / "r.html").read_text(encoding="utf-8"))
 
@@ -250,7 +267,7 @@ def test_single_seeds_are_a_caution_and_give_no_interval(tmp_path: Path) -> None
     study = study_of(seeds=[0])
     text = text_of(page(study, records_of(study), tmp_path))
     assert "Single seeds. Every cell with one complete run" in text
-    assert "Every cell is a single run, so that no comparison is decided" in text
+    assert "Every cell is a single run, so no comparison is decided" in text
 
 
 def test_one_single_seed_among_others_is_named(tmp_path: Path) -> None:
@@ -258,7 +275,7 @@ def test_one_single_seed_among_others_is_named(tmp_path: Path) -> None:
     frame = frames.mark(records_of(study), "missing", loss="simple", seed=1)
     text = text_of(page(study, frame, tmp_path))
     assert "Single seeds. 1 of 10 cells with one complete run" in text
-    assert "Cells have 1 to 2 seeds" in text
+    assert "Each cell has 1 to 2 seeds" in text
     # t(0.975, 1) / sqrt 2 = 12.706 / 1.414
     assert "with 2 seeds reach 9.0 standard deviations" in text
 
@@ -353,7 +370,7 @@ def test_without_any_result_the_report_still_comes_out(tmp_path: Path) -> None:
     frame = frames.mark(records_of(study), "missing")
     text = text_of(page(study, frame, tmp_path, partial=True))
     assert "0 of 30 runs are complete. Nothing can be judged yet." in text
-    assert "0 supported, 0 contradicted" in text
+    assert "none of the paper's 14 empirical claims were supported, none contradicted" in text
 
 
 def test_rows_of_other_runs_are_named(tmp_path: Path) -> None:

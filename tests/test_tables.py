@@ -20,10 +20,11 @@ from scipy import stats
 
 import frames
 from tausweep import published, records, tables
+from tausweep.cells import Key
 from tausweep.statistics import summary
 from tausweep.study import StudyError
 from tausweep.tables import formats
-from tausweep.tables.cells import Cell, Cells, best
+from tausweep.tables.cells import Cells, Measured, best
 from tausweep.tables.latex_text import MARKS, escape_latex
 
 GRID = (0.07, 0.3, 0.7, 1.0)
@@ -80,7 +81,7 @@ def test_table1_has_the_papers_shape(collected: pd.DataFrame) -> None:
 def test_table1_takes_the_studys_own_temperatures_if_it_lacks_the_papers() -> None:
     frame = frames.records(("digits",), temperatures=(0.1, 0.3, 1.0))
     panel = tables.table1(frame, published.records()).panels[0]
-    assert [c.label for c in panel.columns[:3]] == ["τ = 0.1", "τ = 0.3", "τ = 1"]
+    assert [c.label for c in panel.columns[:3]] == ["τ = 0.1", "τ = 0.3", "τ = 1.0"]
     assert {row.head[2] for row in panel.rows} == {"measured"}
     finer = frames.records(("cifar10",), temperatures=frames.GRID)
     assert len(tables.table1(finer).panels[0].columns) == 10
@@ -159,7 +160,7 @@ def test_missing_diverged_and_single_seeded_cells_are_marked(broken: pd.DataFram
     head = ("CIFAR10", "accuracy (%)", "measured")
     assert text[(*head, "contrastive τ = 0.07")] == "diverged"
     assert text[(*head, "simple")] == "—"
-    assert re.fullmatch(r"[\d.]+ ± [\d.]+ \(2†\)", text[(*head, "contrastive τ = 1")])
+    assert re.fullmatch(r"[\d.]+ ± [\d.]+ \(2†\)", text[(*head, "contrastive τ = 1.0")])
     assert re.fullmatch(r"[\d.]+ \(1\)", text[(*head, "hard contrastive τ = 0.3")])
     assert text[("CIFAR10", "accuracy (%)", "published", "simple")] == "74.83"
     assert text[("CIFAR10", "accuracy (%)", "difference", "simple")] == ""
@@ -175,9 +176,9 @@ def test_missing_diverged_and_single_seeded_cells_are_marked(broken: pd.DataFram
     assert math.isnan(one["half_width"])
 
 
-def cell(values: list[float], diverged: int = 0) -> Cell:
+def cell(values: list[float], diverged: int = 0) -> Measured:
     series = pd.Series(values, index=range(len(values)), dtype=float)
-    return Cell(("d", "l", None), "linear_accuracy", series, summary(values), diverged)
+    return Measured(Key("d", "l", None), "linear_accuracy", series, summary(values), diverged)
 
 
 def test_bold_needs_an_interval_above_zero_against_every_other_cell() -> None:
@@ -208,7 +209,7 @@ def test_published_numbers_keep_the_decimals_of_their_source() -> None:
     frame = frames.records(("imagenet100", "cifar10"), temperatures=GRID)
     text = entries(tables.table1(frame, published.records()))
     assert text[("ImageNet100", "tolerance", "published", "contrastive τ = 0.3")] == "0.380"
-    assert text[("CIFAR10", "tolerance", "published", "hard contrastive τ = 1")] == "0.030"
+    assert text[("CIFAR10", "tolerance", "published", "hard contrastive τ = 1.0")] == "0.030"
     assert text[("CIFAR10", "tolerance", "published", "hard contrastive τ = 0.3")] == "0.0267"
     assert text[("CIFAR10", "uniformity", "published", "contrastive τ = 0.3")] == "3.60"
     assert text[("CIFAR10", "accuracy (%)", "published", "hard contrastive τ = 0.07")] == "79.2"
@@ -220,7 +221,7 @@ def test_published_numbers_keep_the_decimals_of_their_source() -> None:
 def test_pairing_by_seed_decides_where_the_seeds_vary_together() -> None:
     low, high = cell([60.0, 70.0, 80.0]), cell([61.0, 71.1, 80.9])
     assert best([low, high]) is high
-    shuffled = Cell(low.key, low.column, low.values.iloc[[2, 0, 1]], low.summary)
+    shuffled = Measured(low.key, low.column, low.values.iloc[[2, 0, 1]], low.summary)
     assert best([shuffled, high]) is high
 
 
@@ -423,7 +424,7 @@ def test_a_run_of_other_code_counts_and_is_marked(collected: pd.DataFrame) -> No
     assert entries(table)[("CIFAR10", "uniformity", "measured", column)].endswith("(3§)")
     marked = [key for key, text in entries(table).items() if "§" in text]
     assert {key[3] for key in marked} == {column}
-    assert "§: a run of the cell was made by other code than most" in table.caption
+    assert "§ Some runs were made by other code than most" in table.caption
     assert r"\S " in table.text("tex")
     # One version, whichever it is, has nothing to be marked.
     plain = tables.table1(collected.assign(code_version="a-b"))
@@ -448,7 +449,7 @@ def test_tiny_numbers_are_printed_in_powers_and_zero_as_zero() -> None:
     assert "\\times 10^{-12}" in formats.latex_entry(
         formats.Entry(
             "measured",
-            Cell(entry.cell.key, "gradient_balance", entry.cell.values, entry.cell.summary),
+            Measured(entry.cell.key, "gradient_balance", entry.cell.values, entry.cell.summary),
         )
     )
 

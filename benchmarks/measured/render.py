@@ -25,9 +25,10 @@ import measure
 from tausweep import names, protocol, records
 from tausweep import published as printed
 from tausweep import study as studies
+from tausweep.cells import Key
 from tausweep.statistics import format_cell, paired
 from tausweep.study import RunSettings, Study, canonical
-from tausweep.tables.cells import Cells, Key
+from tausweep.tables.cells import Cells
 from tausweep.verdicts import Verdict, shown
 from tausweep.verdicts import headline as sentence
 
@@ -51,7 +52,7 @@ def cells(name: str) -> Cells:
 def key(name: str, loss: str, temperature: float | None) -> Key:
     """A cell of a study of one dataset; it must be there."""
     (dataset,) = cells(name).datasets
-    found: Key = (dataset, loss, temperature)
+    found = Key(dataset, loss, temperature)
     if found not in cells(name).keys(dataset):
         raise ValueError(f"{name} has no cell {found}")
     return found

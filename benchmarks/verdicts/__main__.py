@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tausweep import claims, power, preconditions, study
+from tausweep import claims, power, preconditions, rules, study
 from tausweep.comparisons import RANK
 from tausweep.evidence import PAPER_RANGE, STAND_IN
 from tausweep.statistics import (
@@ -34,16 +34,16 @@ BENCHMARKS = HERE.parent
 ROOT = BENCHMARKS.parent
 TRUE_IF_NOTHING_DIFFERS = {"C8", "C12b"}
 SETTINGS = (
-    ("FAR", f"{claims.FAR:g}", "C7, C12b, C14: share of (best minus untrained)"),
-    ("COMPETITIVE", f"{claims.COMPETITIVE:g}", "C8: the same"),
+    ("FAR", f"{rules.FAR:g}", "C7, C12b, C14: share of (best minus untrained)"),
+    ("COMPETITIVE", f"{rules.COMPETITIVE:g}", "C8: the same"),
     (
         "PAPER_RANGE",
         f"{PAPER_RANGE:g} points",
         "that range where no untrained encoder was measured",
     ),
-    ("SMALLEST", f"{claims.SMALLEST:g}", "trends and geometry run over temperatures above it"),
+    ("SMALLEST", f"{rules.SMALLEST:g}", "trends and geometry run over temperatures above it"),
     ("RANK", f"{RANK:g}", "trends: least rank correlation"),
-    ("STABLE", f"{claims.STABLE:g}", "C16: most spread of uniformity"),
+    ("STABLE", f"{rules.STABLE:g}", "C16: most spread of uniformity"),
     ("COMMON_MEAN", f"{preconditions.COMMON_MEAN:g}", "geometry: most squared mean embedding"),
     ("FEW_NEGATIVES", f"{preconditions.FEW_NEGATIVES:g}", "C14: most effective negatives"),
     ("STAND_IN", f"{STAND_IN:g}", "factor within which a temperature stands in"),
@@ -170,6 +170,29 @@ def table(heads: list[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join("| " + " | ".join(str(t).replace("|", "\\|") for t in r) + " |" for r in lines)
 
 
+def needs(claim: claims.Claim) -> str:
+    """The preconditions of a claim as a list."""
+    if not claim.needs:
+        return ""
+    return "\n\nNeeds:\n\n" + "\n".join(f"- {need.text}" for need in claim.needs)
+
+
+def power_by_claim(settled: list[dict[str, str]], run_sd: str = "0.3") -> str:
+    """Least and greatest power over the datasets, a row per claim and a column per seeds."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in settled:
+        if row["run sd"] == run_sd:
+            found.setdefault(row["claim"], {}).setdefault(row["seeds"], []).append(row["supported"])
+    seeds = sorted({count for each in found.values() for count in each}, key=int)
+
+    def span(values: list[str]) -> str:
+        low, high = min(values), max(values)
+        return low if low == high else f"{low} to {high}"
+
+    heads = ["claim", *(f"{n} seed{'' if n == '1' else 's'}" for n in seeds)]
+    return table(heads, ([id, *(span(each[n]) for n in seeds)] for id, each in found.items()))
+
+
 def page() -> str:
     """docs/claims.md."""
     covered, false, settled = read("coverage"), read("false"), read("power")
@@ -194,12 +217,12 @@ def page() -> str:
     ids = list(dict.fromkeys(row["claim"] for row in settled))
     return (HERE / "claims.md.in").read_text(encoding="utf-8").format(
         digest=claims.rules_digest(),
-        clearly=CLEARLY.strip("()"),
+        clearly=CLEARLY,
         overall=OVERALL,
         margins=MARGINS_SOURCE,
-        meaning=table(["outcome", "meaning"], MEANING.items()),
+        meaning=table(["verdict", "meaning"], MEANING.items()),
         rules="\n\n".join(
-            f"### {c.id} ({c.kind}): {c.text}\n\n{c.rule.removesuffix(CLEARLY).strip()}"
+            f"### {c.id} ({c.kind}): {c.text}\n\nReads {c.reads}.\n\n{c.rule}{needs(c)}"
             for c in claims.CLAIMS.values()
         ),
         settings=table(["setting", "value", "used for"], SETTINGS),
@@ -217,6 +240,7 @@ def page() -> str:
             ["dataset", "run sd", "seeds", *ids],
             ([*place, *(found.get(id, "–") for id in ids)] for place, found in cells.items()),
         ),
+        power_by_claim=power_by_claim(settled),
         shared=power.SHARED_ERRORS,
     )  # fmt: skip
 

@@ -1,10 +1,9 @@
 """Two collected tables side by side: every cell's difference, and which verdicts change.
 
-Either side may be the numbers of the paper (the word ``published``). A cell is one loss at one
-temperature on one dataset; differences are A - B, paired by seed where both sides have the same
-seeds, else Welch's interval for two samples, neither narrower than the measure's noise margin says
-(``statistics.widened``). The published numbers are single runs without a seed,
-so their differences have no interval.
+Either side may be the paper's numbers (the word ``published``). Differences are A - B, paired by
+seed where both sides have the same seeds, else Welch's interval for two samples; neither is
+narrower than the measure's noise margin allows (``statistics.widened``). The published numbers are
+single runs without a seed, so their differences have no interval.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from scipy import stats
 
 from tausweep import claims, names, published, records
 from tausweep.atomic import write_text
+from tausweep.cells import Cell, Key, cells_of, printed
 from tausweep.evidence import check
 from tausweep.statistics import (
     ACCURACY_MARGIN,
@@ -29,19 +28,19 @@ from tausweep.statistics import (
     MARGINS,
     Summary,
     format_cell,
+    format_parts,
     noise_margin,
     paired,
     summary,
     widened,
 )
-from tausweep.study import StudyError, canonical, nearest
+from tausweep.study import StudyError, nearest
 from tausweep.verdicts import Verdict
 
 MEASURES = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
 """What is compared if nothing is named."""
 
 PUBLISHED = "published"
-CELL = ["dataset", "loss", "temperature"]
 COLUMNS = [
     *("dataset", "loss", "temperature", "measure"),
     *("mean_a", "half_width_a", "n_a", "lacking_a", "mean_b", "half_width_b", "n_b", "lacking_b"),
@@ -130,18 +129,18 @@ class Comparison:
         beyond = int(self.cells["excludes_zero"].sum())
         sentences = [
             "Cells: mean ± half-width of the 95% interval over seeds (n). "
-            f"Differences: {_pipe(self.name_a)} minus {_pipe(self.name_b)}, paired by seed where "
-            "both have the same seeds (p), else Welch's interval (w); none with fewer than two "
-            "seeds. Seeds that agree by chance are no certainty: a half-width counts as the noise "
-            "margin / √n at least (Welch: margin × √(1/n + 1/m) / √2), "
+            f"Differences: {_pipe(self.name_a)} minus {_pipe(self.name_b)}; the interval is paired "
+            "by seed (p) if both sides have the same seeds, else Welch's (w); fewer than two seeds "
+            "have none. Because seeds can agree by chance, a half-width is at least the noise "
+            "margin / √n (Welch: margin × √(1/n + 1/m) / √2). The margin is "
             f"{ACCURACY_MARGIN:g} points of accuracy, {MARGINS['uniformity']:g} of uniformity, "
-            f"{MARGINS['tolerance']:g} of tolerance and of similarities; a measure without a known "
-            "margin has no interval where its seeds do not scatter at all."
+            f"{MARGINS['tolerance']:g} of tolerance and of similarities. A measure without a known "
+            "margin has no interval if its seeds do not scatter at all."
         ]
         if intervals:
             sentences.append(
-                f"**\\***: 0 lies outside of the interval, in {beyond} of {intervals}; about "
-                f"{(1 - CONFIDENCE) * intervals:.2g} would by chance alone if nothing differed."
+                f"**\\***: the interval excludes 0, in {beyond} of {intervals}; if nothing "
+                f"differed, about {(1 - CONFIDENCE) * intervals:.2g} would by chance alone."
             )
         return [" ".join(sentences)]
 
@@ -206,7 +205,7 @@ def compare(
         ValueError: A table cannot be judged; see ``claims.judge``.
     """
     chosen = _measures(a, b, measures)
-    cells_a, cells_b = _grouped(a), _grouped(b)
+    cells_a, cells_b = cells_of(a), cells_of(b)
     common = [key for key in _ordered({*cells_a, *cells_b}) if key in cells_a and key in cells_b]
     rows = [_row(key, measure, cells_a[key], cells_b[key]) for measure in chosen for key in common]
     shared = set(a["dataset"]) & set(b["dataset"])
@@ -302,9 +301,6 @@ def difference(a: pd.Series[float], b: pd.Series[float], margin: float = 0.0) ->
     return Difference(mean, low, high, "Welch")
 
 
-Key = tuple[str, str, float | None]
-
-
 def _read(path: str) -> pd.DataFrame:
     frame = published.records() if path == PUBLISHED else records.read_table(Path(path))
     try:
@@ -347,14 +343,6 @@ def _measures(a: pd.DataFrame, b: pd.DataFrame, wanted: Sequence[str] | None) ->
     return list(dict.fromkeys(wanted or [name for name in MEASURES if name in known]))
 
 
-def _grouped(frame: pd.DataFrame) -> dict[Key, pd.DataFrame]:
-    found: dict[Key, pd.DataFrame] = {}
-    for key, rows in frame.groupby(CELL, dropna=False, sort=False):
-        dataset, loss, tau = cast(tuple[str, str, float], key)
-        found[str(dataset), str(loss), None if math.isnan(tau) else float(tau)] = rows
-    return found
-
-
 def _ordered(keys: Iterable[Key]) -> list[Key]:
     keys = list(keys)
     datasets = names.datasets_in_order(sorted(key[0] for key in keys))
@@ -367,28 +355,20 @@ def _cell_names(keys: Iterable[Key]) -> list[str]:
     taus: dict[str, list[str]] = {}
     for dataset, loss, tau in keys:
         grid = taus.setdefault(f"{names.dataset(dataset)} {names.loss(loss)}", [])
-        grid += [] if tau is None else [canonical(tau)]
+        grid += [] if tau is None else [printed(tau)]
     return [" at ".join(filter(None, [name, ", ".join(grid)])) for name, grid in taus.items()]
 
 
-def _values(rows: pd.DataFrame, measure: str) -> tuple[pd.Series[float], int]:
-    """One number a complete seed, and how many seeds are not complete."""
-    complete = rows[rows["status"] == "complete"].sort_values("seed", kind="stable")
-    values = complete[measure].astype(float)
-    values.index = pd.Index(complete["seed"].astype(int))
-    return values[np.isfinite(values)], len(rows) - len(complete)
-
-
-def _row(key: Key, measure: str, a: pd.DataFrame, b: pd.DataFrame) -> dict[str, Any]:
+def _row(key: Key, measure: str, a: Cell, b: Cell) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "dataset": key[0],
-        "loss": key[1],
-        "temperature": "" if key[2] is None else canonical(key[2]),
+        "dataset": key.dataset,
+        "loss": key.loss,
+        "temperature": printed(key.temperature),
         "measure": measure,
     }
     sides = {}
-    for side, rows in (("a", a), ("b", b)):
-        values, lacking = _values(rows, measure)
+    for side, cell in (("a", a), ("b", b)):
+        values, lacking = cell.values(measure), len(cell.rows) - len(cell.seeds("complete"))
         sides[side], found = values, summary(values.to_numpy())
         row |= {f"mean_{side}": found.mean, f"half_width_{side}": found.half_width}
         row |= {f"n_{side}": found.n, f"lacking_{side}": lacking}
@@ -438,13 +418,10 @@ def _side(row: dict[Any, Any], side: str, digits: int | None) -> str:
 def _signed(row: dict[Any, Any], digits: int | None) -> str:
     if math.isnan(row["difference"]):
         return "–"
-    if not row["method"]:
-        single = format_cell(Summary(row["difference"], None, 1, None), digits, signed=True)
-        return single.partition(" (")[0]
-    half = (row["high"] - row["low"]) / 2
-    # n plays no part in print: the text keeps what stands before the bracket.
-    text = format_cell(Summary(row["difference"], None, 2, half), digits, signed=True)
-    return f"{text.partition(' (')[0]} ({row['method'][0].lower()})"
+    half = (row["high"] - row["low"]) / 2 if row["method"] else None
+    gap = Summary(row["difference"], None, 2 if row["method"] else 1, half)
+    mean, half_width = format_parts(gap, digits, signed=True)
+    return f"{mean} ± {half_width} ({row['method'][0].lower()})" if half_width else mean
 
 
 def _grid(heads: list[str], aligned: list[str], rows: list[list[str]]) -> list[str]:

@@ -14,7 +14,8 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from tausweep.evidence import Cell, Curve
+from tausweep.cells import printed
+from tausweep.evidence import Curve, Reading, count_of
 from tausweep.statistics import (
     Noise,
     PairedSummary,
@@ -42,7 +43,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Finding:
-    """What a comparison found.
+    """The result of a comparison.
 
     Attributes:
         outcome: One of ``OUTCOMES``.
@@ -90,8 +91,8 @@ def clearly(
 
 
 def difference(
-    a: Cell,
-    b: Cell,
+    a: Reading,
+    b: Reading,
     noise: Noise,
     threshold: float = 0.0,
     *,
@@ -109,7 +110,7 @@ def difference(
     outcome = clearly(plain, noise, threshold, weight=weight, split=split, family=family)
     gap = noise.shown(plain, weight, split)
     beyond = {"supported": "clearly above", "contradicted": "clearly below"}.get(
-        outcome, "not clearly apart from"
+        outcome, "not distinguishable from"
     )
     numbers = _numbers(gap) | {
         "a": _round(a.values[seeds].mean()),
@@ -124,7 +125,7 @@ def difference(
     return Finding(outcome, reason, shown, numbers, 1)
 
 
-def bounded(cell: Cell, bound: float, at_most: bool) -> Finding:
+def bounded(cell: Reading, bound: float, at_most: bool) -> Finding:
     """The claim that a cell's mean is at most (or at least) a bound, this project's reading of one.
 
     Missing the bound decides nothing: it is undecided, never contradicted.
@@ -135,10 +136,9 @@ def bounded(cell: Cell, bound: float, at_most: bool) -> Finding:
     excess = bound - found.mean if at_most else found.mean - bound
     kept = excess >= -ROUNDING
     shown = format_cell(found)
-    reason = (
-        f"{cell.name} is {shown}, {'' if kept else 'not '}{bound:g} or "
-        f"{'less' if at_most else 'more'}"
-    )
+    limit = f"the limit of {bound:g}"
+    relation = "within" if kept else "above" if at_most else "below"
+    reason = f"{cell.name} is {shown}, {relation} {limit}"
     numbers = {key: _round(value) for key, value in asdict(found).items()} | {"bound": bound}
     return Finding("supported" if kept else "undecided", reason, "" if kept else shown, numbers)
 
@@ -171,7 +171,7 @@ def mostly(parts: Mapping[float, Finding], what: str) -> Finding:
         what: The difference in words.
     """
     if not parts:
-        return Finding("not measured", f"no temperature for {what}")
+        return Finding("not measured", f"{what} was not measured at any common temperature")
     for part in parts.values():
         if not part.numbers:
             return part
@@ -184,13 +184,13 @@ def mostly(parts: Mapping[float, Finding], what: str) -> Finding:
         outcome = "supported"
     if len(bad) > len(parts) / 2 and not good:
         outcome = "contradicted"
-    each = ", ".join(f"{part.headline} at {t:g}" for t, part in parts.items())
+    each = ", ".join(f"{part.headline} at {printed(t)}" for t, part in parts.items())
     return Finding(
         outcome,
         f"{what}: {each}; clearly above 0 at {len(good)} of {len(parts)} temperatures, "
-        f"clearly below at {len(bad)}",
-        f"{len(good)} for, {len(bad)} against of {len(parts)}",
-        {f"{t:g}": {"outcome": part.outcome, **part.numbers} for t, part in parts.items()},
+        f"clearly below 0 at {len(bad)}",
+        f"{len(good)} of {len(parts)} for, {len(bad)} against",
+        {printed(t): {"outcome": part.outcome, **part.numbers} for t, part in parts.items()},
         len(parts),
     )
 
@@ -227,7 +227,7 @@ def trend(curve: Curve, noise: Noise, rising: bool, family: int = 1) -> Finding:
     outcome = clearly(change, noise, family=family)
     towards = 1 if outcome == "supported" else -1 if outcome == "contradicted" else 0
     against = [
-        f"{t:g} to {u:g}"
+        f"{printed(t)} to {printed(u)}"
         for t, u in itertools.pairwise(curve.grid)
         # A margin of 0 leaves no step of 0 against the trend.
         if (towards or 1) * sign * (means[u] - means[t]) < min(-noise.margin + ROUNDING, 0)
@@ -237,14 +237,14 @@ def trend(curve: Curve, noise: Noise, rising: bool, family: int = 1) -> Finding:
     natural = noise.shown(paired(curve.table[high], curve.table[low]))
     shown = format_cell(natural, signed=True)
     reason = (
-        f"{curve.name} changes by {shown} from {low:g} to {high:g}, rank correlation with tau "
-        f"{sign * rho + 0.0:.2f}"
+        f"{curve.name} changes by {shown} from {printed(low)} to {printed(high)}; its rank "
+        f"correlation with tau is {sign * rho + 0.0:.2f}"
     )
     if against:
         way = "against the trend" if towards >= 0 else "with the trend"
-        reason += f"; {way} by the margin or more from {', '.join(against)}"
+        reason += f"; it moves {way} by the margin or more from {', '.join(against)}"
     numbers = {
-        "mean": {f"{t:g}": _round(means[t]) for t in curve.grid},
+        "mean": {printed(t): _round(means[t]) for t in curve.grid},
         "change": _numbers(natural),
         "rank_correlation": _round(sign * rho + 0.0),
         "steps_against": against,
@@ -296,25 +296,29 @@ def peak(curve: Curve, among: list[float], noise: Noise, split: Split) -> Findin
         for t in curve.grid
         if t != best
     }
-    reason = f"{curve.name} is best at {best:g}"
+    reason = f"{curve.name} is best at {printed(best)}"
     if outcome != "supported":
-        reason += ", by " + ", ".join(f"{shown[t]} over {t:g}" for t in among if t != best)
+        reason += ", by " + " and ".join(
+            f"{shown[t]} over {printed(t)}" for t in among if t != best
+        )
     if level:
-        reason += ", within noise of it: " + ", ".join(f"{t:g} ({shown[t]})" for t in level)
-    tied = f" (within noise: {', '.join(f'{t:g}' for t in level)})" if level else ""
+        reason += "; within noise of it: " + ", ".join(f"{printed(t)} ({shown[t]})" for t in level)
+    tied = f" (within noise: {', '.join(map(printed, level))})" if level else ""
     numbers = {
-        "mean": {f"{t:g}": _round(means[t]) for t in curve.grid},
+        "mean": {printed(t): _round(means[t]) for t in curve.grid},
         "best_temperature": best,
         "within_noise": level,
         "margin": _round(noise.margin),
     }
-    return Finding(outcome, reason, f"best at {best:g}{tied}", numbers, len(others) * len(among))
+    return Finding(
+        outcome, reason, f"best at {printed(best)}{tied}", numbers, len(others) * len(among)
+    )
 
 
-def identity(runs: Cell, value: float, tolerance: float) -> Finding:
+def identity(runs: Reading, value: float, tolerance: float) -> Finding:
     """The claim that a number has a known value in every run, up to a numerical tolerance.
 
-    An identity is no matter of seeds: one run that breaks it contradicts it.
+    Seeds do not matter to an identity: one run that breaks it contradicts it.
     """
     if (lacking := _lacking(runs)) is not None:
         return lacking
@@ -323,20 +327,26 @@ def identity(runs: Cell, value: float, tolerance: float) -> Finding:
     temperature, seed = runs.values.index[at]
     worst = float(runs.values.iloc[at])
     outcome: Outcome = "supported" if error.max() <= tolerance else "contradicted"
-    reason = (
-        f"{runs.name} is {worst:.3g} at worst (tau {temperature:g}, seed {seed}), "
-        f"{value:g} within {tolerance:g} is allowed, in {runs.note or f'{len(error)} run(s)'}"
-    )
+    where = runs.note or count_of(len(error), "run")
+    # A share can only fall short of 1, an error only exceed 0.
+    extreme = f"at least {worst:.3g}" if value else f"at most {abs(worst):.2g}"
+    limit = f"at least {value - tolerance:g} is needed" if value else f"tolerance {tolerance:g}"
+    if outcome == "supported":
+        reason = f"{runs.name} is {extreme} over {where} ({limit})"
+    else:
+        place = f"at {printed(temperature)}, seed {seed}"
+        reason = f"{runs.name} is {worst:.3g} {place}, over {where} ({limit})"
     numbers = {
         "worst": _round(worst),
         "expected": value,
         "tolerance": tolerance,
         "runs": len(error),
     }
-    return Finding(outcome, reason, f"{worst:.3g} at worst", numbers)
+    headline = extreme if outcome == "supported" else f"{worst:.3g} at worst"
+    return Finding(outcome, reason, headline, numbers)
 
 
-def _lacking(*cells: Cell) -> Finding | None:
+def _lacking(*cells: Reading) -> Finding | None:
     problems = list(dict.fromkeys(cell.problem for cell in cells if cell.problem))
     if not problems:
         return None

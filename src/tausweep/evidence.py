@@ -1,9 +1,10 @@
 """What one dataset's records say about a cell or a curve, or why they say nothing.
 
-A cell is one loss at one temperature, a curve one loss over its temperatures; both hold one number
-a seed of one column of ``records.csv``. Whatever keeps a number from being used is carried along in
-words, so that a verdict can repeat it: a cell with a diverged run is no evidence at all (its other
-seeds are the survivors), and a cell that the study never asked for is told from one that failed.
+A reading has one number per seed for one cell and one column of ``records.csv``; a curve has them
+for one loss over its temperatures. Whatever keeps a number from being used is carried along in
+words, so that a verdict can repeat it: a cell with a diverged run is no evidence at all, because
+its other seeds are the survivors, and a cell that the study never asked for differs from one that
+failed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tausweep.cells import cells_of, printed, temperature_of
 from tausweep.statistics import Noise, prior_of_cells
 
 STAND_IN = 1.5
@@ -47,8 +49,8 @@ Column = str | Callable[[pd.DataFrame], "pd.Series[float]"]
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One number a seed.
+class Reading:
+    """One number per seed.
 
     Attributes:
         name: What it is, in words.
@@ -68,8 +70,8 @@ class Cell:
     note: str = ""
     place: Place | None = None
 
-    def scaled(self, factor: float, offset: float = 0.0) -> Cell:
-        """The cell of ``factor * value + offset``, under the same name."""
+    def scaled(self, factor: float, offset: float = 0.0) -> Reading:
+        """The reading of ``factor * value + offset``, under the same name."""
         return replace(self, values=self.values * factor + offset)
 
 
@@ -82,7 +84,7 @@ class Curve:
         column: What was measured, in words.
         table: Seeds x ascending temperatures, without NaN: the seeds that have all of them.
         problem: Why there is no evidence; empty where there is.
-        state: As for ``Cell``.
+        state: As for ``Reading``.
     """
 
     loss: str
@@ -94,17 +96,17 @@ class Curve:
     @property
     def name(self) -> str:
         """``uniformity of contrastive``."""
-        return f"{self.column} of {self.loss}"
+        return f"{self.column} of {loss_words(self.loss)}"
 
     @property
     def grid(self) -> list[float]:
         """The temperatures, ascending."""
         return [float(t) for t in self.table.columns]
 
-    def spread(self) -> Cell:
+    def spread(self) -> Reading:
         """Largest minus smallest value over the temperatures, a seed."""
         values = self.table.max(axis=1) - self.table.min(axis=1)
-        return Cell(f"spread of {self.loss}", values, self.problem, self.state)
+        return Reading(f"the spread of {loss_words(self.loss)}", values, self.problem, self.state)
 
 
 class Evidence:
@@ -139,11 +141,14 @@ class Evidence:
         self.like = like
         # In one order, so that sums of floats do not depend on the order of the rows.
         ordered = records.sort_values(["temperature", "seed"], ignore_index=True)
-        self._none = ordered.iloc[:0]
-        self._rows = {str(loss): rows for loss, rows in ordered.groupby("loss")}
-        self._read: dict[tuple[str, Column], NDArray[np.float64]] = {}
+        self._table = ordered
+        self._cells = {(k.loss, k.temperature): cell for k, cell in cells_of(ordered).items()}
+        self._losses = {
+            str(loss): np.sort(rows) for loss, rows in ordered.groupby("loss").indices.items()
+        }
+        self._columns: dict[Column, NDArray[np.float64]] = {}
         self._noise: dict[str, Noise] = {}
-        self._cells: dict[tuple[str, Column, float | None, float | None], Cell] = {}
+        self._readings: dict[tuple[str, Column, float | None, float | None], Reading] = {}
         self._known_runs: dict[str, tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]] = {}
         self._share: dict[Place, NDArray[np.float64] | None] = {}
         self.test_images = test_images
@@ -156,7 +161,7 @@ class Evidence:
         name = column_name(column)
         if name not in self._noise:
             parts = []
-            for loss in self._rows:
+            for loss in self._losses:
                 if loss in BASELINES:
                     continue
                 temperature, seeds, status = self._runs(loss)
@@ -176,7 +181,7 @@ class Evidence:
             self._noise[name] = Noise(margin, prior, self.one_run)
         return self._noise[name]
 
-    def split(self, a: Cell, b: Cell) -> float:
+    def split(self, a: Reading, b: Reading) -> float:
         """Variance that the sampling of the test images adds to a difference of two accuracies.
 
         By image, where the runs kept which images they get right: the variance over images of the
@@ -197,13 +202,9 @@ class Evidence:
     def _by_image(self, place: Place) -> NDArray[np.float64] | None:
         """Share of a cell's seeds that get each test image right; none if a seed kept none."""
         if place not in self._share:
-            loss, temperature = place
-            grid, seeds, status = self._runs(loss)
-            here = np.isnan(grid) if temperature is None else grid == temperature
-            kept = [
-                self.correct.get((loss, temperature, int(seed)))
-                for seed in seeds[here & (status == "complete")]
-            ]
+            cell = self._cells.get(place)
+            seeds = [] if cell is None else cell.seeds("complete")
+            kept = [self.correct.get((*place, seed)) for seed in seeds]
             found = [k for k in kept if k is not None]
             whole = found and len(found) == len(kept) and len({len(k) for k in found}) == 1
             self._share[place] = np.mean(found, axis=0) if whole else None
@@ -220,7 +221,7 @@ class Evidence:
         floor = self.cell("untrained", ACCURACY)
         means = [
             float(cell.values.mean())
-            for loss in self._rows
+            for loss in self._losses
             if loss not in BASELINES
             for t in (*self.temperatures(loss, ACCURACY), None)
             if not (cell := self.cell(loss, ACCURACY, t)).problem
@@ -245,43 +246,45 @@ class Evidence:
         column: Column,
         temperature: float | None = None,
         stands_for: float | None = None,
-    ) -> Cell:
+    ) -> Reading:
         """The complete runs of a loss at a temperature (none for a loss without one)."""
         key = (loss, column, temperature, stands_for)
-        if key not in self._cells:
-            self._cells[key] = self._cell(*key)
-        return self._cells[key]
+        if key not in self._readings:
+            self._readings[key] = self._reading(*key)
+        return self._readings[key]
 
-    def _cell(
+    def _reading(
         self, loss: str, column: Column, temperature: float | None, stands_for: float | None
-    ) -> Cell:
+    ) -> Reading:
         name = cell_name(loss, temperature, stands_for)
-        grid, seeds, status = self._runs(loss)
-        here = np.isnan(grid) if temperature is None else grid == temperature
-        values, seeds, status = self._values(loss, column)[here], seeds[here], status[here]
+        empty = pd.Series(dtype=float)
+        cell = self._cells.get((loss, temperature))
+        if cell is None:
+            asked = loss in self._losses and loss not in BASELINES
+            state: State = "not tested" if asked else "not measured"
+            return Reading(name, empty, f"the study has no {name}", state)
+        values, seeds, status = self._column(column)[cell.rows], cell.all_seeds, cell.status
         complete = status == "complete"
         known = complete & ~np.isnan(values)
-        empty = pd.Series(dtype=float)
-        if not len(seeds):
-            lacks: State = "not tested" if len(grid) and loss not in BASELINES else "not measured"
-            return Cell(name, empty, f"the study has no {name}", lacks)
         if "diverged" in status:
-            return Cell(
+            return Reading(
                 name, empty, f"{name} diverged (seed {_listed(seeds[status == 'diverged'])})"
             )
-        if (one_point := self._values(loss, "collapsed")[here] == 1).any():
+        if (one_point := self._column("collapsed")[cell.rows] == 1).any():
             # Its embeddings are one point, so what is measured of them is rounding.
             listed = _listed(seeds[one_point])
-            return Cell(name, empty, f"{name} collapsed (seed {listed})", "not tested")
+            return Reading(name, empty, f"{name} collapsed (seed {listed})", "not tested")
         if not known.any() and not complete.all():
             found = _listed(sorted(set(status[~complete])))
-            return Cell(name, empty, f"{name} has no complete run ({found})")
+            return Reading(name, empty, f"{name} has no complete run ({found})")
         if not known.any():
-            reason = f"{column_name(column)} of {name} is not known"
-            return Cell(name, empty, reason, "not measured")
-        return Cell(name, pd.Series(values[known], index=seeds[known]), place=(loss, temperature))
+            reason = f"{in_words(column)} of {name} was not measured"
+            return Reading(name, empty, reason, "not measured")
+        return Reading(
+            name, pd.Series(values[known], index=seeds[known]), place=(loss, temperature)
+        )
 
-    def near(self, loss: str, column: Column, temperature: float) -> Cell:
+    def near(self, loss: str, column: Column, temperature: float) -> Reading:
         """The cell at a temperature that a claim names, or at the grid's nearest (``STAND_IN``)."""
         found = nearest(self.temperatures(loss, column), temperature)
         if found is None:
@@ -299,22 +302,23 @@ class Evidence:
             grid: The temperatures; all that the study asks for, if not given.
             minimum: Fewer temperatures are no evidence.
         """
-        name = column_name(column)
+        name = in_words(column)
         chosen = sorted(self.temperatures(loss, column) if grid is None else grid)
         cells = {t: self.cell(loss, column, t) for t in chosen}
         empty = pd.DataFrame(columns=chosen, dtype=float)
         if len(chosen) < minimum:
-            reason = f"{name} of {loss} is known at {len(chosen)} temperature(s), not {minimum}"
+            count = count_of(len(chosen), "temperature")
+            reason = f"{name} of {loss_words(loss)} is measured at {count}; {minimum} are needed"
             return Curve(loss, name, empty, reason, "not tested" if chosen else "not measured")
         for cell in cells.values():
             if cell.problem:
                 return Curve(loss, name, empty, cell.problem, cell.state)
         table = pd.DataFrame({t: cell.values for t, cell in cells.items()}).dropna().sort_index()
         if table.empty:
-            return Curve(loss, name, empty, f"no seed of {loss} has all temperatures")
+            return Curve(loss, name, empty, f"no seed of {loss_words(loss)} has all temperatures")
         return Curve(loss, name, table)
 
-    def runs(self, loss: str, column: str) -> Cell:
+    def runs(self, loss: str, column: str) -> Reading:
         """A column of all complete runs of a loss, indexed by temperature and seed.
 
         No evidence if a complete run lacks the number (what could not be computed may be what
@@ -326,45 +330,55 @@ class Evidence:
         complete = status == "complete"
         known = complete & ~np.isnan(values)
         index = pd.MultiIndex.from_arrays([temperature[known], seeds[known]])
-        name = f"{column} of {loss}"
+        name = f"{in_words(column)} ({loss_words(loss)})"
         others = ", ".join(
             f"{int((status == kind).sum())} {kind}" for kind in sorted(set(status[~complete]))
         )
-        judged = f"{int(complete.sum())} of {len(status)} run(s)" + f" ({others})" * bool(others)
+        judged = f"{int(complete.sum())} of {count_of(len(status), 'run')}"
+        judged += f" ({others})" * bool(others)
         problem = ""
         state: State = "undecided"
         if not known.any():
-            problem = f"{name} is not known"
+            problem = f"{name} was not measured"
             state = "not measured" if complete.all() else "undecided"
         elif (complete & ~known).any():
-            lacking = int((complete & ~known).sum())
-            problem = f"{name} is not known in {lacking} of {int(complete.sum())} complete run(s)"
+            unknown = int((complete & ~known).sum())
+            total = count_of(int(complete.sum()), "complete run")
+            problem = f"{name} is unknown in {unknown} of {total}"
         elif 2 * complete.sum() < len(status):
             problem = f"{name} is known in {judged}, fewer than half"
         values = values[known] if not problem else values[:0]
         index = index if not problem else index[:0]
-        return Cell(name, pd.Series(values, index), problem, state, judged if others else "")
+        return Reading(name, pd.Series(values, index), problem, state, judged if others else "")
 
     def _runs(self, loss: str) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]:
         if loss not in self._known_runs:
-            rows = self._rows.get(loss, self._none)
+            rows = self._table.iloc[self._at(loss)]
             temperature = rows["temperature"].to_numpy(np.float64, na_value=np.nan)
             found = temperature, rows["seed"].to_numpy(), rows["status"].to_numpy(object)
             self._known_runs[loss] = found
         return self._known_runs[loss]
 
     def _values(self, loss: str, column: Column) -> NDArray[np.float64]:
-        if (loss, column) not in self._read:
-            rows = self._rows.get(loss, self._none)
+        return self._column(column)[self._at(loss)]
+
+    def _at(self, loss: str) -> NDArray[np.intp]:
+        """Where the runs of a loss are in the table."""
+        return self._losses.get(loss, np.array([], dtype=np.intp))
+
+    def _column(self, column: Column) -> NDArray[np.float64]:
+        """A column of the whole table; NaN where it has no number."""
+        if column not in self._columns:
+            table = self._table
             if callable(column):
-                values = column(rows)
-            elif column in rows:
+                values = column(table)
+            elif column in table:
                 # A CSV whose booleans have gaps is read as the strings True and False.
-                values = rows[column].replace({"True": 1.0, "False": 0.0}).astype(float)
+                values = table[column].replace({"True": 1.0, "False": 0.0}).astype(float)
             else:
-                values = pd.Series(np.nan, index=rows.index)
-            self._read[loss, column] = np.asarray(values, dtype=np.float64)
-        return self._read[loss, column]
+                values = pd.Series(np.nan, index=table.index)
+            self._columns[column] = np.asarray(values, dtype=np.float64)
+        return self._columns[column]
 
 
 def gap_to_nearest_negatives(records: pd.DataFrame) -> pd.Series[float]:
@@ -401,14 +415,14 @@ def check(records: pd.DataFrame) -> None:
 
     Raises:
         ValueError: A required column is missing, a seed is empty, there are several studies, or a
-            run stands in it twice.
+            run is listed twice.
     """
     lacking = [column for column in REQUIRED if column not in records]
     if lacking:
-        raise ValueError(f"records: the column(s) {_listed(lacking)} are missing")
+        raise ValueError(f"records: missing columns: {_listed(lacking)}")
     if "study" in records and records["study"].nunique() > 1:
         studies = _listed(sorted(records["study"].dropna().astype(str).unique()))
-        raise ValueError(f"records: studies {studies}; one study at a time can be judged")
+        raise ValueError(f"records: studies {studies}; only one study can be judged at a time")
     for column in ("dataset", "loss", "seed", "status"):
         if records[column].isna().any():
             raise ValueError(f"records: a run has no {column}; only a temperature may be empty")
@@ -416,8 +430,8 @@ def check(records: pd.DataFrame) -> None:
     twice = records[records.duplicated(run)]
     if len(twice):
         dataset, loss, temperature, seed = twice.iloc[0][run]
-        name = cell_name(loss, None if pd.isna(temperature) else temperature)
-        raise ValueError(f"records: {name} on {dataset}, seed {seed}, stands in it twice")
+        name = cell_name(loss, temperature_of(temperature))
+        raise ValueError(f"records: {name} on {dataset}, seed {seed}, is listed twice")
 
 
 def nearest(grid: Iterable[float], temperature: float) -> float | None:
@@ -433,15 +447,46 @@ def nearest(grid: Iterable[float], temperature: float) -> float | None:
 def cell_name(loss: str, temperature: float | None, stands_for: float | None = None) -> str:
     """``contrastive at 0.3``; a stand-in names what it stands for."""
     if temperature is None:
-        return loss
+        return loss_words(loss)
+    name = f"{loss_words(loss)} at {printed(temperature)}"
     if stands_for is None or math.isclose(temperature, stands_for):
-        return f"{loss} at {temperature:g}"
-    return f"{loss} at {temperature:g} (nearest to {stands_for:g})"
+        return name
+    return f"{name} (nearest to {printed(stands_for)})"
 
 
 def column_name(column: Column) -> str:
     """A column's name, or that of the function which computes it, in words."""
     return column if isinstance(column, str) else column.__name__.replace("_", " ")
+
+
+WORDS = {
+    "linear_accuracy": "accuracy",
+    "gradient_balance": "the gradient balance error",
+    "entropy_rises": "the share of anchors whose entropy rises with tau",
+    "interval_narrows": "the share of anchors whose interval narrows",
+    "limit_low_error": "the error at tau -> 0+",
+    "limit_high_error": "the error at tau -> inf",
+    "exchange_difference": "the change of the loss on exchange",
+    "nearest_interclass_similarity": "similarity to the ten nearest images of other classes",
+    "interclass_similarity": "mean similarity between classes",
+}
+"""Columns whose own names are no words."""
+
+
+def in_words(column: Column) -> str:
+    """A column as a sentence names it."""
+    name = column_name(column)
+    return WORDS.get(name, name.replace("_", " "))
+
+
+def loss_words(loss: str) -> str:
+    """A loss as a sentence names it: ``hard contrastive``."""
+    return loss.replace("_", " ")
+
+
+def count_of(count: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _listed(items: Iterable[object]) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 import pandas as pd
 
 from tausweep import records
+from tausweep.cells import Key, run_key
 from tausweep.layout import Layout
-from tausweep.study import Study, StudyError, canonical
+from tausweep.study import Study, StudyError
 
 FOLDER = "measured"
 """Beside the study file."""
@@ -123,7 +124,7 @@ def beside(
     runs = numbers = 0
     others = []
     for run in study.runs():
-        key = (run.dataset, run.loss, canonical(run.temperature), run.seed)
+        key = (Key(run.dataset, run.loss, run.temperature), run.seed)
         kept, now = kept_rows.get(key), now_rows.get(key)
         if kept is None or now is None or now["status"] not in MADE:
             continue
@@ -148,15 +149,14 @@ def beside(
     return Beside(folder, runs, numbers, tuple(differences), tuple(otherwise), left_out)
 
 
-def _rows(table: pd.DataFrame) -> dict[tuple[str, str, str, int], Row]:
-    """Rows of a table by dataset, loss, temperature and seed; what is empty is none."""
-    found: dict[tuple[str, str, str, int], Row] = {}
+def _rows(table: pd.DataFrame) -> dict[tuple[Key, int], Row]:
+    """Rows of a table by cell and seed; what is empty is none."""
+    found: dict[tuple[Key, int], Row] = {}
     for row in table.to_dict("records"):
         plain: dict[str, Any] = {
             str(name): None if pd.isna(value) else value for name, value in row.items()
         }
-        tau, seed = canonical(plain["temperature"]), int(plain["seed"])
-        found[(plain["dataset"], plain["loss"], tau, seed)] = plain
+        found[run_key(plain)] = plain
     return found
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 
 from tausweep import published
 from tausweep.claims import CLAIMS
-from tausweep.evidence import BASELINES, PAPER_RANGE, Cell, Evidence
+from tausweep.evidence import BASELINES, PAPER_RANGE, Evidence, Reading
 from tausweep.statistics import MARGINS
 from tausweep.study import Study
 
@@ -60,7 +60,7 @@ class World:
 class _Simulated(Evidence):
     """Evidence whose errors are shared by image as ``SHARED_ERRORS`` says."""
 
-    def split(self, a: Cell, b: Cell) -> float:
+    def split(self, a: Reading, b: Reading) -> float:
         """As if by image: independent shares, less what is shared."""
         return (1 - SHARED_ERRORS) * super().split(a, b)
 

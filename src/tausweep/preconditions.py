@@ -1,16 +1,17 @@
 """What must hold before a claim is tested, each read from records.
 
-A precondition holds, fails, or is not known, because the study lacks what it reads. One that fails
-makes the claim *not tested*, whatever its rule says; one that is not known is said with it.
+A precondition holds, fails, or is not known because the study lacks what it reads. A failed one
+makes the claim *not tested*, whatever its rule says; an unknown one is named in the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+from tausweep.cells import printed
 from tausweep.comparisons import difference
-from tausweep.evidence import ACCURACY, BASELINES, Column, Evidence, common_mean
+from tausweep.evidence import ACCURACY, BASELINES, Column, Evidence, common_mean, loss_words
 
 COMMON_MEAN = 0.1
 """Squared length of the mean embedding up to which similarities are about classes. What all
@@ -23,11 +24,11 @@ speaks of the nearest one or two, and the tail of the others counts as some more
 
 @dataclass(frozen=True)
 class State:
-    """How a precondition stands.
+    """Whether a precondition holds.
 
     Attributes:
-        held: Whether it holds; none if it is not known.
-        reason: With the numbers, in a few words.
+        held: Whether it holds; none if that is not known.
+        reason: A clause with the numbers.
     """
 
     held: bool | None
@@ -41,7 +42,7 @@ class Need:
     Attributes:
         name: One word.
         text: What must hold, in words.
-        state: How it stands; none if ``verdicts`` finds out by judging checkpoints.
+        state: Whether it holds; none if ``verdicts`` finds out by judging checkpoints.
     """
 
     name: str
@@ -51,8 +52,8 @@ class Need:
 
 SETTLED = Need(
     "settled",
-    "training was long enough, so that the measures of the last two checkpoints of the runs, "
-    "judged alone, give one outcome",
+    "training was long enough: the last two checkpoints of the runs, each judged alone, give the "
+    "same verdict",
     None,
 )
 
@@ -65,7 +66,7 @@ def learnt(loss: str) -> Need:
         cells = [cell for cell in cells if not cell.problem]
         floors = [floor for name in BASELINES if not (floor := e.cell(name, ACCURACY)).problem]
         if not cells or not floors:
-            return State(None, f"no baseline beside {loss}")
+            return State(None, f"no baseline to compare {loss_words(loss)} with")
         best = max(cells, key=lambda cell: float(cell.values.mean()))
         gaps = [
             difference(
@@ -78,37 +79,55 @@ def learnt(loss: str) -> Need:
             )
             for floor in floors
         ]
-        failed = [gap.reason for gap in gaps if gap.outcome != "contradicted"]
-        if failed:
-            return State(False, f"nothing clearly learnt: {failed[0]}")
-        lacking = len(BASELINES) - len(floors)
-        held = None if lacking else True
-        return State(held, f"{lacking} baseline(s) lacking" if lacking else gaps[0].reason)
+        level = [
+            floor for floor, gap in zip(floors, gaps, strict=True) if gap.outcome != "contradicted"
+        ]
+        if level:
+            floor = level[0]
+            return State(
+                False,
+                f"{loss_words(loss)} has not clearly learnt anything: its best accuracy, "
+                f"{best.values.mean():.1f}% ({best.name}), is not clearly above the "
+                f"{floor.values.mean():.1f}% of {floor.name}",
+            )
+        if absent := [name for name in BASELINES if e.cell(name, ACCURACY).problem]:
+            listed = " and ".join(map(loss_words, absent))
+            return State(None, f"the study has no complete run of {listed}")
+        return State(True, gaps[0].reason)
 
     return Need(
-        f"learnt by {loss}",
-        f"the best cell of {loss} is clearly above untrained and raw_pixels",
+        f"learnt by {loss_words(loss)}",
+        f"the best cell of {loss_words(loss)} is clearly above both baselines, untrained and "
+        "raw_pixels",
         state,
     )
 
 
-def centred(losses: str, above: float) -> Need:
+def centred(losses: Sequence[str], above: float) -> Need:
     """The embeddings have no large common mean at the temperatures that are judged."""
 
     def state(e: Evidence) -> State:
         found = []
-        for loss in losses.split(", "):
+        for loss in losses:
             for t in e.temperatures(loss, "uniformity", above):
                 cell = e.cell(loss, common_mean, t)
                 if not cell.problem:
                     found.append((float(cell.values.mean()), cell.name))
         if not found:
-            return State(None, "the common mean of the embeddings is not measured")
+            return State(None, "the common mean of the embeddings was not measured")
         worst, name = max(found)
-        return State(worst <= COMMON_MEAN, f"common mean {worst:.3f} at most, {name}")
+        relation = "within" if worst <= COMMON_MEAN else "above"
+        return State(
+            worst <= COMMON_MEAN,
+            f"the embeddings share a squared mean of {worst:.3f} ({name}), {relation} the limit of "
+            f"{COMMON_MEAN:g}",
+        )
 
-    text = f"the squared mean embedding of {losses} is {COMMON_MEAN:g} or less at every temperature"
-    return Need("centred", f"{text} above {above:g}", state)
+    text = (
+        f"the squared length of the mean embedding of {' and '.join(map(loss_words, losses))} is "
+        f"at most {COMMON_MEAN:g} at every temperature above {above:g}"
+    )
+    return Need("centred", text, state)
 
 
 def positive_gap(loss: str, column: Column, above: float) -> Need:
@@ -118,10 +137,12 @@ def positive_gap(loss: str, column: Column, above: float) -> Need:
         grid = e.temperatures(loss, column, above)
         cell = e.cell(loss, column, grid[0]) if grid else None
         if cell is None or cell.problem:
-            return State(None, "the gap is not known")
-        zero = type(cell)("0", cell.values * 0)
+            return State(None, "the gap was not measured")
+        zero = replace(cell, name="0", values=cell.values * 0, place=None)
         found = difference(cell, zero, e.noise(column), weight=1)
-        return State(found.outcome == "supported", f"the gap: {found.reason}")
+        held = found.outcome == "supported"
+        relation = "clearly above 0" if held else "not clearly above 0"
+        return State(held, f"the gap of {cell.name} is {found.headline}, {relation}")
 
     return Need("gap", "the gap is clearly above 0 at the lowest temperature", state)
 
@@ -134,9 +155,14 @@ def few_negatives(loss: str) -> Need:
         grid = e.temperatures(loss, ACCURACY)
         cell = e.cell(loss, column, grid[0]) if grid else None
         if cell is None or cell.problem:
-            return State(None, "effective negatives are not known")
+            return State(None, "effective negatives were not measured")
         mean = float(cell.values.mean())
-        return State(mean <= FEW_NEGATIVES, f"{mean:.0f} effective negatives at {grid[0]:g}")
+        relation = "within" if mean <= FEW_NEGATIVES else "more than"
+        return State(
+            mean <= FEW_NEGATIVES,
+            f"the loss still looks at {mean:.0f} effective negatives at {printed(grid[0])}, "
+            f"{relation} the limit of {FEW_NEGATIVES:g}",
+        )
 
-    text = f"at the smallest temperature {FEW_NEGATIVES:g} negatives or fewer count effectively"
+    text = f"at the smallest temperature at most {FEW_NEGATIVES:g} negatives count effectively"
     return Need("few", text, state)

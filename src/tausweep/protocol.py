@@ -13,6 +13,7 @@ from typing import Any
 
 from tausweep import names
 from tausweep import study as studies
+from tausweep.cells import printed
 from tausweep.study import BASELINES, MEASURES, TRUNKS, Run, RunSettings, Study
 
 PAPER_DATASETS = ("cifar10", "cifar100", "svhn", "imagenet100")
@@ -222,7 +223,7 @@ def _absent(study: Study) -> Iterable[str]:
         if gaps:
             yield (
                 f"Temperatures of the published sweep that are not here for {' and '.join(losses)}:"
-                f" {', '.join(f'{t:g}' for t in gaps)}."
+                f" {', '.join(map(printed, gaps))}."
             )
 
 

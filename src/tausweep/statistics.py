@@ -356,14 +356,24 @@ def format_cell(cell: Summary, digits: int | None = None, signed: bool = False) 
     """
     if cell.n == 0:
         return "–"
+    mean, half_width = format_parts(cell, digits, signed)
+    return f"{mean} ± {half_width} ({cell.n})" if half_width else f"{mean} ({cell.n})"
+
+
+def format_parts(cell: Summary, digits: int | None = None, signed: bool = False) -> tuple[str, str]:
+    """Mean and half-width as ``format_cell`` shows them; without an interval the latter is empty.
+
+    Args:
+        cell: What to show, of one seed at least.
+        digits: See ``format_cell``.
+        signed: The same.
+    """
     if cell.half_width is None:
-        number = _number(cell.mean, ".4g" if digits is None else f".{digits}f", signed)
-        return f"{number} ({cell.n})"
+        return _number(cell.mean, ".4g" if digits is None else f".{digits}f", signed), ""
     if digits is None:
         first = math.floor(math.log10(cell.half_width)) if cell.half_width > 0 else -1
         digits = min(max(1 - first, 0), 4)
-    number = _number(cell.mean, f".{digits}f", signed)
-    return f"{number} ± {cell.half_width:.{digits}f} ({cell.n})"
+    return _number(cell.mean, f".{digits}f", signed), f"{cell.half_width:.{digits}f}"
 
 
 def _number(value: float, form: str, signed: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tausweep import claims
+from tausweep.cells import Key, run_key
 from tausweep.datasets.manifest import manifest
 from tausweep.layout import Layout
-from tausweep.study import Study
+from tausweep.study import Run, Study
 from tausweep.verdicts import Verdict
 
 CORRECT = "correct.safetensors"
@@ -25,18 +27,43 @@ def judge(
     Args:
         study: What was asked for.
         layout: Where results lie; the runs' ``correct.safetensors`` are read if they are there.
-        records: The collected table.
+        records: The collected table; see ``asked_rows`` for what counts.
         along: The table along training, if the study has one.
 
     Raises:
         ValueError: See ``claims.judge``.
     """
     return claims.judge(
-        records,
+        asked_rows(study, records),
         along=along,
         correct=_correct(study, layout),
         test_images=_test_images(study, layout),
     )
+
+
+def asked_rows(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table that are runs of the study, with the status that they have for it.
+
+    A row made with other settings than the study's is ``stale`` and decides nothing, whatever the
+    table calls it.
+
+    Args:
+        study: What was asked for.
+        table: Columns of ``records.csv``.
+    """
+    runs = {(Key(r.dataset, r.loss, r.temperature), r.seed): r for r in study.runs()}
+    rows = [(run_key(row), row) for row in table.to_dict("records")]
+    asked = table[[key in runs for key, _ in rows]]
+    return asked.assign(status=[status(runs[key], row) for key, row in rows if key in runs])
+
+
+def status(run: Run, row: Mapping[Any, Any]) -> str:
+    """The status of a run's row for the study that asks for the run."""
+    found, digest = str(row["status"]), row.get("settings_digest")
+    made = found in ("complete", "diverged")
+    if made and not (digest is None or pd.isna(digest)) and digest != run.settings.digest:
+        return "stale"
+    return found
 
 
 def _test_images(study: Study, layout: Layout) -> dict[str, int]:

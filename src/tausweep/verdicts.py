@@ -7,45 +7,49 @@ import io
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from tausweep.comparisons import OUTCOMES, Finding, Outcome
-from tausweep.evidence import STAND_IN, Evidence
+from tausweep.evidence import STAND_IN, Evidence, count_of
 from tausweep.preconditions import Need, State
 from tausweep.statistics import MARGINS, MARGINS_SOURCE, PRIOR_CELLS
+from tausweep.study import StudyError
 
 CLEARLY = (
-    "(Clearly: the 95% interval of the difference paired by seed lies beyond the threshold, 0 if "
-    "none is named. With "
-    f"{PRIOR_CELLS} cells of the measure or more the interval is moderated: the variance is shrunk "
-    "towards those of the other comparisons of the measure (Smyth 2004); with fewer it is a plain "
-    "t-interval. Its half-width over seeds is the noise margin divided by the square root of the "
-    "number of seeds at least, since seeds that agree by chance are no certainty, and the sampling "
-    "noise of the test images is added to it in squares, undivided, since all seeds share them. "
-    "One seed is never clear, but where the noise of one run is known. Where any of several parts "
-    "could contradict a claim alone, each has its share of the 5%. The "
-    f"noise margin is {MARGINS['linear_accuracy']:g} points of accuracy (unless another is asked "
-    f"for), {MARGINS['uniformity']:g} of uniformity, {MARGINS['tolerance']:g} of tolerance and of "
-    "similarities. A temperature that the grid lacks is replaced by its nearest one within "
-    f"a factor of {STAND_IN:g}. What reads a cell with a diverged run is undecided; with a "
-    "collapsed run, whose embeddings are one point, it is not tested.)"
+    "Clearly: the 95% interval of the difference, paired by seed, lies entirely beyond the "
+    "threshold, which is 0 unless one is named. If the measure has at least "
+    f"{PRIOR_CELLS} cells, the interval is moderated: its variance is shrunk towards the variances "
+    "of the measure's other comparisons (Smyth 2004). With fewer cells it is a plain t-interval. "
+    "Its half-width over seeds is at least the noise margin divided by the square root of the "
+    "number of seeds, because seeds can agree by chance. The sampling noise of the test images is "
+    "added in quadrature; it is not divided by the number of seeds, because all seeds share the "
+    "images. A single seed is never clear unless the noise of one run is known. If several parts "
+    "could each contradict a claim alone, each gets its share of the 5%. The noise margin is "
+    f"{MARGINS['linear_accuracy']:g} points of accuracy (unless another is given), "
+    f"{MARGINS['uniformity']:g} of uniformity, and {MARGINS['tolerance']:g} of tolerance and of "
+    "similarities. If the grid lacks a temperature, the nearest one within "
+    f"a factor of {STAND_IN:g} stands in. A claim that reads a cell with a diverged run is "
+    "undecided; one that reads a cell with a collapsed run, whose embeddings are all one point, is "
+    "not tested."
 )
-"""What every rule means by "clearly"; it stands at the end of each rule that uses the word."""
+"""What "clearly" means in every rule."""
 
 OVERALL = (
-    "Supported if the claim is supported on every dataset that counts, contradicted if it is "
-    "contradicted on every one, else undecided. A dataset on which it is not tested or not "
-    "measured does not count; if none counts, the claim is not tested or not measured."
+    "Supported if every dataset that counts supports the claim, contradicted if every one "
+    "contradicts it, otherwise undecided. A dataset where the claim is not tested or not measured "
+    "does not count. If none counts, the claim is not tested if any dataset says so, else not "
+    "measured."
 )
 
 MEANING: dict[Outcome, str] = {
-    "supported": "the records clearly show what is claimed",
-    "contradicted": "they clearly show the opposite",
+    "supported": "the records clearly show what the paper claims",
+    "contradicted": "the records clearly show the opposite",
     "undecided": "measured, but the seeds cannot tell",
-    "not tested": "a precondition fails, so that the records cannot speak for or against it",
-    "not measured": "the study lacks what the claim is about",
+    "not tested": "a precondition fails, so the records cannot speak for or against it",
+    "not measured": "the study did not measure what the claim is about",
 }
-"""What each outcome means."""
+"""What each verdict means."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Claim:
     Attributes:
         id: C1, C2, ...
         text: What is claimed.
+        reads: What is read to judge it, and where the paper shows it.
         rule: In words.
         judge: From a dataset's evidence to a finding.
         needs: What must hold before it is tested.
@@ -63,10 +68,17 @@ class Claim:
 
     id: str
     text: str
+    reads: str
     rule: str
     judge: Callable[[Evidence], Finding]
     needs: tuple[Need, ...] = ()
     kind: Literal["finding", "identity"] = "finding"
+
+    @property
+    def said(self) -> str:
+        """The rule and the preconditions, in words."""
+        needs = "; ".join(need.text for need in self.needs)
+        return f"{self.rule} Needs: {needs}." if needs else self.rule
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,7 @@ class Verdict:
         rule: How it was reached, in words.
         numbers: What decided, JSON-ready.
         reason: One sentence with the deciding numbers.
+        why: Why the claim is not tested or not measured; empty if it is judged.
         text: What is claimed.
         headline: The deciding numbers alone, for a table's cell.
         kind: ``finding`` or ``identity``.
@@ -93,6 +106,7 @@ class Verdict:
     rule: str
     numbers: dict[str, Any]
     reason: str
+    why: str = ""
     text: str = ""
     headline: str = ""
     kind: Literal["finding", "identity"] = "finding"
@@ -112,25 +126,29 @@ def judge_each(claims: Iterable[Claim], datasets: Mapping[str, Evidence]) -> lis
 
 def _judge(claim: Claim, dataset: str, e: Evidence, checkpoints: list[Evidence]) -> Verdict:
     found = claim.judge(e)
-    outcome, reason, states = found.outcome, found.reason, {}
+    outcome, reason, why, states = found.outcome, found.reason, "", {}
     if outcome in ("supported", "contradicted", "undecided") and found.numbers:
         states = {
             need.name: need.state(e) if need.state else _settled(claim, checkpoints)
             for need in claim.needs
         }
         failed = [state.reason for state in states.values() if state.held is False]
-        unknown = [need.name for need in claim.needs if states[need.name].held is None]
+        unknown = [
+            f"{name} ({state.reason})" for name, state in states.items() if state.held is None
+        ]
         if failed:
-            outcome, reason = "not tested", f"{'; '.join(failed)} (measured: {reason})"
+            outcome, why = "not tested", "; ".join(failed)
+            reason = f"{why} (measured: {reason})"
         elif unknown:
-            reason += f"; not known: {', '.join(unknown)}"
+            reason += f"; unchecked preconditions: {', '.join(unknown)}"
     return Verdict(
         claim=claim.id,
         dataset=dataset,
         verdict=outcome,
-        rule=claim.rule,
+        rule=claim.said,
         numbers=found.numbers,
         reason=reason,
+        why=why or (found.reason if outcome in OUTCOMES[3:] else ""),
         text=claim.text,
         headline=found.headline,
         kind=claim.kind,
@@ -160,15 +178,17 @@ def _checkpoints(e: Evidence) -> list[Evidence]:
 
 def _settled(claim: Claim, checkpoints: list[Evidence]) -> State:
     if not checkpoints:
-        return State(None, "no measures along training")
+        return State(None, "nothing was measured along training")
     before, after = (claim.judge(e).outcome for e in checkpoints)
     if "not measured" in (before, after):
-        return State(None, "what it reads is not measured along training")
+        return State(None, "what the claim reads was not measured along training")
     if before != after:
         return State(
-            False, f"still changing: {before} at the last checkpoint but one, then {after}"
+            False,
+            f"training still changes the verdict: {before} at the second-to-last checkpoint, "
+            f"{after} at the last",
         )
-    return State(True, f"{after} at both of the last two checkpoints")
+    return State(True, f"{after} at each of the last two checkpoints")
 
 
 def overall(claim: Claim, verdicts: list[Verdict]) -> Verdict:
@@ -198,7 +218,7 @@ def overall(claim: Claim, verdicts: list[Verdict]) -> Verdict:
 
 
 def shown(outcome: str, miniature: bool) -> str:
-    """An outcome in print: a miniature contradicts nothing but in the miniature."""
+    """A verdict in print: what a miniature contradicts, it contradicts in the miniature."""
     if miniature and outcome == "contradicted":
         return "contradicted in the miniature"
     return outcome
@@ -216,33 +236,39 @@ def headline(verdicts: Iterable[Verdict], where: str, seeds: int, miniature: boo
     found = [v for v in verdicts if v.dataset is None]
     findings = [v.verdict for v in found if v.kind == "finding"]
     identities = [v.verdict for v in found if v.kind == "identity"]
-    what = "A miniature of the paper's experiments" if miniature else "This repetition"
     counts = {kind: findings.count(kind) for kind in OUTCOMES}
-    tested = counts["supported"] + counts["contradicted"] + counts["undecided"]
-    parts = [
-        f"{counts['supported']} supported",
-        f"{counts['contradicted']} {shown('contradicted', miniature)}",
-        f"{counts['undecided']} left undecided",
-    ]
-    rest = [f"{counts[kind]} {kind}" for kind in OUTCOMES[3:] if counts[kind]]
+    what = "a miniature" if miniature else "a reproduction"
     text = (
-        f"{what} on {where} with {seeds} seed{'' if seeds == 1 else 's'} could test {tested} of "
-        f"{len(findings)} empirical claims of Wang & Liu (2021): {', '.join(parts)}"
+        f"In {what} of Wang & Liu (2021) on {where} with {count_of(seeds, 'seed')}, "
+        f"{_share(counts, len(findings), miniature)}."
     )
-    text += f" ({' and '.join(rest)})" if rest else ""
     if miniature:
-        text += "; it says nothing certain about the paper's own scale"
+        text += " A miniature cannot settle what happens at the paper's own scale."
     passed = identities.count("supported")
-    return f"{text}. The implementation passes {passed} of {len(identities)} identities."
+    return f"{text} The implementation passes {passed} of {len(identities)} identity checks."
+
+
+def _share(counts: Mapping[Outcome, int], findings: int, miniature: bool) -> str:
+    """How many findings got each verdict, as the main clause of the headline."""
+    rest = " and ".join(f"{counts[kind]} {kind}" for kind in OUTCOMES[3:] if counts[kind])
+    if not any(counts[kind] for kind in OUTCOMES[:3]):
+        return f"none of the paper's {findings} empirical claims could be judged ({rest})"
+    known = {kind: str(count or "none") for kind, count in counts.items()}
+    text = (
+        f"{known['supported']} of the paper's {findings} empirical claims "
+        f"{'was' if counts['supported'] == 1 else 'were'} supported, {known['contradicted']} "
+        f"{shown('contradicted', miniature)} and {known['undecided']} left undecided"
+    )
+    return f"{text} ({rest})" if rest else text
 
 
 def multiplicity(verdicts: Iterable[Verdict]) -> str:
-    """How many comparisons were made, and what chance may do, in one sentence."""
+    """How many comparisons were made, and what chance may do, in two sentences."""
     made = sum(v.comparisons for v in verdicts if v.dataset is not None)
     return (
-        f"{made} differences were held against noise for these verdicts; where in truth nothing "
-        "differs, at most 5 in 100 studies contradict a given claim of a dataset (simulated, "
-        "docs/claims.md)."
+        f"These verdicts compare {count_of(made, 'difference')} with noise. If nothing differed in "
+        "truth, at most 5 in 100 such studies would contradict any given claim on a dataset "
+        "(simulated, docs/claims.md)."
     )
 
 
@@ -262,6 +288,23 @@ def to_json(verdicts: list[Verdict]) -> str:
     return json.dumps(objects, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def read(path: Path) -> list[Verdict]:
+    """The verdicts of a file that ``to_json`` made.
+
+    Raises:
+        StudyError: It is not there, or is no list of verdicts of this version.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return [Verdict(**entry) for entry in content]
+    except FileNotFoundError:
+        raise StudyError(f"{path}: there are no verdicts; `tausweep claims` makes them") from None
+    except (ValueError, TypeError):
+        raise StudyError(
+            f"{path}: damaged or of another version; `tausweep claims` makes it again"
+        ) from None
+
+
 def to_markdown(verdicts: list[Verdict], miniature: bool = False) -> str:
     """A table of claims against datasets, then each claim's rule and its reasons by dataset."""
     datasets = sorted({v.dataset for v in verdicts if v.dataset is not None})
@@ -277,14 +320,14 @@ def to_markdown(verdicts: list[Verdict], miniature: bool = False) -> str:
         lines.append(_row([f"**{claim}** {one.text}{kind}", *cells[:-1], f"**{cells[-1]}**"]))
     lines += [
         "",
-        "Under each verdict stand the numbers that decided it: with two seeds or more ± the "
-        "half-width of the 95% interval that the verdict uses (moderated, with the test split's "
-        "noise; tables of cells show plain t-intervals), in brackets the number of seeds. The "
-        "sections say what they are differences of. An identity checks the implementation.",
+        "Below each verdict are the numbers that decided it: mean ± half-width of the 95% interval "
+        "that the verdict uses (number of seeds). That interval is moderated and includes the "
+        "noise of the test split; the tables of cells show plain t-intervals instead. The sections "
+        "below say what each difference is between. An identity checks the implementation.",
         "",
         multiplicity(verdicts),
         "",
-        CLEARLY.strip("()"),
+        CLEARLY,
         "",
         MARGINS_SOURCE,
         "",
@@ -300,7 +343,7 @@ def _section(claim: str, found: dict[str | None, Verdict], miniature: bool) -> l
     end = f": {shown(found[None].verdict, miniature)}" if None in found else ""
     lines = [f"### {claim}{end}", ""]
     for rule in dict.fromkeys(verdict.rule for verdict in each.values()):
-        lines += [rule.removesuffix(CLEARLY).strip(), ""]
+        lines += [rule, ""]
     reasons: dict[str, list[str]] = {}
     for name, verdict in each.items():
         reasons.setdefault(f"{shown(verdict.verdict, miniature)}. {verdict.reason}", []).append(

@@ -70,14 +70,14 @@ FIGURES: dict[str, Entry] = {
     "dilemma": Entry(
         "dilemma.draw",
         "The uniformity–tolerance dilemma",
-        "Uniformity against tolerance of the test embeddings; a line follows one loss over "
-        "temperature (numbers beside the points; bold: its most accurate one), faint where it "
-        "leads to the loss's limit τ → ∞ (simple, hard simple). Fill: last-epoch linear accuracy, "
-        "each panel on its own scale, which spans this study's paths; an arrow at its end: points "
-        "lie beyond (stars without fill: a full-scale accuracy beside a miniature's). The upper "
-        "right corner would be both uniform and tolerant. The axis of uniformity u is linear, "
-        "unless its label says that it is spaced as −log({ceiling:g} − u), for u that comes close "
-        "to its ceiling 2t = {ceiling:g}.",
+        "Uniformity against tolerance of the test embeddings. Each line follows one loss over "
+        "temperature; numbers are temperatures, bold the most accurate. The faint end of a line "
+        "leads to the loss's limit τ → ∞ (simple, hard simple). Fill: linear accuracy at the last "
+        "epoch, on a scale of its own in each panel; an arrow on the colour bar means that some "
+        "points exceed it. Unfilled stars: full-scale accuracy, off a miniature's scale. An ideal "
+        "loss would be in the upper right corner, both uniform and tolerant. The uniformity axis "
+        "is linear unless its label says −log({ceiling:g} − u), which stretches the range near the "
+        "ceiling 2t = {ceiling:g}.",
         of_uniformity=True,
     ),
     "fig2_tsne": Entry(
@@ -85,20 +85,20 @@ FIGURES: dict[str, Entry] = {
         "Fig. 2: t-SNE of the embeddings",
         "t-SNE (scikit-learn, PCA start, perplexity 30, fixed seed) of at most 2,000 test "
         "embeddings, un-augmented, encoder in eval mode, contrastive loss, at the paper's "
-        "temperatures 0.07 and 0.2, or the closest in ratio, which its panel says; one seed (n = "
-        "1). Colours and numbers: classes (grey: beyond ten). Distances between clusters mean "
-        "little in such a map.",
+        "temperatures 0.07 and 0.2; where the study lacks one, its panel shows the nearest. One "
+        "seed (n = 1). Colours and numbers: classes (grey: beyond ten). Distances between clusters "
+        "mean little in such a map.",
         needs=("embeddings.safetensors",),
         seeds=False,
     ),
     "fig3_penalty": Entry(
         "penalty.draw",
         "Fig. 3: relative penalty and its entropy",
-        "Above: relative penalty r(s) of Eq. 5 by the formula, for similarities spread evenly over "
-        "[−1, 1], as a multiple of an equal share; logarithmic, for the slope is 1/τ. Below: "
-        "entropy of r, relative to its maximum, and width of the interval of similarities, from "
-        "the nearest negative down, that bears 90% of the penalty; dashed by the formula, in "
-        "colour on anchors and banks of contrastive runs (dots: at the temperature of training).",
+        "Above: relative penalty r(s) from Eq. 5 for similarities spread evenly over [−1, 1], as a "
+        "multiple of an equal share; on a logarithmic axis the slope is 1/τ. Below: the entropy of "
+        "r relative to its maximum, and the width of the similarity interval, from the nearest "
+        "negative down, that carries 90% of the penalty. Dashed: from the formula. Colour: "
+        "measured on anchors and banks of contrastive runs (dots: the temperature of training).",
         needs=("penalty.json",),
     ),
     "fig4_uniformity": Entry(
@@ -262,8 +262,8 @@ def caption(name: str, results: StudyResults) -> str:
     keys = results.cells.keys()
     if any(results.survivors(*key) for key in keys):
         sentences.append(
-            "† (in sweeps: × at the foot): a run of the cell diverged, the others are shown, so "
-            "the cell flatters."
+            "† (in sweeps: × at the foot): some runs diverged; the mean is over the survivors, so "
+            "it is optimistic."
         )
     if results.cells.any_collapsed:
         sentences.append(_collapsed(results))
@@ -305,7 +305,7 @@ def _intervals(results: StudyResults) -> str:
     few = " where n is 3 or more, small dots: the seeds" if counts[0] <= 2 else ""
     return (
         f"Means over seeds ({seeds}); bands and bars: 95% t-intervals{few}; an arrowhead at "
-        "a panel's edge: the interval goes on beyond it."
+        "a panel's edge: the interval extends beyond it."
     )
 
 
@@ -319,7 +319,7 @@ def _not_kept(results: StudyResults) -> list[str]:
     if not lacking:
         return []
     listed = ", ".join(f"{share:g} of the epochs ({count})" for share, count in lacking.items())
-    return [f"Not kept, hence not shown, with the number of runs: {listed}."]
+    return [f"Not kept and so not shown, with the number of runs: {listed}."]
 
 
 def _unfinished(results: StudyResults) -> list[str]:

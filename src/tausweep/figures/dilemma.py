@@ -23,11 +23,12 @@ from matplotlib.ticker import FixedLocator
 from matplotlib.transforms import Bbox
 
 from tausweep import names
+from tausweep.cells import printed
 from tausweep.figures import panels
 from tausweep.figures.panels import handle
 from tausweep.figures.results import StudyResults
 from tausweep.figures.style import INK, MUTED, LossStyle, Style
-from tausweep.tables.cells import Cell
+from tausweep.tables.cells import Measured
 
 X, Y, FILL = "uniformity", "tolerance", "linear_accuracy"
 ORDER = ("nearest_negative", "contrastive", "simple", "hard_contrastive", "hard_simple")
@@ -59,7 +60,7 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
         return panels.empty(style, title, "The records have no complete run with geometry.")
     figure, axes = panels.grid(style, len(datasets))
     figure.set_figheight(figure.get_figheight() * 1.12)
-    drawn: dict[str, list[Cell]] = {}
+    drawn: dict[str, list[Measured]] = {}
     intervals = panels.Intervals()
     published = False
     for i, (panel, dataset) in enumerate(zip(axes, datasets, strict=True)):
@@ -135,7 +136,7 @@ def _draw_panel(
     results: StudyResults,
     dataset: str,
     style: Style,
-    drawn: dict[str, list[Cell]],
+    drawn: dict[str, list[Measured]],
     intervals: panels.Intervals,
 ) -> bool:
     panels.title(axes, names.dataset(dataset), style)
@@ -284,7 +285,7 @@ def _label(
         best = max(found, key=lambda p: p.fill, default=None)
         first = list(dict.fromkeys(p for p in (best, *found[:1], *found[-1:]) if p is not None))
         for point in [*first, *(p for p in found if p not in first)]:
-            text = f"{'τ = ' if point is best else ''}{point.temperature:g}"
+            text = f"{'τ = ' if point is best else ''}{printed(point.temperature)}"
             x, y = to_pixels((point.x, point.y))
             width, height = 0.64 * size * len(text), size
             for dx, dy in (*_BESIDE, *_FARTHER):

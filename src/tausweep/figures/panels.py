@@ -21,10 +21,11 @@ from matplotlib.ticker import (
 )
 
 from tausweep import names
+from tausweep.cells import printed
 from tausweep.figures.results import StudyResults
 from tausweep.figures.style import INK, MUTED, Style
 from tausweep.statistics import Summary
-from tausweep.tables.cells import Cell
+from tausweep.tables.cells import Measured
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -44,7 +45,7 @@ def half_width(found: Summary) -> float:
     return found.half_width
 
 
-def seeds_text(found: Iterable[Cell]) -> str:
+def seeds_text(found: Iterable[Measured]) -> str:
     """``n = 3``, ``n = 1–3`` or ``n = 1``: the seeds behind the cells that have any."""
     return count_text(cell.summary.n for cell in found)
 
@@ -124,7 +125,7 @@ def tick_labels(temperatures: Sequence[float], letter: float) -> dict[float, str
     def free(row: list[float], temperature: float) -> bool:
         return all(
             abs(math.log10(temperature / other))
-            >= letter * (1 + (len(f"{temperature:g}") + len(f"{other:g}")) / 2)
+            >= letter * (1 + (len(printed(temperature)) + len(printed(other))) / 2)
             for other in row
         )
 
@@ -132,7 +133,7 @@ def tick_labels(temperatures: Sequence[float], letter: float) -> dict[float, str
         place = next((i for i, row in enumerate(rows) if free(row, temperature)), len(rows))
         rows += [[]] * (place == len(rows))
         rows[place] = [*rows[place], temperature]
-        found[temperature] = "\n" * place + f"{temperature:g}"
+        found[temperature] = "\n" * place + printed(temperature)
     return dict(sorted(found.items()))
 
 

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tausweep import names, statistics
+from tausweep.cells import printed
 from tausweep.figures import panels
 from tausweep.figures.panels import TemperatureAxis, handle
 from tausweep.figures.results import StudyResults, spread
@@ -123,7 +124,7 @@ def _trained(results: StudyResults, dataset: str | None) -> list[float]:
 def _trained_label(results: StudyResults, dataset: str | None, temperature: float) -> str:
     assert dataset is not None
     seeds = len(results.files(dataset, LOSS, temperature, FILE))
-    return f"τ = {temperature:g}{results.dagger(dataset, LOSS, temperature)} (n = {seeds})"
+    return f"τ = {printed(temperature)}{results.dagger(dataset, LOSS, temperature)} (n = {seeds})"
 
 
 def _draw_formula(axes: Axes, looks: Mapping[float, dict[str, Any]]) -> None:
@@ -132,7 +133,7 @@ def _draw_formula(axes: Axes, looks: Mapping[float, dict[str, Any]]) -> None:
     axes.axhline(1, color="#b0b0b0", linewidth=0.8)
     for temperature in DRAWN:
         r = relative_penalty(s, temperature)
-        axes.plot(s, r, **looks[temperature], label=f"τ = {temperature:g}")
+        axes.plot(s, r, **looks[temperature], label=f"τ = {printed(temperature)}")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     # Straight lines of slope 1/tau: the exponential rise is the figure's message.
     axes.set_yscale("log")

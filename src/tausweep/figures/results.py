@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tausweep import names
+from tausweep.cells import Key, printed
 from tausweep.figures.style import LossStyle, loss_style
 from tausweep.study import BASELINES, canonical
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from tausweep.tables.cells import Cell, Cells
+    from tausweep.tables.cells import Cells, Measured
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class StudyResults:
         apart = self.records["loss"].isin(BASELINES)
         return replace(self, records=self.records[~apart], baselines=self.records[apart])
 
-    def baseline_cells(self, dataset: str, column: str) -> list[Cell]:
+    def baseline_cells(self, dataset: str, column: str) -> list[Measured]:
         """The cells of the baselines that have any number, in the order of print."""
         from tausweep.tables.cells import Cells
 
@@ -89,7 +90,7 @@ class StudyResults:
         """Colour, marker, line and name of a loss, the same in every figure of the study."""
         return loss_style(loss, self.losses)
 
-    def cell_line(self, dataset: str, loss: str, column: str) -> list[Cell]:
+    def cell_line(self, dataset: str, loss: str, column: str) -> list[Measured]:
         """The cells of a loss on a dataset for one column of the records, temperatures rising."""
         return [self.cells.cell(key, column) for key in self.cells.keys(dataset, loss)]
 
@@ -108,7 +109,7 @@ class StudyResults:
 
     def survivors(self, dataset: str, loss: str, temperature: float | None) -> bool:
         """Whether some of a cell's runs diverged, so that those that it shows flatter it."""
-        key = (dataset, loss, temperature)
+        key = Key(dataset, loss, temperature)
         return bool(self.cells.seeds(key, "diverged") and self.cells.seeds(key, "complete"))
 
     def dagger(self, dataset: str, loss: str, temperature: float | None) -> str:
@@ -117,7 +118,7 @@ class StudyResults:
 
     def gap(self, dataset: str, loss: str, temperature: float | None) -> str:
         """What is to be said of a cell without a complete run; nothing of any other."""
-        key = (dataset, loss, temperature)
+        key = Key(dataset, loss, temperature)
         if self.cells.seeds(key, "complete"):
             return ""
         return "diverged" if self.cells.seeds(key, "diverged") else "no complete run"
@@ -129,7 +130,7 @@ class StudyResults:
         for temperature in temperatures:
             reason = self.gap(dataset, loss, temperature) if temperature in known else ""
             if reason:
-                reasons.setdefault(reason, []).append(f"{temperature:g}")
+                reasons.setdefault(reason, []).append(printed(temperature))
         return [f"{reason}: τ = {', '.join(found)}" for reason, found in reasons.items()]
 
     def run_folder(self, dataset: str, loss: str, temperature: float | None, seed: int) -> Path:
@@ -146,7 +147,7 @@ class StudyResults:
         status: str = "complete",
     ) -> list[Path]:
         """The files of this name that a cell's runs of this status have, by seed."""
-        seeds = self.cells.seeds((dataset, loss, temperature), status)
+        seeds = self.cells.seeds(Key(dataset, loss, temperature), status)
         paths = [self.run_folder(dataset, loss, temperature, seed) / name for seed in seeds]
         return [path for path in paths if path.is_file()]
 

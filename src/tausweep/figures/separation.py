@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from tausweep import names
+from tausweep.cells import printed
 from tausweep.figures import panels
 from tausweep.figures.panels import TemperatureAxis, handle
 from tausweep.figures.results import StudyResults, spread
 from tausweep.figures.style import INK, MUTED, LossStyle, Style
-from tausweep.tables.cells import Cell
+from tausweep.tables.cells import Measured
 
 LOSSES = ("contrastive", "hard_contrastive")
 NEGATIVES = tuple(f"negative_similarity_{place}" for place in range(1, 11))
@@ -119,7 +120,7 @@ def _draw_means(
 
 def _draw_line(
     axes: Axes,
-    found: Sequence[Cell],
+    found: Sequence[Measured],
     style: Style,
     intervals: panels.Intervals | None,
     **look: Any,
@@ -170,7 +171,7 @@ def _draw_distributions(
         total = np.sum(list(counts.values()), axis=0)
         seen = seen + total if len(seen) else total
         _ridge(axes, edges, counts, row, 0.9 / top, results.look(loss).colour)
-    marks = [f"{t:g}{results.dagger(dataset, loss, t)}" for t in reversed(temperatures)]
+    marks = [f"{printed(t)}{results.dagger(dataset, loss, t)}" for t in reversed(temperatures)]
     axes.set_yticks(range(len(temperatures)), marks)
     axes.set_ylim(-0.05, max(len(temperatures), 1))
     axes.grid(visible=False, axis="y")

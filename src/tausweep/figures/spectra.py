@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tausweep.cells import printed
 from tausweep.figures import panels
 from tausweep.figures.panels import handle
 from tausweep.figures.results import StudyResults, spread
@@ -48,7 +49,9 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     for panel in axes[-1]:
         panel.set_xlabel("rank of σ")
     handles = [
-        handle(color=temperature_colour(t, temperatures), linestyle=_line(i), label=f"τ = {t:g}")
+        handle(
+            color=temperature_colour(t, temperatures), linestyle=_line(i), label=f"τ = {printed(t)}"
+        )
         for i, t in enumerate(temperatures)
     ]
     for loss in results.losses:
@@ -87,7 +90,7 @@ def _draw_panel(
         axes.plot(np.arange(1, len(values) + 1), values, **look)
         counts.append(len(results.files(dataset, loss, temperature, FILE)))
         if results.survivors(dataset, loss, temperature):
-            at = results.look(loss).label if temperature is None else f"τ = {temperature:g}"
+            at = results.look(loss).label if temperature is None else f"τ = {printed(temperature)}"
             words.append(f"† {at}: a run diverged")
 
     for loss in losses:

@@ -24,7 +24,7 @@ from tausweep.figures.panels import TemperatureAxis, handle
 from tausweep.figures.results import StudyResults
 from tausweep.figures.style import INK, MUTED, LossStyle, Style
 from tausweep.tables import PUBLISHED_T
-from tausweep.tables.cells import Cell
+from tausweep.tables.cells import Measured
 
 Content = Literal["both", "measured", "published"]
 """What a panel shows."""
@@ -97,12 +97,12 @@ class _Legend:
 
     def __init__(self, sweep: Sweep, results: StudyResults):
         self._sweep, self._results = sweep, results
-        self._cells: dict[str, list[Cell]] = {}
+        self._cells: dict[str, list[Measured]] = {}
         self.published = self.diverged = self.lacking = self.collapsed = self.cut = False
         self.intervals = panels.Intervals()
-        self.baselines: dict[str, list[Cell]] = {}
+        self.baselines: dict[str, list[Measured]] = {}
 
-    def add(self, loss: str, found: Sequence[Cell]) -> None:
+    def add(self, loss: str, found: Sequence[Measured]) -> None:
         self._cells.setdefault(loss, []).extend(found)
         self.diverged |= any(cell.diverged for cell in found)
         self.collapsed |= any(cell.collapsed for cell in found)
@@ -217,7 +217,7 @@ def _baseline(name: str) -> dict[str, Any]:
     return {"color": MUTED, "linestyle": (0, (6, 2, 1, 2)) if name == "untrained" else (0, (2, 2))}
 
 
-def _draw_baselines(axes: Axes, found: Sequence[Cell], style: Style, seen: _Legend) -> None:
+def _draw_baselines(axes: Axes, found: Sequence[Measured], style: Style, seen: _Legend) -> None:
     """A line for each baseline, or its number where a line would press the losses together."""
     low, high = axes.get_ylim()
     far = []
@@ -233,7 +233,7 @@ def _draw_baselines(axes: Axes, found: Sequence[Cell], style: Style, seen: _Lege
 
 
 def _mark_unfinished(
-    axes: Axes, x: np.ndarray, found: Sequence[Cell], foot: float, colour: str
+    axes: Axes, x: np.ndarray, found: Sequence[Measured], foot: float, colour: str
 ) -> bool:
     """Mark cells with diverged, collapsed, missing or failed runs at the foot; whether any is."""
     marked = False
@@ -256,7 +256,7 @@ def _draw_loss(
     axes: Axes,
     look: LossStyle,
     x: np.ndarray,
-    found: Sequence[Cell],
+    found: Sequence[Measured],
     style: Style,
     intervals: panels.Intervals,
     pale: bool,

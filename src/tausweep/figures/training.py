@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from tausweep.cells import printed
 from tausweep.figures import panels
 from tausweep.figures.panels import handle
 from tausweep.figures.results import StudyResults, spread
@@ -61,7 +62,7 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
 def handles(results: StudyResults, temperatures: list[float], stopped: bool) -> list[Line2D]:
     """Entries of the legend: temperatures, losses without one, and where a run diverged."""
     handles = [
-        handle(**temperature_look(t, temperatures), label=f"τ = {t:g}") for t in temperatures
+        handle(**temperature_look(t, temperatures), label=f"τ = {printed(t)}") for t in temperatures
     ]
     for loss in results.losses:
         if not any(results.temperatures(dataset, loss) for dataset in results.datasets):

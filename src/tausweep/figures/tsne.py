@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from tausweep import names
+from tausweep.cells import printed
 from tausweep.collapse import one_point
 from tausweep.figures import panels
 from tausweep.figures.panels import handle
@@ -54,9 +55,9 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     drawn: set[int] = set()
     for panel, (temperature, wanted) in zip(axes, temperatures.items(), strict=True):
         dagger = results.dagger(dataset, LOSS, temperature)
-        others = [f"{tau:g}" for tau in wanted if not np.isclose(tau, temperature)]
+        others = [printed(tau) for tau in wanted if not np.isclose(tau, temperature)]
         instead = f" (for {' and '.join(others)})" if others else ""
-        heading = f"{names.dataset(dataset)}, τ = {temperature:g}{dagger}{instead}"
+        heading = f"{names.dataset(dataset)}, τ = {printed(temperature)}{dagger}{instead}"
         panels.title(panel, heading, style)
         files = results.files(dataset, LOSS, temperature, FILE)
         if not files:

@@ -1,8 +1,8 @@
 """The report of a study: one self-contained page, from what lies in the study's folder.
 
-``build`` reads the tables and figures that were made, the records in the runs' folders and the
-collected table that it is given, judges the claims on that table, and writes ``report.html``. The
-page needs no network and no scripts. The same inputs give the same bytes.
+``build`` reads the tables, figures and verdicts that were made, the records in the runs' folders
+and the collected table, and writes ``report.html``. The page needs no network and no scripts. The
+same inputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import pandas as pd
 
 from tausweep import __version__, claims, kept, names, protocol, published, study_verdicts
 from tausweep.atomic import write_text
+from tausweep.cells import printed
 from tausweep.figures import StudyResults
 from tausweep.layout import Layout
 from tausweep.records import read_along
 from tausweep.report import cautions, exhibits, runs, verdict_table
 from tausweep.study import Study
 from tausweep.verdicts import CLEARLY, OVERALL, Verdict
+from tausweep.verdicts import read as read_verdicts
 
 __all__ = ["build", "page"]
 
@@ -42,15 +44,15 @@ def build(
         layout: Where results lie.
         records: The collected table, or a partial one whose statuses may be missing, failed or
             stale (columns of ``records.csv``).
-        out: Where to write; ``tables/*.html`` and ``figures/*.svg`` are read from beside it, and
-            the page says which of them are not there.
+        out: Where to write. ``claims.json`` must lie beside it; ``tables/*.html`` and
+            ``figures/*.svg`` are read from there too, and the page says which of them are absent.
         partial: The study is not finished: the page says so at its top.
 
     Returns:
         The headline: one sentence.
 
     Raises:
-        ValueError: The table cannot be judged; see ``claims.judge``.
+        StudyError: There is no ``claims.json``, or it cannot be read.
     """
     content, headline = page(study, study_file, layout, records, out.parent, partial)
     write_text(out, content)
@@ -67,16 +69,17 @@ def page(
 ) -> tuple[str, str]:
     """The report as HTML, and its headline.
 
-    Args and errors as for ``build``; ``shown`` is the folder of ``tables`` and ``figures``.
+    Args and errors as for ``build``; ``shown`` is the folder of ``claims.json``, ``tables`` and
+    ``figures``.
     """
     commands = runs.Commands(study_file, layout, study.study)
     found = runs.gather(study, records, layout)
-    judged = runs.judged(found, records)
+    asked = study_verdicts.asked_rows(study, records)
     departures = protocol.compare(study)
     beside = kept.beside(study, study_file, layout, records)
     along = read_along(shown / "along.csv")
     verdicts = verdict_table.arrange(
-        study_verdicts.judge(study, layout, judged, along),
+        read_verdicts(shown / "claims.json"),
         _published_verdicts(),
         len(study.seeds),
         departures.scaled_down is not None,
@@ -84,7 +87,7 @@ def page(
     folder = layout.study(study.study)
     results = StudyResults(
         folder,
-        judged,
+        asked,
         published.records(),
         exhibits.SCALED_DOWN if departures.scaled_down else None,
         study.uniformity_t,
@@ -107,7 +110,7 @@ def page(
         "protocol": departures,
         "verdicts": verdicts,
         "certainty": verdict_table.certainty(found),
-        "clearly": verdict_table.printed(CLEARLY.strip("()")),
+        "clearly": verdict_table.printed(CLEARLY),
         "overall": OVERALL,
         "cautions": cautions.all_cautions(
             found, commands, departures.scaled_down, runs.strangers(study, records), beside
@@ -119,6 +122,7 @@ def page(
         "figures": exhibits.read_figures(results, shown),
         "label": lambda column: names.measure(column).label,
         "number": _number,
+        "tau": printed,
     }
     return _templates().get_template("report.html.j2").render(context), verdicts.headline
 
@@ -139,7 +143,7 @@ def _number(column: str, value: float | None) -> str:
 
 @cache
 def _templates() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
         trim_blocks=True,
@@ -147,3 +151,5 @@ def _templates() -> jinja2.Environment:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    return environment

@@ -6,11 +6,11 @@ Figures are embedded as images and not as inline SVG, for ids of several SVGs cl
 from __future__ import annotations
 
 import base64
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from tausweep import figures, names
+from tausweep.cells import printed
 from tausweep.figures import StudyResults
 
 SWEEPS = {
@@ -22,9 +22,6 @@ SWEEPS = {
     "effective_dimension": ("effective_dimension", ("contrastive", "hard_contrastive")),
 }
 """Figures of one measure against temperature: what their text alternative tells."""
-
-CELL = re.compile(r"(?: ± [^\s<]+)? \(\d+†?‡?§?\)(?=<)")
-"""The interval and the number of seeds in a cell: what may go below the mean in a narrow column."""
 
 SCALED_DOWN = "see under Protocol how"
 """What the captions of a scaled-down study say in the page, which has the whole list."""
@@ -83,7 +80,9 @@ def _told(name: str, results: StudyResults) -> str:
     for (dataset, loss), rows in complete.groupby(["dataset", "loss"]):
         means = rows.groupby("temperature")[column].mean().dropna()
         if loss in losses and len(means):
-            ends = {t: f"{means[t]:.4g} at τ = {t:g}" for t in (means.index[0], means.index[-1])}
+            ends = {
+                t: f"{means[t]:.4g} at τ = {printed(t)}" for t in (means.index[0], means.index[-1])
+            }
             parts.append(
                 f"{names.dataset(str(dataset))}, {names.loss(str(loss))}: "
                 f"{' to '.join(ends.values())}"
@@ -92,10 +91,7 @@ def _told(name: str, results: StudyResults) -> str:
     return f"{told} All numbers are in the full table."
 
 
-def read_table(folder: Path, name: str) -> list[str] | None:
-    """The ``table`` elements of a table's HTML fragment; none if it is not made."""
+def read_table(folder: Path, name: str) -> str | None:
+    """A table's HTML fragment; none if it is not made."""
     path = folder / "tables" / f"{name}.html"
-    if not path.is_file():
-        return None
-    elements = re.findall(r"<table\b.*?</table>", path.read_text(encoding="utf-8"), re.DOTALL)
-    return [CELL.sub(r'<span class="spread">\g<0></span>', element) for element in elements]
+    return path.read_text(encoding="utf-8") if path.is_file() else None

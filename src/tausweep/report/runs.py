@@ -16,8 +16,10 @@ from typing import Any
 import pandas as pd
 
 from tausweep import names, records
+from tausweep.cells import Key, printed, run_key
 from tausweep.layout import Layout
 from tausweep.study import Run, Study, StudyError, canonical
+from tausweep.study_verdicts import status
 
 STATUSES = ("complete", "diverged", "failed", "stale", "pretrained", "missing")
 KEY_COLUMNS = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
@@ -103,7 +105,7 @@ class RunRow:
     @property
     def place(self) -> str:
         """Dataset, loss, temperature and seed in print."""
-        tau = "" if self.run.temperature is None else f", τ = {self.run.temperature:g}"
+        tau = "" if self.run.temperature is None else f", τ = {printed(self.run.temperature)}"
         cell = f"{names.dataset(self.run.dataset)}, {names.loss(self.run.loss)}{tau}"
         return f"{cell}, seed {self.run.seed}"
 
@@ -187,52 +189,37 @@ def gather(study: Study, table: pd.DataFrame, layout: Layout) -> Runs:
         table: The collected table or a partial one (columns of ``records.csv``).
         layout: Where results lie.
     """
-    found = {_key(row): {str(k): v for k, v in row.items()} for row in table.to_dict("records")}
+    found = {run_key(row): {str(k): v for k, v in row.items()} for row in table.to_dict("records")}
     environments = _Environments()
     rows = []
     for run in study.runs():
-        columns = found.get((run.dataset, run.loss, canonical(run.temperature), run.seed), {})
+        columns = found.get(_key(run), {})
         content, damaged = _record(run, layout)
         rows.append(
-            RunRow(run, _status(run, columns), columns, environments.stages(content), damaged)
+            RunRow(
+                run,
+                status(run, columns) if columns else "missing",
+                columns,
+                environments.stages(content),
+                damaged,
+            )
         )
     return Runs(rows, environments.named())
 
 
-def judged(found: Runs, table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the table that speak of this study, with the status that they have for it.
-
-    A row made with other settings is ``stale`` and decides nothing, whatever the table calls it.
-    """
-    status = {
-        (r.run.dataset, r.run.loss, canonical(r.run.temperature), r.run.seed): r.status
-        for r in found.rows
-    }
-    keys = [_key(row) for row in table.to_dict("records")]
-    asked = table[[key in status for key in keys]]
-    return asked.assign(status=[status[key] for key in keys if key in status])
-
-
 def strangers(study: Study, table: pd.DataFrame) -> list[str]:
     """Rows of the table that are no run of the study, by their id."""
-    asked = {(r.dataset, r.loss, canonical(r.temperature), r.seed) for r in study.runs()}
-    keys = [_key(row) for row in table.to_dict("records")]
-    return ["/".join([*key[:3], f"seed{key[3]}"]) for key in keys if key not in asked]
+    asked = {_key(run) for run in study.runs()}
+    keys = [run_key(row) for row in table.to_dict("records")]
+    return [
+        f"{key.dataset}/{key.loss}/{canonical(key.temperature)}/seed{seed}"
+        for key, seed in keys
+        if (key, seed) not in asked
+    ]
 
 
-def _key(row: Mapping[Any, Any]) -> tuple[str, str, str, int]:
-    tau = None if pd.isna(row["temperature"]) else float(row["temperature"])
-    return str(row["dataset"]), str(row["loss"]), canonical(tau), int(row["seed"])
-
-
-def _status(run: Run, columns: Mapping[str, Any]) -> str:
-    if not columns:
-        return "missing"
-    status, digest = str(columns["status"]), columns.get("settings_digest")
-    made = status in ("complete", "diverged")
-    if made and not (digest is None or pd.isna(digest)) and digest != run.settings.digest:
-        return "stale"
-    return status
+def _key(run: Run) -> tuple[Key, int]:
+    return Key(run.dataset, run.loss, run.temperature), run.seed
 
 
 def _record(run: Run, layout: Layout) -> tuple[Mapping[str, Any], str]:

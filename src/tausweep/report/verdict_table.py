@@ -16,10 +16,10 @@ from tausweep import names
 from tausweep.comparisons import OUTCOMES
 from tausweep.report.runs import Runs
 from tausweep.statistics import CONFIDENCE
-from tausweep.verdicts import CLEARLY, MEANING, Verdict, headline, multiplicity, shown
+from tausweep.verdicts import MEANING, Verdict, headline, multiplicity, shown
 
 KINDS = OUTCOMES
-SPLIT = "measured, but not settled, or datasets differ"
+SPLIT = "measured, but the seeds cannot tell or the datasets disagree"
 """What undecided means over several datasets."""
 
 
@@ -32,6 +32,7 @@ class Mark:
         kind: One of ``KINDS``.
         headline: The deciding numbers in a few characters.
         reason: In one sentence.
+        why: Why the claim is not tested or not measured; empty if it is judged.
         numbers: What decided, flat: where it stands and its value.
     """
 
@@ -39,6 +40,7 @@ class Mark:
     kind: str
     headline: str
     reason: str
+    why: str
     numbers: list[tuple[str, str]]
 
 
@@ -159,7 +161,7 @@ def _row(
     return ClaimRow(
         id=claim,
         text=printed(overall.text),
-        rule=printed(rule.removesuffix(CLEARLY).strip()),
+        rule=printed(rule),
         marks=[_mark(each[name], names.dataset(name)) for name in datasets if name in each],
         overall=_mark(overall, "overall"),
         published=_published(published),
@@ -189,7 +191,14 @@ def printed(text: str) -> str:
 
 def _mark(verdict: Verdict, place: str) -> Mark:
     numbers = list(_flat(verdict.numbers)) if verdict.dataset is not None else []
-    return Mark(place, verdict.verdict, printed(verdict.headline), printed(verdict.reason), numbers)
+    return Mark(
+        place,
+        verdict.verdict,
+        printed(verdict.headline),
+        printed(verdict.reason),
+        printed(verdict.why),
+        numbers,
+    )
 
 
 def _flat(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
@@ -228,17 +237,17 @@ def certainty(runs: Runs) -> list[str]:
         return [*sentences, "Nothing can be judged yet."]
     if counts[-1] == 1:
         sentences.append(
-            "Every cell is a single run, so that no comparison is decided: what two runs of this "
-            "study differ by for no reason is not known."
+            "Every cell is a single run, so no comparison is decided: the run-to-run noise of a "
+            "single seed is not known."
         )
         return sentences
     span = f"{counts[0]} to {counts[-1]}" if counts[0] < counts[-1] else f"{counts[0]}"
     factor = stats.t.ppf((1 + CONFIDENCE) / 2, counts[-1] - 1) / counts[-1] ** 0.5
     sentences.append(
-        f"Cells have {span} seeds, and tables show plain 95% t-intervals, which with "
+        f"Each cell has {span} seeds. Tables show plain 95% t-intervals, which with "
         f"{counts[-1]} seeds reach {factor:.1f} standard deviations to either side"
         + (
-            "; verdicts use moderated ones, see Clearly." if factor > 4 else "."
+            "; verdicts use moderated ones (see Clearly below)." if factor > 4 else "."
         )
     )  # fmt: skip
     return sentences

@@ -14,10 +14,21 @@ from pathlib import Path
 import pandas as pd
 
 from tausweep import names, records
+from tausweep.cells import Key, printed
 from tausweep.study import StudyError
 from tausweep.tables import formats
-from tausweep.tables.cells import Cell, Cells, Key, best, tidy
-from tausweep.tables.formats import FORMATS, Column, Entry, Kind, Panel, Row
+from tausweep.tables.cells import Cells, Measured, best, tidy
+from tausweep.tables.formats import (
+    COLLAPSED,
+    FORMATS,
+    OTHER_CODE,
+    SOME_DIVERGED,
+    Column,
+    Entry,
+    Kind,
+    Panel,
+    Row,
+)
 
 __all__ = ["FORMATS", "PUBLISHED_T", "Table", "comparable", "full", "table1"]
 
@@ -108,16 +119,18 @@ def table1(
         grid = [t for t in temperatures if t in cells.temperatures([loss])]
         columns += [(loss, t) for t in grid] or [(loss, None)]
     rows: list[Row] = []
-    every: list[Cell] = []
-    bold: list[Cell] = []
+    every: list[Measured] = []
+    bold: list[Measured] = []
     for dataset in cells.datasets:
         for measure in TABLE1_MEASURES:
-            line = [cells.cell((dataset, *column), measure) for column in columns]
+            line = [cells.cell(Key(dataset, *column), measure) for column in columns]
             top = best(line) if measure == "linear_accuracy" else None
             every += line
             bold += [top] if top else []
             rows += _table1_rows(dataset, measure, line, top)
-    heads = [Column(names.loss(loss), "" if t is None else f"τ = {t:g}") for loss, t in columns]
+    heads = [
+        Column(names.loss(loss), "" if t is None else f"τ = {printed(t)}") for loss, t in columns
+    ]
     panel = Panel("", ("dataset", "measure", "value"), heads, rows)
     caption = _caption(cells, _ACCURACY, _BEST, scaled_down, flip, t)
     title = "Accuracy, uniformity and tolerance, as in the paper's Table 1"
@@ -157,7 +170,9 @@ def _table1_temperatures(cells: Cells) -> list[float]:
     return list(names.TABLE1_TEMPERATURES) if complete else own
 
 
-def _table1_rows(dataset: str, measure: str, line: list[Cell], top: Cell | None) -> list[Row]:
+def _table1_rows(
+    dataset: str, measure: str, line: list[Measured], top: Measured | None
+) -> list[Row]:
     label = "accuracy (%)" if measure == "linear_accuracy" else names.measure(measure).label
     head = (names.dataset(dataset), label)
     rows = [Row((*head, "measured"), [Entry("measured", c, bold=c is top) for c in line])]
@@ -183,19 +198,19 @@ def _families(columns: list[str]) -> list[tuple[str, list[str]]]:
     return [(head, chosen) for head, chosen in present.items() if chosen]
 
 
-def _kinds(column: list[Cell]) -> tuple[Kind, ...]:
+def _kinds(column: list[Measured]) -> tuple[Kind, ...]:
     """A measure of which something is published has three printed columns."""
     if any(cell.published is not None for cell in column):
         return ("measured", "published", "difference")
     return ("measured",)
 
 
-def _parts(grid: dict[str, list[Cell]]) -> list[dict[str, list[Cell]]]:
+def _parts(grid: dict[str, list[Measured]]) -> list[dict[str, list[Measured]]]:
     """The measures of a family in parts of about equal width, each narrow enough for a page."""
     widths = {name: len(_kinds(column)) for name, column in grid.items()}
     total = sum(widths.values())
     count = math.ceil(total / WIDEST)
-    parts: list[dict[str, list[Cell]]] = [{} for _ in range(count)]
+    parts: list[dict[str, list[Measured]]] = [{} for _ in range(count)]
     before = 0
     for name, column in grid.items():
         parts[min(count - 1, before * count // total)][name] = column
@@ -203,7 +218,7 @@ def _parts(grid: dict[str, list[Cell]]) -> list[dict[str, list[Cell]]]:
     return parts
 
 
-def _full_panel(heading: str, keys: list[Key], grid: dict[str, list[Cell]]) -> Panel:
+def _full_panel(heading: str, keys: list[Key], grid: dict[str, list[Measured]]) -> Panel:
     """One row a cell of the sweep; published and difference beside a measure that has any."""
     heads: list[Column] = []
     for name, column in grid.items():
@@ -211,7 +226,7 @@ def _full_panel(heading: str, keys: list[Key], grid: dict[str, list[Cell]]) -> P
         heads += [Column(names.measure(name).label, k if len(kinds) > 1 else "") for k in kinds]
     rows = [
         Row(
-            (names.dataset(key[0]), names.loss(key[1]), "" if key[2] is None else f"{key[2]:g}"),
+            (names.dataset(key[0]), names.loss(key[1]), printed(key.temperature)),
             [Entry(kind, column[i]) for column in grid.values() for kind in _kinds(column)],
         )
         for i, key in enumerate(keys)
@@ -220,38 +235,32 @@ def _full_panel(heading: str, keys: list[Key], grid: dict[str, list[Cell]]) -> P
 
 
 _ACCURACY = (
-    "Linear accuracy: 1-crop top-1 on frozen features at the last epoch of the probe; the best "
-    "epoch on the test split stands in a column of its own in the full table."
+    "Linear accuracy: top-1 of the linear probe on frozen features, one crop, at the probe's last "
+    "epoch; the full table also has its best epoch on the test split."
 )
 _GEOMETRY = (
     "Uniformity (−log E exp(−{t:g}‖f(x) − f(y)‖²), higher is more uniform) and tolerance (mean "
-    "similarity within a class): un-augmented test embeddings, distinct pairs."
+    "similarity within a class) are over all distinct pairs of un-augmented test embeddings."
 )
 _FULL = (
-    "Converged: logistic regression on the same features. Penalties: shares of anchors, and errors "
-    "that are 0 where an identity of the paper holds exactly."
+    "Converged: logistic regression on the same features, trained to convergence. Penalties: "
+    "shares of anchors, and errors that are 0 where an identity of the paper holds exactly."
 )
 _CELLS = (
-    "Cells: mean ± half-width of the 95% t-interval over seeds, in brackets the number n of seeds; "
-    "n = 1 has no interval."
+    "Cells: mean ± half-width of the 95% t-interval over seeds (number of seeds); a single seed "
+    "has no interval."
 )
 _BEST = (
-    "Bold: the highest accuracy of a row, where the 95% interval of its difference to every other "
-    "one, paired by seed, lies above 0; a row without bold has none that the seeds can tell. Cells "
-    "with a diverged run do not compete."
+    "Bold: the highest accuracy of a row, if it is higher than every other one with 95% "
+    "confidence, paired by seed; rows without bold have no clear winner. Cells with a diverged run "
+    "do not compete."
 )
 _FLIP = (
     "Horizontal flips are off by default on CIFAR10, CIFAR100 and SVHN, as in the code that "
     "printed the published numbers, and on for ImageNet100."
 )
-_MARKS = {
-    "diverged": "“diverged”: every run of the cell did; †: a run of the cell diverged, the others "
-    "are shown, so the cell flatters.",
-    "collapsed": "‡: in a run of the cell training collapsed, all test embeddings are one point to "
-    "the accuracy of float32; the run counts in the mean.",
-    "other_code": "§: a run of the cell was made by other code than most of the table; it counts.",
-    "missing": "—: no complete run.",
-}
+_DIVERGED = "“diverged”: every run of the cell did."
+_MISSING = "—: no complete run."
 
 
 def _caption(
@@ -265,16 +274,17 @@ def _caption(
     sentences = [measures, _GEOMETRY.format(t=t), _CELLS, best_rule]
     if cells.has_published:
         sentences.append(
-            "Published: Wang & Liu 2021, single runs; difference: measured − published."
+            "Published: single runs of Wang & Liu (2021). Difference: measured − published."
         )
         if t != PUBLISHED_T:
             sentences.append(
-                f"Published uniformity is at t = {PUBLISHED_T:g}, hence not compared with this "
+                f"Published uniformity has t = {PUBLISHED_T:g}, so it is not compared with this "
                 f"study's at t = {t:g}."
             )
-    sentences += [_MARKS["missing"], _MARKS["diverged"] if cells.any_diverged else ""]
-    sentences.append(_MARKS["collapsed"] if cells.any_collapsed else "")
-    sentences.append(_MARKS["other_code"] if cells.any_other_code else "")
+    sentences.append(_MISSING)
+    sentences += [_DIVERGED, formats.MARKS[SOME_DIVERGED]] if cells.any_diverged else []
+    sentences += [formats.MARKS[COLLAPSED]] if cells.any_collapsed else []
+    sentences += [formats.MARKS[OTHER_CODE]] if cells.any_other_code else []
     sentences.append(_FLIP if flip is None else _flips(flip))
     if scaled_down:
         sentences.append(f"Scaled down: {scaled_down.rstrip('.')}.")

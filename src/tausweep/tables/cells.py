@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
 
-import numpy as np
 import pandas as pd
 
 from tausweep import names, statistics
-from tausweep.published import printed
+from tausweep.cells import Cell, Key, cells_of, printed
+from tausweep.published import printed as printed_column
 from tausweep.records import FLAGS, IDENTITY, ORIGIN
-from tausweep.study import canonical
-
-Key = tuple[str, str, float | None]
-"""Dataset, loss, temperature (none for losses without one)."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One measure of one loss at one temperature on one dataset.
+class Measured:
+    """One measure of one cell.
 
     Attributes:
         key: Dataset, loss, temperature.
@@ -74,13 +69,13 @@ class Cells:
     """
 
     def __init__(self, records: pd.DataFrame, published: pd.DataFrame | None = None):
-        self._groups = dict(_grouped(records))
-        self._published = {} if published is None else dict(_grouped(published))
-        self.has_published = bool(self._published.keys() & self._groups.keys())
+        self._cells = cells_of(records)
+        self._published = {} if published is None else cells_of(published)
+        self.has_published = bool(self._published.keys() & self._cells.keys())
         self.any_diverged = bool((records["status"] == "diverged").any())
-        self.any_collapsed = any(group.collapsed for group in self._groups.values())
+        self.any_collapsed = any(cell.collapsed for cell in self._cells.values())
         self._code = _most_common_code(records)
-        self.any_other_code = any(g.other_code(self._code) for g in self._groups.values())
+        self.any_other_code = any(cell.other_code(self._code) for cell in self._cells.values())
         self.datasets = names.datasets_in_order(records["dataset"])
         self.losses = names.losses_in_order(records["loss"])
         skipped = {*IDENTITY, *FLAGS, *ORIGIN}
@@ -93,7 +88,7 @@ class Cells:
     def keys(self, dataset: str | None = None, loss: str | None = None) -> list[Key]:
         """Keys of the records in the order of print, temperatures rising."""
         chosen = [
-            key for key in self._groups if dataset in (None, key[0]) and loss in (None, key[1])
+            key for key in self._cells if dataset in (None, key[0]) and loss in (None, key[1])
         ]
         place = {name: i for i, name in enumerate([*self.datasets, *self.losses])}
         return sorted(chosen, key=lambda k: (place[k[0]], place[k[1]], k[2] or 0.0))
@@ -105,32 +100,29 @@ class Cells:
 
     def seeds(self, key: Key, status: str) -> list[int]:
         """Seeds of a cell whose run has this status."""
-        group = self._groups.get(key)
-        return [] if group is None else group.seeds.get(status, [])
+        cell = self._cells.get(key)
+        return [] if cell is None else cell.seeds(status)
 
-    def cell(self, key: Key, column: str) -> Cell:
+    def cell(self, key: Key, column: str) -> Measured:
         """The cell; of one that the records do not have, only what is published."""
-        others = self._published.get(key, _Group.empty())
-        theirs = others.numbers(column)
-        group = self._groups.get(key, _Group.empty())
-        values = group.numbers(column)
-        diverged = len(group.seeds.get("diverged", []))
-        runs = sum(map(len, group.seeds.values()))
-        return Cell(
+        others = self._published.get(key) or Cell.empty(key)
+        cell = self._cells.get(key) or Cell.empty(key)
+        values, theirs = cell.values(column), others.values(column)
+        return Measured(
             key=key,
             column=column,
             values=values,
             summary=statistics.summary(values.to_numpy()),
-            diverged=diverged,
-            collapsed=group.collapsed,
-            other_code=group.other_code(self._code),
-            lacking=runs - len(group.seeds.get("complete", [])) - diverged,
+            diverged=len(cell.seeds("diverged")),
+            collapsed=cell.collapsed,
+            other_code=cell.other_code(self._code),
+            lacking=cell.unfinished,
             published=float(theirs.mean()) if len(theirs) else None,
-            printed=others.text(printed(column)) if len(theirs) == 1 else "",
+            printed=others.text(printed_column(column)) if len(theirs) == 1 else "",
         )
 
 
-def best(cells: list[Cell]) -> Cell | None:
+def best(cells: list[Measured]) -> Measured | None:
     """The cell with the highest mean, if seeds tell it from every other one.
 
     The 95% t-interval of its difference to each other cell with data, paired by seed and with a
@@ -153,7 +145,7 @@ def best(cells: list[Cell]) -> Cell | None:
     return first
 
 
-def tidy(table: str, cells: Iterable[Cell], bold: Iterable[Cell] = ()) -> pd.DataFrame:
+def tidy(table: str, cells: Iterable[Measured], bold: Iterable[Measured] = ()) -> pd.DataFrame:
     """One row a cell, numbers only; what is not there is NaN."""
     chosen = {id(cell) for cell in bold}
     rows = [
@@ -161,7 +153,7 @@ def tidy(table: str, cells: Iterable[Cell], bold: Iterable[Cell] = ()) -> pd.Dat
             "table": table,
             "dataset": cell.key[0],
             "loss": cell.key[1],
-            "temperature": "" if cell.key[2] is None else canonical(cell.key[2]),
+            "temperature": printed(cell.key.temperature),
             "measure": cell.column,
             "mean": cell.summary.mean,
             "sd": _or_nan(cell.summary.sd),
@@ -185,46 +177,8 @@ TIDY = [
 ]
 
 
-@dataclass(frozen=True)
-class _Group:
-    """The runs of one key: the complete ones, indexed by seed, and the seeds of each status."""
-
-    complete: pd.DataFrame
-    seeds: dict[str, list[int]]
-
-    @property
-    def collapsed(self) -> int:
-        """Complete runs whose embeddings are one point."""
-        return int((self.numbers("collapsed") == 1).sum())
-
-    def other_code(self, code: str) -> int:
-        """Complete runs that name another version of the code."""
-        if "code_version" not in self.complete.columns:
-            return 0
-        made = self.complete["code_version"].dropna()
-        return int((made != code).sum())
-
-    @staticmethod
-    def empty() -> _Group:
-        return _Group(pd.DataFrame(), {})
-
-    def numbers(self, column: str) -> pd.Series[float]:
-        """The finite numbers of a column, by seed; none of a column that is not there."""
-        if column not in self.complete.columns:
-            return pd.Series(dtype=float)
-        values = pd.to_numeric(self.complete[column]).astype(float)
-        return values[np.isfinite(values)]
-
-    def text(self, column: str) -> str:
-        """The text of a single run's column; empty if it is not there."""
-        if column not in self.complete.columns or len(self.complete) != 1:
-            return ""
-        text = self.complete[column].iloc[0]
-        return text if isinstance(text, str) else ""
-
-
 def _most_common_code(records: pd.DataFrame) -> str:
-    """The version of the code that made most complete runs; of equals the one that stands first.
+    """The version of the code that made most complete runs; of equals the first in the table.
 
     Not today's: a table that was made once stays what it is.
     """
@@ -233,19 +187,6 @@ def _most_common_code(records: pd.DataFrame) -> str:
     made = records.loc[records["status"] == "complete", "code_version"].dropna()
     counts = made.value_counts(sort=False)
     return str(counts.idxmax()) if len(counts) else ""
-
-
-def _grouped(frame: pd.DataFrame) -> Iterator[tuple[Key, _Group]]:
-    columns = ["dataset", "loss", "temperature"]
-    for key, rows in frame.groupby(columns, dropna=False, sort=False):
-        dataset, loss, temperature = cast(tuple[str, str, float], key)
-        rows = rows.sort_values("seed", kind="stable")
-        seeds: dict[str, list[int]] = {}
-        for status, seed in zip(rows["status"], rows["seed"], strict=True):
-            seeds.setdefault(str(status), []).append(int(seed))
-        complete = rows[rows["status"] == "complete"].set_index("seed")
-        tau = None if math.isnan(temperature) else float(temperature)
-        yield (dataset, loss, tau), _Group(complete, seeds)
 
 
 def _or_nan(value: float | None) -> float:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import jinja2
 
 from tausweep import names, statistics
-from tausweep.tables.cells import Cell
+from tausweep.tables.cells import Measured
 from tausweep.tables.latex_text import escape_latex
 
 FORMATS = ("csv", "md", "tex", "html")
@@ -23,6 +23,13 @@ MISSING = "—"
 SOME_DIVERGED = "†"
 COLLAPSED = "‡"
 OTHER_CODE = "§"
+MARKS = {
+    SOME_DIVERGED: "† Some runs diverged; the mean is over the survivors, so it is optimistic.",
+    COLLAPSED: "‡ In some runs training collapsed: all test embeddings are one point to the "
+    "accuracy of float32. These runs count in the mean.",
+    OTHER_CODE: "§ Some runs were made by other code than most of the table; they count.",
+}
+"""What a mark behind the number of seeds means."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Entry:
     """What one place of a printed table shows of a cell."""
 
     kind: Kind
-    cell: Cell
+    cell: Measured
     bold: bool = False
 
     @property
@@ -44,6 +51,15 @@ class Entry:
             return "measured"
         return "diverged" if self.cell.diverged else "missing"
 
+    @property
+    def marks(self) -> str:
+        """Marks of a measured cell, see ``MARKS``; empty if it has none."""
+        if self.state != "measured":
+            return ""
+        mark = SOME_DIVERGED if self.cell.diverged else ""
+        mark += COLLAPSED if self.cell.collapsed else ""
+        return mark + (OTHER_CODE if self.cell.other_code else "")
+
     def parts(self) -> tuple[str, str, str]:
         """Number, half-width and n as they are printed; what does not apply is empty."""
         digits = names.measure(self.cell.column).digits
@@ -55,17 +71,24 @@ class Entry:
             return self.cell.printed or as_printed(self.cell.published or 0.0), "", ""
         if self.state == "difference":
             return signed(self.cell.difference or 0.0, digits), "", ""
-        mark = SOME_DIVERGED if self.cell.diverged else ""
-        mark += COLLAPSED if self.cell.collapsed else ""
-        mark += OTHER_CODE if self.cell.other_code else ""
         mean, half, n = measured(self.cell.summary, digits)
-        return mean, half, n + mark
+        return mean, half, n + self.marks
+
+    @property
+    def number(self) -> str:
+        """What is shown of the cell, without interval and number of seeds."""
+        return self.parts()[0]
+
+    @property
+    def spread(self) -> str:
+        """The interval and the number of seeds, after a space; empty where neither applies."""
+        _, half, n = self.parts()
+        interval = f" ± {half}" if half else ""
+        return f"{interval}{f' ({n})' if n else ''}"
 
     def text(self) -> str:
         """In one line of plain text."""
-        number, half, n = self.parts()
-        interval = f" ± {half}" if half else ""
-        return f"{number}{interval}{f' ({n})' if n else ''}"
+        return self.number + self.spread
 
 
 @dataclass(frozen=True)
@@ -111,10 +134,8 @@ def measured(summary: statistics.Summary, digits: int | None) -> tuple[str, str,
     if digits is None and 0 < abs(summary.mean) < 1e-3:
         half = "" if summary.half_width is None else f"{summary.half_width:.1g}"
         return f"{summary.mean:.2g}", half, str(summary.n)
-    text = statistics.format_cell(summary, digits)
-    found = re.fullmatch(r"(\S+)(?: ± (\S+))? \((\d+)\)", text)
-    assert found is not None, text
-    return found[1].replace("-", "−"), found[2] or "", found[3]
+    mean, half_width = statistics.format_parts(summary, digits)
+    return mean.replace("-", "−"), half_width, str(summary.n)
 
 
 def as_printed(value: float) -> str:
