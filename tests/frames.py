@@ -17,8 +17,9 @@ from safetensors.numpy import save_file
 
 from tausweep import published
 from tausweep.geometry import effective_dimension
-from tausweep.records import ALONG, ALONG_IDENTITY, COLUMNS
+from tausweep.records import ALONG_IDENTITY
 from tausweep.study import LOSSES, TEMPERATURE_FREE, canonical
+from tausweep.study.columns import ALONG, COLUMNS
 
 GRID = (0.05, 0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 NEGATIVES = tuple(f"negative_similarity_{k}" for k in range(1, 11))

@@ -17,6 +17,7 @@ from tausweep.checkpoints import load_tensors
 from tausweep.encoders import Encoder
 from tausweep.layout import Layout
 from tausweep.study import BASELINES, RunSettings, StudyError, parse
+from tausweep.study.columns import PENALTY
 
 STUDY: dict[str, Any] = {
     "study": "beaten",
@@ -110,7 +111,7 @@ def test_what_speaks_of_a_trained_bank_is_left_out(name: str, folders: dict[str,
     columns = records.read(folders[name] / "record.json")["columns"]
     assert columns["status"] == "complete"
     absent = ("train_loss", "images_per_second", "knn_accuracy_bank", "positive_similarity")
-    assert [columns[column] for column in (*absent, *records.PENALTY)] == [None] * 11
+    assert [columns[column] for column in (*absent, *PENALTY)] == [None] * 11
     present = ("linear_accuracy", "linear_accuracy_converged", "knn_accuracy", "tolerance")
     assert all(columns[column] is not None for column in present)
 

@@ -20,6 +20,7 @@ from tausweep.embed import Embedder
 from tausweep.encoders import Encoder
 from tausweep.evaluate import Evaluation, evaluate
 from tausweep.study import StudyError
+from tausweep.study.columns import ACCURACY, GEOMETRY, PENALTY, SEPARATION
 from tiny_run import run_settings
 from trained_run import trained
 
@@ -115,7 +116,7 @@ def test_numbers_follow_from_the_stored_embeddings_in_float64(
 
 
 def test_every_column_of_the_record_has_a_number(row: dict[str, float]) -> None:
-    wanted = {*records.ACCURACY, *records.GEOMETRY, *records.SEPARATION, *records.PENALTY}
+    wanted = {*ACCURACY, *GEOMETRY, *SEPARATION, *PENALTY}
     assert {name for name in wanted if row.get(name) is None} == set()
     assert all(math.isfinite(row[name]) for name in wanted)
     assert row["linear_accuracy_best"] >= row["linear_accuracy"] > 10
@@ -249,7 +250,7 @@ def test_a_collapsed_run_is_measured_and_flagged(
     assert (row["collapsed"], lost["collapsed"]) == (0, 1)
     assert lost["uniformity"] == pytest.approx(0, abs=1e-5)
     assert lost["tolerance"] == pytest.approx(1)
-    wanted = {*records.ACCURACY, *records.GEOMETRY, *records.SEPARATION, *records.PENALTY}
+    wanted = {*ACCURACY, *GEOMETRY, *SEPARATION, *PENALTY}
     assert all(math.isfinite(lost[name]) for name in wanted)
 
 
@@ -320,7 +321,7 @@ def test_originals_are_measured_at_their_centre_and_probed_on_their_crops(tmp_pa
     folder = trained(settings, data, tmp_path / "run")
     measured = Evaluation(settings, folder, data, CPU, lambda line: None)
     row = records.flat(evaluate(measured))
-    assert all(math.isfinite(row[name]) for name in (*records.ACCURACY, "alignment"))
+    assert all(math.isfinite(row[name]) for name in (*ACCURACY, "alignment"))
     centres = []
     for i in range(len(data.test_images)):
         image = torch.from_numpy(np.array(decode(data.test_images.encoded(i)))).permute(2, 0, 1)

@@ -14,6 +14,7 @@ import pytest
 from tausweep import cli, instructions, records
 from tausweep.cli import main
 from tausweep.study import StudyError, parse
+from tausweep.study.columns import IDENTITY, ORIGIN
 
 needs_avx2 = pytest.mark.skipif(bool(instructions.lacking()), reason=instructions.lacking())
 
@@ -282,6 +283,6 @@ def test_a_record_is_portable_if_both_its_stages_are(
 
 
 def test_records_that_do_not_tell_are_read(tmp_path: Path) -> None:
-    old = dict.fromkeys({*records.IDENTITY, *records.ORIGIN}, "")
+    old = dict.fromkeys({*IDENTITY, *ORIGIN}, "")
     (tmp_path / "record.json").write_text(json.dumps({"columns": old}))
     assert records.read(tmp_path / "record.json")["columns"] == old

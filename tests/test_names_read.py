@@ -8,7 +8,8 @@ import pytest
 
 import frames
 from tausweep import compare, published, records, tables
-from tausweep.records import ALONG, ALONG_IDENTITY, COLUMNS, read_along, read_table
+from tausweep.records import ALONG_IDENTITY, read_along, read_table
+from tausweep.study.columns import ALONG, COLUMNS
 
 
 @pytest.mark.parametrize("name", ["NA", "None", "NULL", "NaN", "null", "true", "2024-01-01", "010"])

@@ -7,6 +7,7 @@ import pytest
 
 from tausweep import records
 from tausweep.study import StudyError, parse
+from tausweep.study.columns import COLUMNS
 
 STUDY = parse(
     {
@@ -44,7 +45,7 @@ def rows() -> list[dict[str, object]]:
 
 def test_table_has_the_promised_columns_first_and_plugins_after() -> None:
     head = records.table(rows()).splitlines()[0].split(",")
-    assert head == [*records.COLUMNS, "own_measure"]
+    assert head == [*COLUMNS, "own_measure"]
     assert head[:6] == ["study", "dataset", "loss", "temperature", "seed", "status"]
 
 

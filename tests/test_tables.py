@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import frames
-from tausweep import published, records, tables
+from tausweep import published, tables
 from tausweep.cells import Key
 from tausweep.statistics import summary
 from tausweep.study import StudyError
+from tausweep.study.columns import ACCURACY, GEOMETRY, PENALTY, SEPARATION, SIZES, TRAINING
 from tausweep.tables import formats
 from tausweep.tables.cells import Cells, Measured, best
 from tausweep.tables.latex_text import MARKS, escape_latex
@@ -116,8 +117,8 @@ def test_numbers_are_those_of_a_float64_recomputation(collected: pd.DataFrame) -
 
 def test_the_full_table_has_every_cell_and_every_measure(collected: pd.DataFrame) -> None:
     table = tables.full(collected)
-    measures = {*records.ACCURACY, *records.GEOMETRY, *records.SEPARATION, *records.PENALTY}
-    measures |= {f"train_{name}" for name in records.GEOMETRY} | {*records.TRAINING, *records.SIZES}
+    measures = {*ACCURACY, *GEOMETRY, *SEPARATION, *PENALTY}
+    measures |= {f"train_{name}" for name in GEOMETRY} | {*TRAINING, *SIZES}
     assert {*table.cells["measure"]} == measures
     printed = [column.group for panel in table.panels for column in panel.columns]
     assert len(printed) == len(measures)

@@ -17,14 +17,15 @@ from tausweep import records
 from tausweep.cells import Key, run_key
 from tausweep.layout import Layout
 from tausweep.study import Study, StudyError
+from tausweep.study.columns import IDENTITY, INSTRUCTIONS, ORIGIN
 
 FOLDER = "measured"
 """Beside the study file."""
 
-MADE_BY = ("device", "threads", records.INSTRUCTIONS, "precision", "code_version")
+MADE_BY = ("device", "threads", INSTRUCTIONS, "precision", "code_version")
 """Columns that say how a number was made."""
 
-NOT_COMPARED = {*records.IDENTITY, *records.ORIGIN, records.INSTRUCTIONS, *records.TIMED}
+NOT_COMPARED = {*IDENTITY, *ORIGIN, INSTRUCTIONS, *records.TIMED}
 MADE = ("complete", "diverged")
 
 Row = Mapping[str, Any]

@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from tausweep import plugins
-from tausweep.records import COLUMNS
 from tausweep.study import StudyError
+from tausweep.study.columns import COLUMNS
 
 ALLOWED = "allowed is a number: an int, a float, or an array or tensor of one element"
 

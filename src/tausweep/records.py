@@ -13,70 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from tausweep.atomic import write_json
 from tausweep.study import ALONG, Run, StudyError, canonical
+from tausweep.study.columns import (
+    COLUMNS,
+    GEOMETRY,
+    IDENTITY,
+    INSTRUCTIONS,
+    ORIGIN,
+    PENALTY,
+    SEPARATION,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-
-IDENTITY = ("study", "dataset", "loss", "temperature", "seed", "status")
-ACCURACY = (
-    "linear_accuracy",
-    "linear_accuracy_best",
-    "linear_accuracy_converged",
-    "feature_rms",
-    "knn_accuracy",
-    "knn_accuracy_bank",
-)
-GEOMETRY = (
-    "uniformity",
-    "tolerance",
-    "tolerance_literal",
-    "interclass_similarity",
-    "tolerance_gap",
-    "nearest_interclass_similarity",
-    "common_mean",
-    "alignment",
-    "effective_dimension",
-    "rankme",
-    "wasserstein_uniformity",
-)
-SEPARATION = (
-    "positive_similarity",
-    *(f"negative_similarity_{place}" for place in range(1, 11)),
-    "hard_set_same_label",
-)
-PENALTY = (
-    "effective_negatives",
-    "gradient_balance",
-    "exchange_difference",
-    "entropy_rises",
-    "interval_narrows",
-    "limit_low_error",
-    "limit_high_error",
-)
-FLAGS = ("collapsed",)
-"""1 where all test embeddings are one point (``geometry.collapsed``), else 0."""
-TRAINING = ("train_loss", "images_per_second", "pretrain_seconds")
-SIZES = ("test_images", "bank_size", "hard_set_size", "alpha")
-"""M, whose size bounds how exact accuracies are; N, K and K / (N - 1): the printed alphas belong to
-K = 4,095 and other N (docs/protocol.md)."""
-ORIGIN = ("device", "threads", "precision", "data_digest", "settings_digest", "code_version")
-INSTRUCTIONS = "instructions"
-"""``portable`` or ``native``; empty of records made before they told."""
-COLUMNS = (
-    *IDENTITY,
-    *FLAGS,
-    *ACCURACY,
-    *GEOMETRY,
-    *(f"train_{name}" for name in GEOMETRY),
-    *SEPARATION,
-    *PENALTY,
-    *TRAINING,
-    *SIZES,
-    *ORIGIN[:2],
-    INSTRUCTIONS,
-    *ORIGIN[2:],
-)
-"""Columns of ``records.csv``, accuracies in percent; plug-ins' measures follow after them."""
 
 ALONG_IDENTITY = ("study", "dataset", "loss", "temperature", "seed", "share", "epoch")
 """A run, and where in its training: an epoch, and the share of all epochs that the study names."""

@@ -8,6 +8,7 @@ Isola 2020. Snakemake, every command and the tests read it; it must not import t
 from __future__ import annotations
 
 from tausweep.study.canonical_form import canonical, digest
+from tausweep.study.columns import ALONG
 from tausweep.study.dataset import DatasetSettings, Source
 from tausweep.study.encoder import SMALLEST_IMAGE, TRUNKS, EncoderSettings
 from tausweep.study.errors import StudyError, nearest
@@ -36,7 +37,6 @@ from tausweep.study.loss import (
     LossSettings,
 )
 from tausweep.study.measures import (
-    ALONG,
     MEASURED,
     MEASURES,
     OF_THE_LOSS,

@@ -16,6 +16,7 @@ import pandas as pd
 from tausweep import names, records
 from tausweep.cells import Key, printed
 from tausweep.study import StudyError
+from tausweep.study.columns import ACCURACY, COLUMNS, GEOMETRY, PENALTY, SEPARATION, SIZES, TRAINING
 from tausweep.tables import formats
 from tausweep.tables.cells import Cells, Measured, best, tidy
 from tausweep.tables.formats import (
@@ -185,14 +186,14 @@ def _table1_rows(
 def _families(columns: list[str]) -> list[tuple[str, list[str]]]:
     """The records' columns by what they measure, plug-ins' own last; none is empty."""
     families = {
-        "Accuracy": records.ACCURACY,
-        "Geometry of the test embeddings": records.GEOMETRY,
-        "Geometry of the training embeddings": tuple(f"train_{c}" for c in records.GEOMETRY),
-        "Local separation": records.SEPARATION,
-        "Penalties and identities of the loss": records.PENALTY,
-        "Training": records.TRAINING,
-        "Test split, bank and hard set": records.SIZES,
-        "Own measures": tuple(c for c in columns if c not in records.COLUMNS),
+        "Accuracy": ACCURACY,
+        "Geometry of the test embeddings": GEOMETRY,
+        "Geometry of the training embeddings": tuple(f"train_{c}" for c in GEOMETRY),
+        "Local separation": SEPARATION,
+        "Penalties and identities of the loss": PENALTY,
+        "Training": TRAINING,
+        "Test split, bank and hard set": SIZES,
+        "Own measures": tuple(c for c in columns if c not in COLUMNS),
     }
     present = {head: [c for c in wanted if c in columns] for head, wanted in families.items()}
     return [(head, chosen) for head, chosen in present.items() if chosen]

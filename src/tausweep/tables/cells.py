@@ -11,7 +11,7 @@ import pandas as pd
 from tausweep import names, statistics
 from tausweep.cells import Cell, Key, cells_of, printed
 from tausweep.published import printed as printed_column
-from tausweep.records import FLAGS, IDENTITY, ORIGIN
+from tausweep.study.columns import FLAGS, IDENTITY, ORIGIN
 
 
 @dataclass(frozen=True)
