@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tausweep import names, records
+from tausweep import names
 from tausweep.cells import Key, printed
 from tausweep.study import StudyError
 from tausweep.study.columns import ACCURACY, COLUMNS, GEOMETRY, PENALTY, SEPARATION, SIZES, TRAINING
