@@ -139,7 +139,7 @@ def test_every_figure_comes_out_of_broken_records(
     assert "Diverged: CIFAR100 contrastive at 0.07 (2 seeds)" in caption
     assert "Missing: CIFAR100 contrastive at 0.3 (2 seeds)." in caption
     assert "Failed: CIFAR100 simple (1 seed)" in caption
-    assert "a run of the cell diverged, the others are shown" in caption
+    assert "some runs diverged; the mean is over the survivors" in caption
     if name == NAMES[0]:
         figures.draw(name, broken, [tmp_path / "x.svg"], FAST)
         assert (tmp_path / "x.svg").read_text(encoding="utf-8").rstrip().endswith("</svg>")
@@ -658,7 +658,7 @@ def test_at_another_t_the_tables_compare_no_uniformity(complete: StudyResults) -
     known = table.cells.dropna(subset=["published"])
     assert {"linear_accuracy", "tolerance"} == {*known["measure"]}
     assert "exp(−3‖" in table.caption
-    assert "Published uniformity is at t = 2, hence not compared" in table.caption
+    assert "Published uniformity has t = 2, so it is not compared" in table.caption
     usual = tables.table1(complete.records, complete.published)
     assert "exp(−2‖" in usual.caption
     assert "not compared" not in usual.caption

@@ -20,7 +20,7 @@ from scipy import stats
 
 import frames
 from tausweep import published, tables
-from tausweep.cells import Key
+from tausweep.cells import Key, printed
 from tausweep.statistics import summary
 from tausweep.study import StudyError
 from tausweep.study.columns import ACCURACY, GEOMETRY, PENALTY, SEPARATION, SIZES, TRAINING
@@ -66,9 +66,9 @@ def entries(table: tables.Table, panel: int = 0) -> dict[tuple[str, ...], str]:
 def test_table1_has_the_papers_shape(collected: pd.DataFrame) -> None:
     panel = tables.table1(collected, published.records()).panels[0]
     assert [column.text for column in panel.columns] == [
-        *(f"contrastive τ = {t:g}" for t in GRID),
+        *(f"contrastive τ = {printed(t)}" for t in GRID),
         "simple",
-        *(f"hard contrastive τ = {t:g}" for t in GRID),
+        *(f"hard contrastive τ = {printed(t)}" for t in GRID),
         "hard simple",
     ]
     assert [row.head for row in panel.rows[:9]] == [
@@ -165,7 +165,7 @@ def test_missing_diverged_and_single_seeded_cells_are_marked(broken: pd.DataFram
     assert re.fullmatch(r"[\d.]+ \(1\)", text[(*head, "hard contrastive τ = 0.3")])
     assert text[("CIFAR10", "accuracy (%)", "published", "simple")] == "74.83"
     assert text[("CIFAR10", "accuracy (%)", "difference", "simple")] == ""
-    for word in ("diverged", "—: no complete run", "n = 1 has no interval"):
+    for word in ("diverged", "—: no complete run", "a single seed has no interval"):
         assert word in table.caption
     numbers = table.cells.set_index(["dataset", "loss", "temperature", "measure"])
     cell = numbers.loc[("cifar10", "contrastive", "0.07", "linear_accuracy")]
@@ -231,7 +231,9 @@ def test_bold_is_shown_in_every_format() -> None:
     table = tables.table1(frame)
     text = entries(table)[("CIFAR10", "accuracy (%)", "measured", "contrastive τ = 0.3")]
     assert f"**{text}**" in table.text("md")
-    assert f'<td class="measured best"><strong>{text}</strong></td>' in table.text("html")
+    number, spread = text.split(" ", 1)
+    bold = f'<strong>{number}</strong><span class="spread"> {spread}</span></td>'
+    assert f'<td class="measured best">{bold}' in table.text("html")
     assert rf"$\mathbf{{{text.split()[0]}}}_" in table.text("tex")
     assert table.cells["best"].sum() == 1
 
@@ -382,7 +384,7 @@ def test_latex_compiles(broken: pd.DataFrame, tmp_path: Path) -> None:
 
 def test_captions_name_rule_interval_flip_and_scale(collected: pd.DataFrame) -> None:
     plain = tables.table1(collected).caption
-    for words in ("last epoch", "95% t-interval over seeds", "number n of seeds", "flips are off"):
+    for words in ("last epoch", "95% t-interval over seeds", "number of seeds", "flips are off"):
         assert words in plain
     assert "Published" not in plain
     assert "diverged:" not in plain
@@ -393,7 +395,7 @@ def test_captions_name_rule_interval_flip_and_scale(collected: pd.DataFrame) -> 
         scaled_down="16 x 16 pixels.",
         flip={"cifar10": True, "cifar100": False},
     ).caption
-    assert "Published: Wang & Liu 2021, single runs" in told
+    assert "Published: single runs of Wang & Liu (2021)" in told
     assert told.endswith(
         "Horizontal flips are on for CIFAR10; off for CIFAR100. Scaled down: 16 x 16 pixels."
     )
@@ -405,7 +407,7 @@ def test_a_collapsed_run_counts_and_is_marked(collected: pd.DataFrame) -> None:
     table = tables.table1(frame)
     column = "contrastive τ = 0.07"
     assert entries(table)[("CIFAR10", "uniformity", "measured", column)].endswith("(3‡)")
-    assert "‡: in a run of the cell training collapsed" in table.caption
+    assert "‡ In some runs training collapsed" in table.caption
     assert r"\ddagger" in table.text("tex")
     numbers = table.cells.set_index(["dataset", "loss", "temperature", "measure"])
     row = numbers.loc[("cifar10", "contrastive", "0.07", "uniformity")]
