@@ -17,6 +17,7 @@ from tausweep.layout import Layout
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "benchmarks/measured"
+PICTURE = MEASURED / "demo/figures/dilemma.svg"
 STUDIES = sorted(path.parent.name for path in MEASURED.glob("*/records.csv"))
 
 
@@ -26,6 +27,11 @@ def test_every_number_of_the_pages_comes_from_the_kept_measurements() -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_the_picture_of_the_readme_is_that_of_the_kept_demo() -> None:
+    assert f"docs/{PICTURE.name}" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (ROOT / "docs" / PICTURE.name).read_bytes() == PICTURE.read_bytes()
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -55,7 +55,7 @@ WORLDS = 200
 POWER_WORLDS = 60
 
 SHIPPED = {
-    "demo": (95.0, 5.0, 360),
+    "demo": (70.0, 45.0, 360),
     "cifar10-small": (45.0, 13.0, 10_000),
     "cifar10-longer": (45.0, 13.0, 10_000),
     "cifar10-paper": (83.0, 50.0, 10_000),

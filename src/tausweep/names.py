@@ -11,6 +11,7 @@ DATASETS = {
     "svhn": "SVHN",
     "imagenet100": "ImageNet100",
     "digits": "Digits",
+    "translated_digits": "translated digits",
 }
 """Those with a name of their own, in the paper's order."""
 

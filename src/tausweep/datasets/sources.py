@@ -24,6 +24,7 @@ SPLITS: tuple[Split, Split] = ("train", "test")
 
 _MODULES = {
     "digits": "digits",
+    "translated_digits": "translated_digits",
     "folder": "folder",
     "cifar10": "cifar",
     "cifar100": "cifar",
@@ -34,12 +35,13 @@ _MODULES = {
 
 TRAIN_IMAGES = {
     "digits": 1_437,
+    "translated_digits": 1_437,
     "cifar10": 50_000,
     "cifar100": 50_000,
     "svhn": 73_257,
     "imagenet100": 126_689,
 }
-"""Published sizes of the training splits (docs/protocol.md); the digits' is ours."""
+"""Published sizes of the training splits (docs/protocol.md); those of digits are ours."""
 
 EXTRA_IMAGES = 531_131
 """Published size of SVHN's third split."""
@@ -47,8 +49,9 @@ EXTRA_IMAGES = 531_131
 Channels = tuple[float, float, float]
 _CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# Ours: mean and standard deviation of the pixels of the digits' training split.
+# Ours: mean and standard deviation of the pixels of the training splits of digits.
 _DIGITS = ((0.3053, 0.3053, 0.3053), (0.3758, 0.3758, 0.3758))
+_TRANSLATED_DIGITS = ((0.1357, 0.1357, 0.1357), (0.2929, 0.2929, 0.2929))
 
 
 class Images(Protocol):
@@ -139,9 +142,14 @@ def normalisation(kind: str) -> tuple[Channels, Channels]:
     """Mean and standard deviation of the channels of images scaled to [0, 1].
 
     The author takes CIFAR10's constants for all three 32-pixel datasets (docs/protocol.md); so do
-    folders and plug-ins here. ImageNet100 has ImageNet's, the digits have their own.
+    folders and plug-ins here. ImageNet100 has ImageNet's, both kinds of digits have their own.
     """
-    return {"imagenet100": _IMAGENET, "digits": _DIGITS}.get(kind, _CIFAR10)
+    own = {
+        "imagenet100": _IMAGENET,
+        "digits": _DIGITS,
+        "translated_digits": _TRANSLATED_DIGITS,
+    }
+    return own.get(kind, _CIFAR10)
 
 
 def aligned(train: SourceSplit, test: SourceSplit) -> SourceSplit:

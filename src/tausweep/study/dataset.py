@@ -14,8 +14,8 @@ class Source(Settings):
     """Where images come from.
 
     Attributes:
-        kind: ``digits``, ``folder``, ``cifar10``, ``cifar100``, ``svhn``, ``imagenet100`` or
-            ``plugin``.
+        kind: ``digits``, ``translated_digits``, ``folder``, ``cifar10``, ``cifar100``, ``svhn``,
+            ``imagenet100`` or ``plugin``.
         path: Folder of the images or of the original archives; ``data/<kind>`` if not given.
         download: Fetch the original archives where the source allows it.
         extra: SVHN only: add the 531,131 images of its ``extra`` split to the training split.
@@ -23,7 +23,16 @@ class Source(Settings):
         options: ``plugin`` only: passed through to it.
     """
 
-    kind: Literal["digits", "folder", "cifar10", "cifar100", "svhn", "imagenet100", "plugin"]
+    kind: Literal[
+        "digits",
+        "translated_digits",
+        "folder",
+        "cifar10",
+        "cifar100",
+        "svhn",
+        "imagenet100",
+        "plugin",
+    ]
     path: str | None = None
     download: bool = False
     extra: bool = False

@@ -22,6 +22,7 @@ PROTOCOL: dict[str, dict[str, Any]] = {
     "plugin": {},
     # Ours: handwritten digits have no colour and are not what they were when mirrored.
     "digits": {"dataset": {"image_size": 8}, "linear": {"views": "none"}},
+    "translated_digits": {"dataset": {"image_size": 12}, "linear": {"views": "none"}},
 }
 
 
