@@ -16,10 +16,11 @@ from snakemake.jobs import jobfiles
 from snakemake.persistence import PersistenceBase
 from snakemake.utils import min_version
 
-from tausweep import configuration, cost, figures, layout, plan, targets
 from tausweep import study as studies
-from tausweep.architecture import forward_flops
-from tausweep.datasets import locks
+from tausweep.commands import configuration, cost, plan, targets
+from tausweep.model.footprint import forward_flops
+from tausweep.report import figures
+from tausweep.storage import folder_lock, layout
 
 min_version("9.19")
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from tausweep import datasets
-from tausweep.datasets.prepared import Prepared
+from tausweep import data as datasets
+from tausweep.data.prepared import Prepared
 from tiny_run import run_settings
 
 torch.set_num_threads(1)
@@ -30,20 +30,20 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "same")
 # Files whose numbers come from a CPU's floating-point instructions: `make test-instructions` runs
 # them with the others that this CPU has.
 NUMERICAL = {
-    "test_architecture",
+    "test_footprint",
     "test_bank",
     "test_baselines",
-    "test_encoders",
+    "test_encoder",
     "test_evaluate",
     "test_geometry",
     "test_knn",
     "test_linear",
     "test_losses",
     "test_penalty",
-    "test_pixels",
+    "test_batches",
     "test_pretrain",
     "test_separation",
-    "test_statistics",
+    "test_intervals",
     "test_views",
 }
 

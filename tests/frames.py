@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
-from tausweep import published
-from tausweep.geometry import effective_dimension
-from tausweep.records import ALONG_IDENTITY
+from tausweep.measures.geometry import effective_dimension
+from tausweep.results import published
+from tausweep.results.records import ALONG_IDENTITY
 from tausweep.study import LOSSES, TEMPERATURE_FREE, canonical
 from tausweep.study.columns import ALONG, COLUMNS
 

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from test_losses import by_similarities, check_reference, settings_of, value_and_gradient
 from torch import Tensor
 
 import reference
 import tolerance
-from tausweep import bank_softmax, kernel_choice, losses
-from test_losses import by_similarities, check_reference, settings_of, value_and_gradient
+from tausweep import losses
+from tausweep.losses import bank_softmax
+from tausweep.machine import kernel_choice
 
 NAMES = ("contrastive", "hard_contrastive", "hard_simple")
 RAGGED = [(5, 70, 8), (16, 131, 24), (6, 300, 128)]

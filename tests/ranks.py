@@ -21,7 +21,7 @@ import pytest
 import torch
 from torch.distributed import TCPStore
 
-from tausweep.processes import joined
+from tausweep.machine.peers import joined
 
 Task = Callable[..., Any]
 
@@ -66,7 +66,7 @@ def together(
         works: Whether it should work in all of them, or fail in all of them.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "torch.distributed", "tausweep.pretrain"])
+    context.set_forkserver_preload(["torch", "torch.distributed", "tausweep.training.pretrain"])
     # The store is here, as torchrun's is in torchrun: nobody has to guess a port that is free.
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     said = [folder / f"process-{rank + 1}.txt" for rank in range(count)]

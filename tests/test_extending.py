@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tausweep import records
 from tausweep.cli import main
+from tausweep.results import records
 from tausweep.study import load
 
 TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -16,10 +16,12 @@ from torch import Tensor
 from torch.nn import functional
 
 import tolerance
-from tausweep import devices, geometry, kernel_choice, knn, linear, losses, penalty, separation
-from tausweep.datasets.prepared import Prepared
-from tausweep.pretrain import Trainer
+from tausweep import losses
+from tausweep.data.prepared import Prepared
+from tausweep.machine import devices, kernel_choice
+from tausweep.measures import geometry, knn, linear, penalty, separation
 from tausweep.study import LinearSettings, RunSettings
+from tausweep.training.pretrain import Trainer
 from tiny_run import run_settings
 from trained_run import assert_same_state, in_parts, measured, trained
 

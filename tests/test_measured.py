@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tausweep import claims, records, study_verdicts
 from tausweep import study as studies
-from tausweep.layout import Layout
+from tausweep.claims import judging, study_verdicts
+from tausweep.results import records
+from tausweep.storage.layout import Layout
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "benchmarks/measured"
@@ -58,8 +59,10 @@ def test_the_kept_verdicts_are_those_of_the_kept_records(name: str) -> None:
     frame = records.read_table(MEASURED / name / "records.csv")
     along = records.read_along(MEASURED / name / "along.csv")
     verdicts = study_verdicts.judge(study, Layout(MEASURED), frame, along)
-    assert (MEASURED / name / "claims.json").read_text(encoding="utf-8") == claims.to_json(verdicts)
-    assert (MEASURED / name / "claims.csv").read_text(encoding="utf-8") == claims.to_csv(verdicts)
+    assert (MEASURED / name / "claims.json").read_text(encoding="utf-8") == judging.to_json(
+        verdicts
+    )
+    assert (MEASURED / name / "claims.csv").read_text(encoding="utf-8") == judging.to_csv(verdicts)
 
 
 @pytest.mark.parametrize("name", STUDIES)

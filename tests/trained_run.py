@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from tausweep import records
-from tausweep.checkpoints import CheckpointFile, save_tensors
-from tausweep.datasets.prepared import Prepared
-from tausweep.evaluate import Evaluation, evaluate
-from tausweep.pretrain import Trainer, pretrain
+from tausweep.data.prepared import Prepared
+from tausweep.measures.evaluate import Evaluation, evaluate
+from tausweep.results import records
 from tausweep.study import RunSettings
+from tausweep.training.checkpoints import CheckpointFile, save_tensors
+from tausweep.training.pretrain import Trainer, pretrain
 
 CPU = torch.device("cpu")
 

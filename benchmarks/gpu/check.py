@@ -30,13 +30,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tausweep import devices, kernel_choice, losses, records, streamed
-from tausweep.checkpoints import save_tensors, tensors_digest
-from tausweep.datasets.prepared import Prepared
-from tausweep.evaluate import Evaluation, finite
-from tausweep.pretrain import Trainer
-from tausweep.step_graph import StepGraph
+from tausweep import losses
+from tausweep.data.prepared import Prepared
+from tausweep.losses import streaming
+from tausweep.machine import devices, kernel_choice
+from tausweep.measures.evaluate import Evaluation, finite
+from tausweep.results import records
 from tausweep.study import MEASURED, RunSettings, parse
+from tausweep.training.checkpoints import save_tensors, tensors_digest
+from tausweep.training.pretrain import Trainer
+from tausweep.training.step_graph import StepGraph
 
 BEGAN = time.monotonic()
 PRECISIONS = ("float32", "tf32", "bf16")
@@ -298,7 +301,7 @@ class Check:
         similarities = start @ bank.T
 
         def products() -> None:
-            with streamed.full_precision(self.device):
+            with streaming.full_precision(self.device):
                 (start @ bank.T) @ bank
 
         def top() -> None:

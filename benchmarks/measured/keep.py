@@ -19,9 +19,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from tausweep import archive, jobs
 from tausweep import study as studies
-from tausweep.layout import Layout
+from tausweep.commands import export, jobs
+from tausweep.storage.layout import Layout
 from tausweep.study import Study, StudyError
 
 HERE = Path(__file__).resolve().parent
@@ -43,7 +43,7 @@ def keep(study_file: str, results: Path) -> None:
     if not whole:
         _check_none_is_lost(study, study_file, layout)
         jobs.partial(study_file, results)
-    found = archive.contents(study, layout, weights=False, partial=not whole)
+    found = export.contents(study, layout, weights=False, partial=not whole)
     _make_room(study, layout, whole)
     for name, path in found.items():
         place = name.split("/")[1]

@@ -22,15 +22,16 @@ import jinja2
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "speed"))
 import measure
 
-from tausweep import names, protocol, records
-from tausweep import published as printed
 from tausweep import study as studies
-from tausweep.cells import Key
-from tausweep.statistics import format_cell, paired
+from tausweep.claims.verdicts import Verdict, shown
+from tausweep.claims.verdicts import headline as sentence
+from tausweep.report import protocol
+from tausweep.report.tables.cells import Cells
+from tausweep.results import labels, records
+from tausweep.results import published as printed
+from tausweep.results.cells import Key
+from tausweep.results.intervals import format_cell, paired
 from tausweep.study import RunSettings, Study, canonical
-from tausweep.tables.cells import Cells
-from tausweep.verdicts import Verdict, shown
-from tausweep.verdicts import headline as sentence
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -61,7 +62,7 @@ def key(name: str, loss: str, temperature: float | None) -> Key:
 def value(name: str, loss: str, temperature: float | None, column: str) -> str:
     """Mean ± half-width of the 95% interval (number of seeds)."""
     cell = cells(name).cell(key(name, loss, temperature), column)
-    return format_cell(cell.summary, names.measure(column).digits)
+    return format_cell(cell.summary, labels.measure(column).digits)
 
 
 def published(loss: str, temperature: float | None, column: str) -> str:
@@ -80,7 +81,7 @@ Place = tuple[str, float | None]
 def gap(name: str, column: str, first: Place, second: Place) -> str:
     """First cell minus second, paired by seed."""
     a, b = (cells(name).cell(key(name, *place), column) for place in (first, second))
-    return format_cell(paired(a.values, b.values), names.measure(column).digits, signed=True)
+    return format_cell(paired(a.values, b.values), labels.measure(column).digits, signed=True)
 
 
 def settings(name: str, loss: str = "contrastive") -> RunSettings:
@@ -104,8 +105,8 @@ def table(name: str, *columns: str) -> str:
     for _, loss, temperature in cells(name).keys(None):
         tau = "" if temperature is None else canonical(temperature)
         values = [value(name, loss, temperature, column) for column in columns]
-        body.append([names.loss(loss), tau, *values])
-    return markdown(["loss", "tau", *(names.measure(c).label for c in columns)], body)
+        body.append([labels.loss(loss), tau, *values])
+    return markdown(["loss", "tau", *(labels.measure(c).label for c in columns)], body)
 
 
 @cache
@@ -137,7 +138,7 @@ def headline(name: str) -> str:
     """What was tested and what came of it, in one sentence."""
     study = _study(name)
     every = json.loads((HERE / name / "claims.json").read_text(encoding="utf-8"))
-    where = ", ".join(names.dataset(dataset) for dataset in study.datasets)
+    where = ", ".join(labels.dataset(dataset) for dataset in study.datasets)
     miniature = protocol.scaled_down(study) is not None
     return sentence((Verdict(**v) for v in every), where, len(study.seeds), miniature)
 
@@ -211,7 +212,7 @@ def growth_table() -> str:
         curves.setdefault((row["curve"], row["what"]), []).append(row)
     body = [
         [
-            names.loss(what), over,
+            labels.loss(what), over,
             *(f"{int(p['x']):,}: {measure.quantity(float(p['seconds']), 's')}" for p in (a, z)),
             f"{over}^{float(z['exponent']):.2f}",
         ]
@@ -257,7 +258,7 @@ def cells_at_full_size() -> str:
         folder = FULL_SIZE / "runs" / run.id
         if not (folder / "pretrain.json").exists():
             continue
-        cell = [names.loss(run.loss), canonical(run.temperature).replace("none", ""), run.seed]
+        cell = [labels.loss(run.loss), canonical(run.temperature).replace("none", ""), run.seed]
         values = _measured_at_full_size(folder)
         for column, digits in (("linear_accuracy", 2), ("uniformity", 3), ("tolerance", 3)):
             cell += [

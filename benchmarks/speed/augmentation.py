@@ -19,8 +19,8 @@ import torch
 from measure import Row
 from torch import Tensor
 
-from tausweep import views
 from tausweep.study import ViewSettings
+from tausweep.views import rendering
 
 COUNT, SIZE, WORKERS_BATCH = 2048, 32, 128
 SETTINGS = ViewSettings()
@@ -33,8 +33,8 @@ def ours(images: Tensor) -> Callable[[], Tensor]:
     epochs = count()
 
     def call() -> Tensor:
-        parameters = views.draw(SETTINGS, SIZE, SIZE, COUNT, seed=0, epoch=next(epochs))
-        return views.render(images, parameters, SIZE, MEAN, STD)
+        parameters = rendering.draw(SETTINGS, SIZE, SIZE, COUNT, seed=0, epoch=next(epochs))
+        return rendering.render(images, parameters, SIZE, MEAN, STD)
 
     return call
 

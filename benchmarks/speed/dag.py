@@ -84,8 +84,8 @@ def planning() -> Row:
 def starting() -> Iterator[Row]:
     """What a job pays before its work."""
     jobs = {
-        "pretraining": "import tausweep.jobs, tausweep.pretrain, tausweep.devices",
-        "evaluation": "import tausweep.jobs, tausweep.evaluate, tausweep.devices",
+        "pretraining": "from tausweep.training import pretrain\nfrom tausweep.commands import jobs",
+        "evaluation": "from tausweep.measures import evaluate\nfrom tausweep.commands import jobs",
     }
     imports = {**jobs, "torch": "import torch"}
     cells: measure.Cells = {

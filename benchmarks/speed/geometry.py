@@ -1,7 +1,8 @@
 """Uniformity and tolerance over all pairs, against a bare matrix product and torch.pdist.
 
-``tausweep.geometry.uniformity`` and ``tolerance`` are what evaluation calls through ``measure``,
-without its further measures. The bare product walks over the same tiles of the same pairs.
+``tausweep.measures.geometry.uniformity`` and ``tolerance`` are what evaluation calls through
+``measure``, without its further measures. The bare product walks over the same tiles of the same
+pairs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 from measure import Row
 from torch import Tensor
 
-from tausweep import geometry
+from tausweep.measures import geometry
 
 COUNT, DIM, CLASSES, T = 50_000, 128, 10, 2.0
 WARMUP = 600

@@ -19,13 +19,13 @@ import dag
 import measure
 import numpy as np
 import yaml
-from losses import BATCH, NEGATIVES, SMALL, ours, problem, with_gradient
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 from measure import Cells
 
-from tausweep.figures import panels
-from tausweep.figures.style import INK, Style, loss_style
+from losses import BATCH, NEGATIVES, SMALL, ours, problem, with_gradient
+from tausweep.report.figures import panels
+from tausweep.report.figures.style import INK, Style, loss_style
 
 BANKS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 604_388)
 BATCHES = (16, 32, 64, 128, 256, 512, 1024)

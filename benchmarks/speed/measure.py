@@ -104,7 +104,7 @@ def hardware() -> str:
     """The machine and the versions, in one line."""
     import torch
 
-    from tausweep import devices
+    from tausweep.machine import devices
 
     here = devices.describe(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     versions = []

@@ -19,7 +19,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from tausweep import knn
+from tausweep.measures import knn
 
 KEYS, QUERIES, DIM, CLASSES = 50_000, 10_000, 128, 10
 K, TEMPERATURE = 200, 0.07

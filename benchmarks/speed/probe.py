@@ -22,10 +22,11 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from tausweep import linear, views
-from tausweep.embed import Embedder
-from tausweep.encoders import Encoder
+from tausweep.measures import linear
+from tausweep.measures.embed import Embedder
+from tausweep.model.encoder import Encoder
 from tausweep.study import EncoderSettings, LinearSettings
+from tausweep.views import rendering
 
 SETTINGS = LinearSettings()
 TRAIN, TEST, DIM, CLASSES = 50_000, 10_000, 512, 10
@@ -80,15 +81,17 @@ def recomputed(
         optimiser.param_groups[0]["lr"] = rate
         for rows in linear.epoch_rows(0, epoch, count, 2).split(asked.batch_size):
             index, mirrored = rows % count, rows >= count
-            pixels = views.plain(images[index], size, MEAN, STD)
-            pixels[mirrored] = views.flip(pixels[mirrored])
+            pixels = rendering.plain(images[index], size, MEAN, STD)
+            pixels[mirrored] = rendering.flip(pixels[mirrored])
             with torch.no_grad():
                 pooled = trunk(pixels)
             optimiser.zero_grad()
             torch.nn.functional.cross_entropy(probe(pooled), labels[index]).backward()
             optimiser.step()
     with torch.no_grad():
-        logits = torch.cat([probe(trunk(views.plain(t, size, MEAN, STD))) for t in test.split(500)])
+        logits = torch.cat(
+            [probe(trunk(rendering.plain(t, size, MEAN, STD))) for t in test.split(500)]
+        )
     return 100 * float((logits.argmax(1) == test_labels).double().mean())
 
 

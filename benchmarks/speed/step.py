@@ -1,7 +1,7 @@
 """The whole training step against the bare network, and against lightly's.
 
-Ours is ``tausweep.pretrain.pretrain`` itself, stopped after some steps; between two of its steps a
-bare step takes its turn: forward, backward and the same optimiser on fixed tensors.
+Ours is ``tausweep.training.pretrain.pretrain`` itself, stopped after some steps; between two of its
+steps a bare step takes its turn: forward, backward and the same optimiser on fixed tensors.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from measure import Row, Times
 from torch import Tensor
 from torch.optim.sgd import sgd
 
-from tausweep import views
-from tausweep.checkpoints import CheckpointFile
-from tausweep.encoders import Encoder
-from tausweep.pretrain import StoppedError, pretrain
+from tausweep.model.encoder import Encoder
 from tausweep.study import RunSettings, parse
+from tausweep.training.checkpoints import CheckpointFile
+from tausweep.training.pretrain import StoppedError, pretrain
+from tausweep.views import rendering
 
 BATCH = 128
 CPU = torch.device("cpu")
@@ -108,8 +108,8 @@ def seconds_to_draw(asked: RunSettings, count: int) -> float:
     size = asked.dataset.image_size
 
     def draw() -> None:
-        views.order(count, 0, 1)
-        views.draw(asked.views, size, size, count, 0, 1)
+        rendering.order(count, 0, 1)
+        rendering.draw(asked.views, size, size, count, 0, 1)
 
     return median(measure.interleave({"draw": draw}, rounds=3)["draw"])
 

@@ -2,8 +2,8 @@
 
     python benchmarks/verdicts            # writes coverage.csv, false.csv and power.csv beside it
 
-docs/claims.md shows what it wrote. Nothing measured is read: ``tausweep.power`` says what the
-worlds are.
+docs/claims.md shows what it wrote. Nothing measured is read: ``tausweep.claims.power`` says what
+the worlds are.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tausweep import claims, power, preconditions, rules, study
-from tausweep.comparisons import RANK
-from tausweep.evidence import PAPER_RANGE, STAND_IN
-from tausweep.statistics import (
+from tausweep import study
+from tausweep.claims import judging, power, preconditions, rules
+from tausweep.claims.comparisons import RANK
+from tausweep.claims.evidence import PAPER_RANGE, STAND_IN
+from tausweep.claims.verdicts import CLEARLY, MEANING, OVERALL
+from tausweep.results.intervals import (
     MARGINS_SOURCE,
     PRIOR_CELLS,
     PRIOR_DF,
@@ -27,7 +29,6 @@ from tausweep.statistics import (
     paired,
     prior_of_cells,
 )
-from tausweep.verdicts import CLEARLY, MEANING, OVERALL
 
 HERE = Path(__file__).resolve().parent
 BENCHMARKS = HERE.parent
@@ -170,7 +171,7 @@ def table(heads: list[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join("| " + " | ".join(str(t).replace("|", "\\|") for t in r) + " |" for r in lines)
 
 
-def needs(claim: claims.Claim) -> str:
+def needs(claim: judging.Claim) -> str:
     """The preconditions of a claim as a list."""
     if not claim.needs:
         return ""
@@ -216,14 +217,14 @@ def page() -> str:
         cells.setdefault(place3, {})[row["claim"]] = shown
     ids = list(dict.fromkeys(row["claim"] for row in settled))
     return (HERE / "claims.md.in").read_text(encoding="utf-8").format(
-        digest=claims.rules_digest(),
+        digest=judging.rules_digest(),
         clearly=CLEARLY,
         overall=OVERALL,
         margins=MARGINS_SOURCE,
         meaning=table(["verdict", "meaning"], MEANING.items()),
         rules="\n\n".join(
             f"### {c.id} ({c.kind}): {c.text}\n\nReads {c.reads}.\n\n{c.rule}{needs(c)}"
-            for c in claims.CLAIMS.values()
+            for c in judging.CLAIMS.values()
         ),
         settings=table(["setting", "value", "used for"], SETTINGS),
         coverage=table(list(covered[0]), (row.values() for row in covered)),

@@ -13,9 +13,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from tausweep import __version__, flags, instructions
-from tausweep.flags import USAGE_ERROR
-from tausweep.layout import Layout
+from tausweep import __version__
+from tausweep.commands import flags
+from tausweep.commands.flags import USAGE_ERROR
+from tausweep.machine import instructions
+from tausweep.storage.layout import Layout
 from tausweep.study import StudyError
 
 if TYPE_CHECKING:
@@ -305,8 +307,9 @@ def _say(line: str) -> None:
 
 
 def _resolve(options: argparse.Namespace) -> None:
-    from tausweep import study, targets
-    from tausweep.atomic import write_text
+    from tausweep import study
+    from tausweep.commands import targets
+    from tausweep.storage.atomic import write_text
 
     asked, output = study.load(options.study), Path(options.output)
     targets.check_output(output, asked, Layout(Path(options.results)))
@@ -314,14 +317,15 @@ def _resolve(options: argparse.Namespace) -> None:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    from tausweep import plan, study
+    from tausweep import study
+    from tausweep.commands import plan
 
     asked = study.load(options.study)
     if options.run_id:
         print(plan.settings_of(asked, options.run_id))
         return
     if options.power:
-        from tausweep import power
+        from tausweep.claims import power
 
         print(power.describe(asked))
         return
@@ -331,22 +335,22 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from tausweep import jobs
+    from tausweep.commands import jobs
 
     jobs.prepare(options.study, options.settings, Path(options.results), options.threads, _say)
 
 
 def _pretrain(options: argparse.Namespace) -> int:
-    from tausweep import devices
+    from tausweep.machine import devices
 
     count = int(os.environ.get("WORLD_SIZE", "0"))
     if count == 0 and options.processes > 1:
         return _launch(options)
     devices.set_threads(max(options.threads // max(count, 1), min(options.threads, 1)))
-    from tausweep import jobs
-    from tausweep.pretrain import StoppedError
-    from tausweep.processes import ProcessesError
-    from tausweep.run_lock import RunLockedError
+    from tausweep.commands import jobs
+    from tausweep.machine.peers import ProcessesError
+    from tausweep.storage.run_lock import RunLockedError
+    from tausweep.training.pretrain import StoppedError
 
     stopped = _stop_on_signal(patient=count > 1)
     try:
@@ -372,8 +376,9 @@ def _launch(options: argparse.Namespace) -> int:
     Raises:
         StudyError: Bad input, said once and not by every process.
     """
-    from tausweep import devices, study
-    from tausweep.plan import planned_run
+    from tausweep import study
+    from tausweep.commands.plan import planned_run
+    from tausweep.machine import devices
 
     planned_run(study.load(options.study), options.run_id, "pretrain", options.settings)
     devices.set_threads(max(options.threads // options.processes, min(options.threads, 1)))
@@ -430,10 +435,10 @@ def _stop_on_signal(*, patient: bool) -> list[int]:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from tausweep import devices
+    from tausweep.machine import devices
 
     devices.set_threads(options.threads)
-    from tausweep import jobs
+    from tausweep.commands import jobs
 
     jobs.evaluate(
         options.study,
@@ -449,10 +454,10 @@ def _fill(options: argparse.Namespace) -> int:
     import time
 
     until = time.monotonic() + options.seconds
-    from tausweep import devices
+    from tausweep.machine import devices
 
     devices.set_threads(options.threads)
-    from tausweep.fill import Filling, fill
+    from tausweep.commands.fill import Filling, fill
 
     stopped = _stop_on_signal(patient=False)
     began = time.monotonic()
@@ -472,7 +477,7 @@ def _fill(options: argparse.Namespace) -> int:
 
 
 def _collect(options: argparse.Namespace) -> None:
-    from tausweep import jobs
+    from tausweep.commands import jobs
 
     jobs.collect(options.study, Path(options.results), Path(options.output))
 
@@ -481,7 +486,7 @@ def _made_of_records(stage: str) -> Callable[[argparse.Namespace], None]:
     """The command of a stage that is made from collected records."""
 
     def run(options: argparse.Namespace) -> None:
-        from tausweep.jobs import Collected
+        from tausweep.commands.jobs import Collected
 
         said = getattr(Collected.of(options.study, Path(options.results)), stage)()
         if said is not None:
@@ -491,19 +496,21 @@ def _made_of_records(stage: str) -> Callable[[argparse.Namespace], None]:
 
 
 def _partial(options: argparse.Namespace) -> None:
-    from tausweep import jobs
+    from tausweep.commands import jobs
 
     print(jobs.partial(options.study, Path(options.results)))
 
 
 def _status(options: argparse.Namespace) -> None:
-    from tausweep import status, study
+    from tausweep import study
+    from tausweep.commands import status
 
     print(status.describe(study.load(options.study), Layout(Path(options.results))))
 
 
 def _clean(options: argparse.Namespace) -> None:
-    from tausweep import clean, study
+    from tausweep import study
+    from tausweep.commands import clean
 
     layout = Layout(Path(options.results))
     found = clean.leftovers(study.load(options.study), layout)
@@ -515,20 +522,22 @@ def _clean(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from tausweep import archive, study
+    from tausweep import study
+    from tausweep.commands import export
 
     asked, layout = study.load(options.study), Layout(Path(options.results))
-    print(archive.export(asked, layout, Path(options.output), weights=options.weights))
+    print(export.export(asked, layout, Path(options.output), weights=options.weights))
 
 
 def _import(options: argparse.Namespace) -> None:
-    from tausweep.restore import restore
+    from tausweep.commands.import_results import restore
 
     print(restore(Path(options.source), options.study, Layout(Path(options.results))))
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from tausweep import study, verify
+    from tausweep import study
+    from tausweep.commands import verify
 
     said, holds = verify.verify(study.load(options.study), Layout(Path(options.results)))
     print(said)
@@ -536,14 +545,14 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from tausweep import compare
+    from tausweep.commands import compare
 
     datasets = (options.datasets[0], options.datasets[1]) if options.datasets else None
     print(compare.compare_files(options.a, options.b, options.measure, options.csv, datasets))
 
 
 def _published(options: argparse.Namespace) -> None:
-    from tausweep.claims import published_verdicts
+    from tausweep.claims.judging import published_verdicts
 
     print("# What the published numbers bear out\n")
     print(
@@ -560,7 +569,8 @@ def _schema(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from tausweep import show, study
+    from tausweep import study
+    from tausweep.commands import show
 
     asked = study.load(options.study)
     print(show.describe(asked, options.study, Layout(Path(options.results))))

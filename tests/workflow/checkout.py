@@ -25,7 +25,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from tausweep.records import TIMED
+from tausweep.results.records import TIMED
 
 REPOSITORY = Path(__file__).parents[2]
 CARRIED = ("Snakefile", "profiles", "workflow", "src", "benchmarks")

@@ -159,14 +159,16 @@ CASES = [
     ),
     Case(
         "a comment is added to `pretrain.py`",
-        lambda c: c.edit("src/tausweep/pretrain.py", "import csv\n", "# Tables.\nimport csv\n"),
+        lambda c: c.edit(
+            "src/tausweep/training/pretrain.py", "import csv\n", "# Tables.\nimport csv\n"
+        ),
         NOTHING,
         "nothing",
     ),
     Case(
         "code of the training is changed",
         lambda c: c.edit(
-            "src/tausweep/views.py", "_IMAGES_AT_ONCE = 2048", "_IMAGES_AT_ONCE = 1024"
+            "src/tausweep/views/rendering.py", "_IMAGES_AT_ONCE = 2048", "_IMAGES_AT_ONCE = 1024"
         ),
         NOTHING,
         "nothing by itself; `tausweep status` names the records, see below",

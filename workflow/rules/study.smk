@@ -88,7 +88,7 @@ def await_data():
             return folder not in targets.unprepared(STUDY, layout.Layout())
 
         say = partial(print, "tausweep:", file=sys.stderr, flush=True)
-        RESERVED.append(locks.reserve(folder, whole, say))
+        RESERVED.append(folder_lock.reserve(folder, whole, say))
 
 
 # Snakemake tells its targets after the rules are read, and has no hook before the graph of jobs.

@@ -55,7 +55,7 @@ class Source(Settings):
 
 
 class DatasetSettings(Settings):
-    """A source and how it is prepared (see ``tausweep.datasets``).
+    """A source and how it is prepared (see ``tausweep.data``).
 
     Attributes:
         image_size: Side of the views in pixels.

@@ -10,7 +10,7 @@ from tausweep.study.fields import Positive, Settings
 
 
 class FigureSettings(Settings):
-    """How figures look; decides no number (see ``tausweep.figures``).
+    """How figures look; decides no number (see ``tausweep.report.figures``).
 
     Attributes:
         width: Of a figure in inches; 5.2 keeps 9-point text readable at 390 pixels and in print.

@@ -83,10 +83,10 @@ class Study(Settings):
     """A study file, validated. ``Study.runs()`` gives its runs, fully resolved.
 
     The baselines run beside the losses, for a loss that is no better has taught nothing;
-    ``baselines: false`` leaves out those that ``losses`` does not name.
-    ``order`` names runs that are wanted first where time is short (see ``tausweep fill``).
-    ``evaluate_at`` has shares of the epochs of pretraining after which a run is measured as well
-    (see ``tausweep.along``), the end among them whether it is named or not; by default none.
+    ``baselines: false`` leaves out those that ``losses`` does not name. ``order`` names runs that
+    are wanted first where time is short (see ``tausweep fill``). ``evaluate_at`` has shares of the
+    epochs of pretraining after which a run is measured as well (see ``tausweep.measures.along``),
+    the end among them whether it is named or not; by default none.
     """
 
     study: Name

@@ -1,0 +1,493 @@
+"""What one dataset's records say about a cell or a curve, or why they say nothing.
+
+A reading has one number per seed for one cell and one column of ``records.csv``; a curve has them
+for one loss over its temperatures. Whatever keeps a number from being used is carried along in
+words, so that a verdict can repeat it: a cell with a diverged run is no evidence at all, because
+its other seeds are the survivors, and a cell that the study never asked for differs from one that
+failed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tausweep.results.cells import cells_of, printed, temperature_of
+from tausweep.results.intervals import Noise, prior_of_cells
+
+STAND_IN = 1.5
+"""A grid without a temperature that a claim names may use its nearest one within this factor."""
+
+REQUIRED = ("dataset", "loss", "temperature", "seed", "status")
+
+State = Literal["not measured", "not tested", "undecided"]
+Place = tuple[str, float | None]
+"""Loss and temperature."""
+
+NEAREST_NEGATIVES = [f"negative_similarity_{k}" for k in range(1, 11)]
+
+BASELINES = ("untrained", "raw_pixels")
+"""What a loss has to beat; no run of theirs is one of a loss."""
+
+PAPER_RANGE = 50.0
+"""Points from an untrained encoder to the best cell at the paper's size, where no baseline was
+measured: what the published numbers are read with."""
+
+ACCURACY = "linear_accuracy"
+
+Correct = Mapping[tuple[str, float | None, int], NDArray[np.bool_]]
+"""Which test images a run gets right, by loss, temperature and seed."""
+
+Column = str | Callable[[pd.DataFrame], "pd.Series[float]"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One number per seed.
+
+    Attributes:
+        name: What it is, in words.
+        values: Indexed by seed, without NaN; empty where ``problem`` says why.
+        problem: Why there is no evidence; empty where there is.
+        state: What a claim that reads it is, where there is a ``problem``: not measured if the
+            study lacks the loss or the measure, not tested if it lacks the temperature, undecided
+            if runs failed.
+        note: What the values leave out, in words; empty if nothing.
+        place: Loss and temperature, where it is one cell of the study.
+    """
+
+    name: str
+    values: pd.Series[float]
+    problem: str = ""
+    state: State = "undecided"
+    note: str = ""
+    place: Place | None = None
+
+    def scaled(self, factor: float, offset: float = 0.0) -> Reading:
+        """The reading of ``factor * value + offset``, under the same name."""
+        return replace(self, values=self.values * factor + offset)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One number a seed and temperature.
+
+    Attributes:
+        loss: Its loss.
+        column: What was measured, in words.
+        table: Seeds x ascending temperatures, without NaN: the seeds that have all of them.
+        problem: Why there is no evidence; empty where there is.
+        state: As for ``Reading``.
+    """
+
+    loss: str
+    column: str
+    table: pd.DataFrame
+    problem: str = ""
+    state: State = "undecided"
+
+    @property
+    def name(self) -> str:
+        """``uniformity of contrastive``."""
+        return f"{self.column} of {loss_words(self.loss)}"
+
+    @property
+    def grid(self) -> list[float]:
+        """The temperatures, ascending."""
+        return [float(t) for t in self.table.columns]
+
+    def spread(self) -> Reading:
+        """Largest minus smallest value over the temperatures, a seed."""
+        values = self.table.max(axis=1) - self.table.min(axis=1)
+        return Reading(f"the spread of {loss_words(self.loss)}", values, self.problem, self.state)
+
+
+class Evidence:
+    """One dataset's records, asked cell by cell.
+
+    Args:
+        records: Rows of one dataset, with the columns of ``records.csv``; columns that no claim
+            asks for do not matter, and a column that is not there counts as empty.
+        margins: Noise margin of a one-seed difference, by column.
+        one_run: Whether the margins may decide between single runs.
+        test_images: Images of the test split, where it is known; ``records`` may say it too.
+        correct: Which test images a run's probe gets right, by loss, temperature and seed.
+        along: The same dataset's rows of ``along.csv``, if there are any.
+        like: The whole records that these are a checkpoint of; it gives the scale.
+    """
+
+    def __init__(
+        self,
+        records: pd.DataFrame,
+        margins: Mapping[str, float],
+        *,
+        one_run: bool = False,
+        test_images: int | None = None,
+        correct: Correct | None = None,
+        along: pd.DataFrame | None = None,
+        like: Evidence | None = None,
+    ) -> None:
+        self.margins = margins
+        self.one_run = one_run
+        self.correct = correct or {}
+        self.along = along
+        self.like = like
+        # In one order, so that sums of floats do not depend on the order of the rows.
+        ordered = records.sort_values(["temperature", "seed"], ignore_index=True)
+        self._table = ordered
+        self._cells = {(k.loss, k.temperature): cell for k, cell in cells_of(ordered).items()}
+        self._losses = {
+            str(loss): np.sort(rows) for loss, rows in ordered.groupby("loss").indices.items()
+        }
+        self._columns: dict[Column, NDArray[np.float64]] = {}
+        self._noise: dict[str, Noise] = {}
+        self._readings: dict[tuple[str, Column, float | None, float | None], Reading] = {}
+        self._known_runs: dict[str, tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]] = {}
+        self._share: dict[Place, NDArray[np.float64] | None] = {}
+        self.test_images = test_images
+        if test_images is None and "test_images" in records:
+            known = records["test_images"].dropna()
+            self.test_images = int(known.max()) if len(known) else None
+
+    def noise(self, column: Column) -> Noise:
+        """How far two numbers of a column differ for no reason, by all losses' cells."""
+        name = column_name(column)
+        if name not in self._noise:
+            parts = []
+            for loss in self._losses:
+                if loss in BASELINES:
+                    continue
+                temperature, seeds, status = self._runs(loss)
+                known = pd.DataFrame(
+                    {
+                        "cell": [f"{loss} {t}" for t in temperature],
+                        "seed": seeds,
+                        "value": self._values(loss, column),
+                    }
+                )
+                parts.append(known[status == "complete"].dropna())
+            found = pd.concat(parts) if parts else pd.DataFrame()
+            prior = None
+            if len(found):
+                prior = prior_of_cells(found.pivot(index="seed", columns="cell", values="value"))
+            margin = self.margins.get(name, self.margins.get("similarity", 0.0))
+            self._noise[name] = Noise(margin, prior, self.one_run)
+        return self._noise[name]
+
+    def split(self, a: Reading, b: Reading) -> float:
+        """Variance that the sampling of the test images adds to a difference of two accuracies.
+
+        By image, where the runs kept which images they get right: the variance over images of the
+        difference of the seeds' mean correctness, over the number of images. Else, where that
+        number is known, that of two independent shares, which is an upper bound as long as errors
+        do not avoid each other; else 0.
+        """
+        if a.place is None or b.place is None:
+            return 0.0
+        first, second = self._by_image(a.place), self._by_image(b.place)
+        if first is not None and second is not None and len(first) == len(second):
+            return float((100 * (first - second)).var(ddof=1) / len(first))
+        if self.test_images is None:
+            return 0.0
+        shares = [min(max(float(c.values.mean()) / 100, 0.0), 1.0) for c in (a, b)]
+        return 1e4 * sum(p * (1 - p) for p in shares) / self.test_images
+
+    def _by_image(self, place: Place) -> NDArray[np.float64] | None:
+        """Share of a cell's seeds that get each test image right; none if a seed kept none."""
+        if place not in self._share:
+            cell = self._cells.get(place)
+            seeds = [] if cell is None else cell.seeds("complete")
+            kept = [self.correct.get((*place, seed)) for seed in seeds]
+            found = [k for k in kept if k is not None]
+            whole = found and len(found) == len(kept) and len({len(k) for k in found}) == 1
+            self._share[place] = np.mean(found, axis=0) if whole else None
+        return self._share[place]
+
+    @cached_property
+    def scale(self) -> tuple[float, bool]:
+        """Points from the untrained encoder to the best cell, and whether they were measured.
+
+        Without ``untrained`` it is ``PAPER_RANGE``.
+        """
+        if self.like is not None:
+            return self.like.scale
+        floor = self.cell("untrained", ACCURACY)
+        means = [
+            float(cell.values.mean())
+            for loss in self._losses
+            if loss not in BASELINES
+            for t in (*self.temperatures(loss, ACCURACY), None)
+            if not (cell := self.cell(loss, ACCURACY, t)).problem
+        ]
+        if floor.problem or not means:
+            return PAPER_RANGE, False
+        return max(max(means) - float(floor.values.mean()), 0.0), True
+
+    def temperatures(self, loss: str, column: Column, above: float = 0.0) -> list[float]:
+        """Temperatures above a bound at which the study asks for this column, ascending.
+
+        A temperature whose complete runs all lack the column is not asked for (published tables
+        give accuracy over a finer grid than geometry); one without a complete run is.
+        """
+        temperature, _, status = self._runs(loss)
+        asked = ~np.isnan(self._values(loss, column)) | (status != "complete")
+        return sorted({float(t) for t in temperature[asked] if t > above + 1e-9})
+
+    def cell(
+        self,
+        loss: str,
+        column: Column,
+        temperature: float | None = None,
+        stands_for: float | None = None,
+    ) -> Reading:
+        """The complete runs of a loss at a temperature (none for a loss without one)."""
+        key = (loss, column, temperature, stands_for)
+        if key not in self._readings:
+            self._readings[key] = self._reading(*key)
+        return self._readings[key]
+
+    def _reading(
+        self, loss: str, column: Column, temperature: float | None, stands_for: float | None
+    ) -> Reading:
+        name = cell_name(loss, temperature, stands_for)
+        empty = pd.Series(dtype=float)
+        cell = self._cells.get((loss, temperature))
+        if cell is None:
+            asked = loss in self._losses and loss not in BASELINES
+            state: State = "not tested" if asked else "not measured"
+            return Reading(name, empty, f"the study has no {name}", state)
+        values, seeds, status = self._column(column)[cell.rows], cell.all_seeds, cell.status
+        complete = status == "complete"
+        known = complete & ~np.isnan(values)
+        if "diverged" in status:
+            return Reading(
+                name, empty, f"{name} diverged (seed {_listed(seeds[status == 'diverged'])})"
+            )
+        if (one_point := self._column("collapsed")[cell.rows] == 1).any():
+            # Its embeddings are one point, so what is measured of them is rounding.
+            listed = _listed(seeds[one_point])
+            return Reading(name, empty, f"{name} collapsed (seed {listed})", "not tested")
+        if not known.any() and not complete.all():
+            found = _listed(sorted(set(status[~complete])))
+            return Reading(name, empty, f"{name} has no complete run ({found})")
+        if not known.any():
+            reason = f"{in_words(column)} of {name} was not measured"
+            return Reading(name, empty, reason, "not measured")
+        return Reading(
+            name, pd.Series(values[known], index=seeds[known]), place=(loss, temperature)
+        )
+
+    def near(self, loss: str, column: Column, temperature: float) -> Reading:
+        """The cell at a temperature that a claim names, or at the grid's nearest (``STAND_IN``)."""
+        found = nearest(self.temperatures(loss, column), temperature)
+        if found is None:
+            return self.cell(loss, column, temperature)
+        return self.cell(loss, column, found, stands_for=temperature)
+
+    def curve(
+        self, loss: str, column: Column, grid: Iterable[float] | None = None, minimum: int = 3
+    ) -> Curve:
+        """The seeds that are complete at every temperature of a grid.
+
+        Args:
+            loss: A loss with a temperature.
+            column: What to read.
+            grid: The temperatures; all that the study asks for, if not given.
+            minimum: Fewer temperatures are no evidence.
+        """
+        name = in_words(column)
+        chosen = sorted(self.temperatures(loss, column) if grid is None else grid)
+        cells = {t: self.cell(loss, column, t) for t in chosen}
+        empty = pd.DataFrame(columns=chosen, dtype=float)
+        if len(chosen) < minimum:
+            count = count_of(len(chosen), "temperature")
+            reason = f"{name} of {loss_words(loss)} is measured at {count}; {minimum} are needed"
+            return Curve(loss, name, empty, reason, "not tested" if chosen else "not measured")
+        for cell in cells.values():
+            if cell.problem:
+                return Curve(loss, name, empty, cell.problem, cell.state)
+        table = pd.DataFrame({t: cell.values for t, cell in cells.items()}).dropna().sort_index()
+        if table.empty:
+            return Curve(loss, name, empty, f"no seed of {loss_words(loss)} has all temperatures")
+        return Curve(loss, name, table)
+
+    def runs(self, loss: str, column: str) -> Reading:
+        """A column of all complete runs of a loss, indexed by temperature and seed.
+
+        No evidence if a complete run lacks the number (what could not be computed may be what
+        breaks the claim), or if fewer than half of the runs are complete; fewer runs than all are
+        said in the ``note``.
+        """
+        temperature, seeds, status = self._runs(loss)
+        values = self._values(loss, column)
+        complete = status == "complete"
+        known = complete & ~np.isnan(values)
+        index = pd.MultiIndex.from_arrays([temperature[known], seeds[known]])
+        name = f"{in_words(column)} ({loss_words(loss)})"
+        others = ", ".join(
+            f"{int((status == kind).sum())} {kind}" for kind in sorted(set(status[~complete]))
+        )
+        judged = f"{int(complete.sum())} of {count_of(len(status), 'run')}"
+        judged += f" ({others})" * bool(others)
+        problem = ""
+        state: State = "undecided"
+        if not known.any():
+            problem = f"{name} was not measured"
+            state = "not measured" if complete.all() else "undecided"
+        elif (complete & ~known).any():
+            unknown = int((complete & ~known).sum())
+            total = count_of(int(complete.sum()), "complete run")
+            problem = f"{name} is unknown in {unknown} of {total}"
+        elif 2 * complete.sum() < len(status):
+            problem = f"{name} is known in {judged}, fewer than half"
+        values = values[known] if not problem else values[:0]
+        index = index if not problem else index[:0]
+        return Reading(name, pd.Series(values, index), problem, state, judged if others else "")
+
+    def _runs(self, loss: str) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]:
+        if loss not in self._known_runs:
+            rows = self._table.iloc[self._at(loss)]
+            temperature = rows["temperature"].to_numpy(np.float64, na_value=np.nan)
+            found = temperature, rows["seed"].to_numpy(), rows["status"].to_numpy(object)
+            self._known_runs[loss] = found
+        return self._known_runs[loss]
+
+    def _values(self, loss: str, column: Column) -> NDArray[np.float64]:
+        return self._column(column)[self._at(loss)]
+
+    def _at(self, loss: str) -> NDArray[np.intp]:
+        """Where the runs of a loss are in the table."""
+        return self._losses.get(loss, np.array([], dtype=np.intp))
+
+    def _column(self, column: Column) -> NDArray[np.float64]:
+        """A column of the whole table; NaN where it has no number."""
+        if column not in self._columns:
+            table = self._table
+            if callable(column):
+                values = column(table)
+            elif column in table:
+                # A CSV whose booleans have gaps is read as the strings True and False.
+                values = table[column].replace({"True": 1.0, "False": 0.0}).astype(float)
+            else:
+                values = pd.Series(np.nan, index=table.index)
+            self._columns[column] = np.asarray(values, dtype=np.float64)
+        return self._columns[column]
+
+
+def gap_to_nearest_negatives(records: pd.DataFrame) -> pd.Series[float]:
+    """Positive minus mean of the ten largest negative similarities; NaN if one is missing."""
+    columns = ["positive_similarity", *NEAREST_NEGATIVES]
+    known = records.reindex(columns=columns).astype(float)
+    return known["positive_similarity"] - known[NEAREST_NEGATIVES].mean(axis=1, skipna=False)
+
+
+def tolerance_gap(records: pd.DataFrame) -> pd.Series[float]:
+    """Tolerance minus the mean similarity of different classes."""
+    known = records.reindex(columns=["tolerance", "interclass_similarity"]).astype(float)
+    return known["tolerance"] - known["interclass_similarity"]
+
+
+def common_mean(records: pd.DataFrame) -> pd.Series[float]:
+    """Squared length of the mean test embedding.
+
+    Records before it was measured have it all the same: the mean over distinct pairs is
+    tolerance_literal + interclass_similarity x (1 - share of same-class pairs), and that share is
+    tolerance_literal / tolerance.
+    """
+    columns = ["tolerance", "tolerance_literal", "interclass_similarity"]
+    known = records.reindex(columns=columns).astype(float)
+    share = known["tolerance_literal"] / known["tolerance"].where(known["tolerance"] != 0, math.nan)
+    derived = known["tolerance_literal"] + known["interclass_similarity"] * (1 - share)
+    if "common_mean" in records:
+        return records["common_mean"].astype(float).fillna(derived)
+    return derived
+
+
+def check(records: pd.DataFrame) -> None:
+    """Refuse a frame that cannot be judged.
+
+    Raises:
+        ValueError: A required column is missing, a seed is empty, there are several studies, or a
+            run is listed twice.
+    """
+    lacking = [column for column in REQUIRED if column not in records]
+    if lacking:
+        raise ValueError(f"records: missing columns: {_listed(lacking)}")
+    if "study" in records and records["study"].nunique() > 1:
+        studies = _listed(sorted(records["study"].dropna().astype(str).unique()))
+        raise ValueError(f"records: studies {studies}; only one study can be judged at a time")
+    for column in ("dataset", "loss", "seed", "status"):
+        if records[column].isna().any():
+            raise ValueError(f"records: a run has no {column}; only a temperature may be empty")
+    run = ["dataset", "loss", "temperature", "seed"]
+    twice = records[records.duplicated(run)]
+    if len(twice):
+        dataset, loss, temperature, seed = twice.iloc[0][run]
+        name = cell_name(loss, temperature_of(temperature))
+        raise ValueError(f"records: {name} on {dataset}, seed {seed}, is listed twice")
+
+
+def nearest(grid: Iterable[float], temperature: float) -> float | None:
+    """The grid's temperature closest in ratio (the lower at a tie), if within ``STAND_IN``."""
+
+    def distance(t: float) -> float:
+        return abs(math.log(t / temperature))
+
+    best = min(sorted(grid), key=distance, default=None)
+    return best if best is not None and distance(best) <= math.log(STAND_IN) + 1e-9 else None
+
+
+def cell_name(loss: str, temperature: float | None, stands_for: float | None = None) -> str:
+    """``contrastive at 0.3``; a stand-in names what it stands for."""
+    if temperature is None:
+        return loss_words(loss)
+    name = f"{loss_words(loss)} at {printed(temperature)}"
+    if stands_for is None or math.isclose(temperature, stands_for):
+        return name
+    return f"{name} (nearest to {printed(stands_for)})"
+
+
+def column_name(column: Column) -> str:
+    """A column's name, or that of the function which computes it, in words."""
+    return column if isinstance(column, str) else column.__name__.replace("_", " ")
+
+
+WORDS = {
+    "linear_accuracy": "accuracy",
+    "gradient_balance": "the gradient balance error",
+    "entropy_rises": "the share of anchors whose entropy rises with tau",
+    "interval_narrows": "the share of anchors whose interval narrows",
+    "limit_low_error": "the error at tau -> 0+",
+    "limit_high_error": "the error at tau -> inf",
+    "exchange_difference": "the change of the loss on exchange",
+    "nearest_interclass_similarity": "similarity to the ten nearest images of other classes",
+    "interclass_similarity": "mean similarity between classes",
+}
+"""Columns whose own names are no words."""
+
+
+def in_words(column: Column) -> str:
+    """A column as a sentence names it."""
+    name = column_name(column)
+    return WORDS.get(name, name.replace("_", " "))
+
+
+def loss_words(loss: str) -> str:
+    """A loss as a sentence names it: ``hard contrastive``."""
+    return loss.replace("_", " ")
+
+
+def count_of(count: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _listed(items: Iterable[object]) -> str:
+    return ", ".join(str(item) for item in items)

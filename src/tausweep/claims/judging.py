@@ -1,0 +1,122 @@
+"""Judge the paper's claims C1..C17 (docs/protocol.md) by a study's records.
+
+``tausweep.claims.paper`` lists the claims and ``tausweep.claims.rules`` holds their rules. The
+published numbers (``tausweep.results.published``) are judged by the same code. The rules are
+registered in docs/claims.md; ``rules_digest`` holds them to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tausweep.claims import preconditions, rules
+from tausweep.claims.comparisons import RANK
+from tausweep.claims.evidence import ACCURACY, PAPER_RANGE, STAND_IN, Evidence, check
+from tausweep.claims.paper import CLAIMS, claim
+from tausweep.claims.verdicts import (
+    CLEARLY,
+    OVERALL,
+    Claim,
+    Verdict,
+    judge_each,
+    to_csv,
+    to_json,
+    to_markdown,
+)
+from tausweep.results import published
+from tausweep.results.intervals import ACCURACY_MARGIN, MARGINS, PRIOR_CELLS, PRIOR_DF
+
+__all__ = [
+    "CLAIMS",
+    "Claim",
+    "Verdict",
+    "claim",
+    "judge",
+    "published_verdicts",
+    "rules_digest",
+    "to_csv",
+    "to_json",
+    "to_markdown",
+]
+
+
+def judge(
+    records: pd.DataFrame,
+    *,
+    along: pd.DataFrame | None = None,
+    correct: Mapping[tuple[str, str, float | None, int], NDArray[np.bool_]] | None = None,
+    run_noise: bool = False,
+    margin: float = ACCURACY_MARGIN,
+    test_images: Mapping[str, int] | None = None,
+) -> list[Verdict]:
+    """Verdicts of all claims, in their order: each dataset's (by name), then the overall one.
+
+    Args:
+        records: One study's records (columns of ``records.csv``; what is missing counts as empty).
+        along: The same study's measures at checkpoints (``along.csv``); without it nobody knows
+            whether longer training would change a verdict, and each verdict says so.
+        correct: Which test images a run's probe gets right, by dataset, loss, temperature (none
+            for a loss without one) and seed. Without it the sampling noise of the test split is
+            that of independent shares of ``test_images``, if these are known.
+        run_noise: Whether the noise of one run is known to be what the margins say, so that
+            single runs can be compared; it is for the published numbers.
+        margin: Noise margin of a one-seed difference of accuracy, in points, 0 or more.
+        test_images: Images of the test split, by dataset; by default the records' own column.
+
+    Raises:
+        ValueError: The margin is not allowed, or the records cannot be judged: a required column is
+            missing, a seed is empty, there are several studies, or a run stands in it twice.
+    """
+    if not (math.isfinite(margin) and margin >= 0):
+        raise ValueError(f"margin: {margin} is not allowed; points of accuracy, 0 or more, are")
+    check(records)
+    by_dataset: dict[str, dict[tuple[str, float | None, int], NDArray[np.bool_]]] = {}
+    for (dataset, loss, temperature, seed), kept in (correct or {}).items():
+        by_dataset.setdefault(dataset, {})[loss, temperature, seed] = kept
+    datasets = {}
+    for name, rows in records.groupby("dataset", sort=True):
+        checkpoints = None if along is None else along[along["dataset"] == name]
+        datasets[str(name)] = Evidence(
+            rows,
+            MARGINS | {ACCURACY: margin},
+            one_run=run_noise,
+            test_images=(test_images or {}).get(str(name)),
+            correct=by_dataset.get(str(name)),
+            along=checkpoints,
+        )
+    return judge_each(CLAIMS.values(), datasets)
+
+
+def published_verdicts() -> str:
+    """Markdown of the verdicts that the published Table 1 and the author's sweep bear out."""
+    return to_markdown(judge(published.records(), run_noise=True))
+
+
+def rules_digest() -> str:
+    """SHA-256 of every rule in words with its settings, as docs/claims.md registers them."""
+    registered = {
+        "claims": [[c.id, c.kind, c.text, c.said] for c in CLAIMS.values()],
+        "overall": OVERALL,
+        "clearly": CLEARLY,
+        "margins": MARGINS,
+        "settings": {
+            "far": rules.FAR,
+            "competitive": rules.COMPETITIVE,
+            "smallest": rules.SMALLEST,
+            "stable": rules.STABLE,
+            "rank": RANK,
+            "range": PAPER_RANGE,
+            "stand_in": STAND_IN,
+            "common_mean": preconditions.COMMON_MEAN,
+            "few_negatives": preconditions.FEW_NEGATIVES,
+            "prior": [PRIOR_DF, PRIOR_CELLS],
+        },
+    }
+    return hashlib.sha256(json.dumps(registered, sort_keys=True).encode()).hexdigest()

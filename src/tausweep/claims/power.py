@@ -1,0 +1,231 @@
+"""What a study can settle before it is run, and how often it would be wrong: simulated records.
+
+A *world* says what is true of every cell; its records are that plus noise: of runs, a seed each,
+and of the test images, which all seeds share. ``published_world`` takes Table 1 and the author's
+sweep for true, ``nothing_differs`` gives every trained cell the same truth. The rules that judge
+records judge these.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tausweep.claims.evidence import BASELINES, PAPER_RANGE, Evidence, Reading
+from tausweep.claims.judging import CLAIMS
+from tausweep.results import published
+from tausweep.results.intervals import MARGINS
+from tausweep.study import Study
+
+RUN_SD = 0.30
+"""Points that one run's accuracy scatters by: seven repeats by the author, of another table."""
+
+SHARED_ERRORS = 0.6
+"""Correlation by image of the errors of two cells, each a mean over seeds; assumed in planning.
+Two single runs of a method agree on about half of their errors; means over seeds on more."""
+
+TEST_IMAGES = {"cifar10": 10_000, "cifar100": 10_000, "svhn": 26_032, "imagenet100": 5_000}
+SETTLED = 0.8
+"""Probability of being settled that counts as enough."""
+
+Cells = Mapping[tuple[str, float | None], Mapping[str, float]]
+"""Truth by loss and temperature: measures by their column."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What is true, and how numbers scatter about it.
+
+    Attributes:
+        cells: Truth by cell.
+        run_sd: Scatter of one run's accuracy, in points; other measures scatter in proportion.
+        uneven: Standard deviation of the logarithm of the cells' scatter; 0 gives all the same.
+        test_images: Size of the test split; none has no sampling noise.
+        one_run: Whether the noise of one run is known to the judge.
+    """
+
+    cells: Cells
+    run_sd: float = RUN_SD
+    uneven: float = 0.0
+    test_images: int | None = None
+    one_run: bool = False
+
+
+class _Simulated(Evidence):
+    """Evidence whose errors are shared by image as ``SHARED_ERRORS`` says."""
+
+    def split(self, a: Reading, b: Reading) -> float:
+        """As if by image: independent shares, less what is shared."""
+        return (1 - SHARED_ERRORS) * super().split(a, b)
+
+
+def draw(world: World, seeds: int, rng: np.random.Generator) -> Evidence:
+    """Records of one study in a world, as evidence."""
+    rows = []
+    for (loss, temperature), truth in world.cells.items():
+        factor = math.exp(world.uneven * rng.normal())
+        share = min(max(truth.get("linear_accuracy", 0.0) / 100, 0.0), 1.0)
+        split = 0.0
+        if world.test_images is not None:
+            variance = (1 - SHARED_ERRORS) * share * (1 - share) / world.test_images
+            split = 100 * math.sqrt(variance) * rng.normal()
+        for seed in range(seeds):
+            row: dict[str, object] = {
+                "dataset": "simulated",
+                "loss": loss,
+                "temperature": math.nan if temperature is None else temperature,
+                "seed": seed,
+                "status": "complete",
+            }
+            for column, value in truth.items():
+                margin = MARGINS.get(column, MARGINS["similarity"])
+                sd = world.run_sd * factor * margin / MARGINS["linear_accuracy"]
+                row[column] = value + sd * rng.normal()
+                if column == "linear_accuracy":
+                    row[column] = value + split + world.run_sd * factor * rng.normal()
+            rows.append(row)
+    return _Simulated(
+        pd.DataFrame(rows), MARGINS, one_run=world.one_run, test_images=world.test_images
+    )
+
+
+def outcomes(world: World, seeds: int, worlds: int, start: int = 0) -> dict[str, Counter[str]]:
+    """How often each finding comes out how, by its rule alone: preconditions count as met.
+
+    Args:
+        world: What is true.
+        seeds: Runs a cell.
+        worlds: How many studies to draw.
+        start: Seed of the generator.
+    """
+    rng = np.random.default_rng(start)
+    found: dict[str, Counter[str]] = {c.id: Counter() for c in CLAIMS.values() if _finding(c.id)}
+    for _ in range(worlds):
+        evidence = draw(world, seeds, rng)
+        for id, counts in found.items():
+            counts[CLAIMS[id].judge(evidence).outcome] += 1
+    return found
+
+
+def _finding(id: str) -> bool:
+    return CLAIMS[id].kind == "finding"
+
+
+def grid(study: Study, dataset: str) -> list[tuple[str, float | None]]:
+    """Cells of a study's dataset."""
+    seed = study.seeds[0]
+    return [
+        (run.loss, run.temperature)
+        for run in study.runs()
+        if run.dataset == dataset and run.seed == seed
+    ]
+
+
+def published_world(cells: Sequence[tuple[str, float | None]], dataset: str, **noise: Any) -> World:
+    """The published numbers as truth, between their temperatures along log tau.
+
+    A dataset that the paper does not have gets CIFAR10's. Baselines stand ``PAPER_RANGE`` below the
+    best cell; what nobody published is not there.
+    """
+    frame = published.records()
+    known = dataset if dataset in set(frame["dataset"]) else "cifar10"
+    frame = frame[frame["dataset"] == known]
+    truth: dict[tuple[str, float | None], dict[str, float]] = {}
+    for loss, temperature in cells:
+        rows = frame[frame["loss"] == loss]
+        values = {}
+        for column in ("linear_accuracy", "uniformity", "tolerance"):
+            there = rows.dropna(subset=[column]).sort_values("temperature")
+            if there.empty:
+                continue
+            if temperature is None:
+                values[column] = float(there[column].iloc[0])
+            elif there["temperature"].min() <= temperature * (1 + 1e-9):
+                log = np.log(there["temperature"])
+                values[column] = float(np.interp(math.log(temperature), log, there[column]))
+        if values:
+            truth[loss, temperature] = values
+    if truth:
+        best = max(v["linear_accuracy"] for v in truth.values() if "linear_accuracy" in v)
+        for baseline in BASELINES:
+            truth[baseline, None] = {"linear_accuracy": best - PAPER_RANGE}
+    return World(truth, test_images=TEST_IMAGES[known], **noise)
+
+
+def nothing_differs(
+    cells: Sequence[tuple[str, float | None]],
+    accuracy: float,
+    reach: float,
+    test_images: int,
+    **noise: Any,
+) -> World:
+    """Every trained cell the same, but nearest_negative, which learns nothing.
+
+    Args:
+        cells: Of the study.
+        accuracy: Of every trained cell, in percent.
+        reach: Points that the baselines stand below it.
+        test_images: Size of the test split.
+        noise: See ``World``.
+    """
+    same = {
+        "linear_accuracy": accuracy,
+        "uniformity": 3.5,
+        "tolerance": 0.2,
+        "interclass_similarity": 0.01,
+        "nearest_interclass_similarity": 0.4,
+        "positive_similarity": 0.8,
+        **{f"negative_similarity_{k}": 0.6 for k in range(1, 11)},
+    }
+    floor = {"linear_accuracy": accuracy - reach}
+    truth = {cell: floor if cell[0] in (*BASELINES, "nearest_negative") else same for cell in cells}
+    return World(truth, test_images=test_images, **noise)
+
+
+SEEDS = (2, 3, 5, 8)
+"""Numbers of seeds that ``describe`` tries."""
+
+
+def describe(study: Study, worlds: int = 60) -> str:
+    """Power of a study as text: per claim the probability that it is settled, and seeds needed.
+
+    Args:
+        study: What is asked for; its datasets are simulated one by one.
+        worlds: Studies drawn for each number of seeds.
+    """
+    tried = sorted({len(study.seeds), *SEEDS})
+    lines = [
+        "Power: the probability that a claim comes out supported or contradicted if the published "
+        f"numbers are true, one run scatters by {RUN_SD:g} points and errors of two cells "
+        f"correlate by {SHARED_ERRORS:g} by image ({worlds} simulated studies each; preconditions "
+        "count as met). A dash: nothing was published about what the claim reads, or the grid "
+        "lacks it.",
+    ]
+    for dataset in study.datasets:
+        world = published_world(grid(study, dataset), dataset)
+        found = {n: outcomes(world, n, worlds) for n in tried}
+        heads = ["claim", *(f"{n} seeds" for n in tried), "seeds needed"]
+        rows = [heads]
+        for id in found[tried[0]]:
+            shares = {
+                n: (c[id]["supported"] + c[id]["contradicted"]) / worlds for n, c in found.items()
+            }
+            absent = found[tried[0]][id]["not measured"] + found[tried[0]][id]["not tested"]
+            if absent == worlds:
+                rows.append([id, *("–" for _ in tried), "–"])
+                continue
+            enough = next((str(n) for n in tried if shares[n] >= SETTLED), f"over {tried[-1]}")
+            rows.append([id, *(f"{shares[n]:.2f}" for n in tried), enough])
+        widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
+        lines += ["", f"{dataset} ({len(study.seeds)} seeds are asked for)"]
+        lines += [
+            "  " + "  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+    return "\n".join(lines)

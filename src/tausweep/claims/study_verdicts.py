@@ -1,0 +1,92 @@
+"""Verdicts of a study from what lies in its folder: records, checkpoints, images got right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tausweep.claims import judging
+from tausweep.claims.verdicts import Verdict
+from tausweep.data.manifest import manifest
+from tausweep.results.cells import Key, run_key
+from tausweep.storage.layout import Layout
+from tausweep.study import Run, Study
+
+CORRECT = "correct.safetensors"
+
+
+def judge(
+    study: Study, layout: Layout, records: pd.DataFrame, along: pd.DataFrame | None
+) -> list[Verdict]:
+    """Judge every claim by all that a study has kept.
+
+    Args:
+        study: What was asked for.
+        layout: Where results lie; the runs' ``correct.safetensors`` are read if they are there.
+        records: The collected table; see ``asked_rows`` for what counts.
+        along: The table along training, if the study has one.
+
+    Raises:
+        ValueError: See ``claims.judge``.
+    """
+    return judging.judge(
+        asked_rows(study, records),
+        along=along,
+        correct=_correct(study, layout),
+        test_images=_test_images(study, layout),
+    )
+
+
+def asked_rows(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table that are runs of the study, with the status that they have for it.
+
+    A row made with other settings than the study's is ``stale`` and decides nothing, whatever the
+    table calls it.
+
+    Args:
+        study: What was asked for.
+        table: Columns of ``records.csv``.
+    """
+    runs = {(Key(r.dataset, r.loss, r.temperature), r.seed): r for r in study.runs()}
+    rows = [(run_key(row), row) for row in table.to_dict("records")]
+    asked = table[[key in runs for key, _ in rows]]
+    return asked.assign(status=[status(runs[key], row) for key, row in rows if key in runs])
+
+
+def status(run: Run, row: Mapping[Any, Any]) -> str:
+    """The status of a run's row for the study that asks for the run."""
+    found, digest = str(row["status"]), row.get("settings_digest")
+    made = found in ("complete", "diverged")
+    if made and not (digest is None or pd.isna(digest)) and digest != run.settings.digest:
+        return "stale"
+    return found
+
+
+def _test_images(study: Study, layout: Layout) -> dict[str, int]:
+    """Size of every dataset's test split, by the manifests of the prepared data that are there."""
+    found = {}
+    for run in study.runs():
+        if run.dataset not in found and (made := manifest(run.settings.dataset, layout)):
+            found[run.dataset] = int(made["splits"]["test"]["images"])
+    return found
+
+
+def _correct(
+    study: Study, layout: Layout
+) -> dict[tuple[str, str, float | None, int], NDArray[np.bool_]]:
+    """Which test images every run's probe gets right, of the runs that kept it."""
+    from safetensors.numpy import load_file
+
+    found = {}
+    for run in study.runs():
+        path = layout.run(run) / CORRECT
+        if path.is_file():
+            tensors: dict[str, Any] = load_file(path)
+            # A probe that diverged kept none.
+            if "linear" in tensors:
+                found[run.dataset, run.loss, run.temperature, run.seed] = tensors["linear"]
+    return found

@@ -1,0 +1,168 @@
+"""The study that a Snakemake command asks for: its config files merged, its --config on top.
+
+As everywhere in Snakemake, a later file adds to the mappings of an earlier one and replaces all
+else, lists too; ``--config`` comes last. Nothing that is given is left out: an unknown key is
+refused, in a file and in ``--config``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tausweep import study as studies
+from tausweep.storage.atomic import write_text
+from tausweep.study import Study, StudyError, digest, nearest
+
+SELECT = "select"
+"""A key of ``--config`` that is no setting of a study: patterns of runs."""
+
+AT_ONCE = "at_once"
+"""The other one: how many runs share a GPU, of the target ``filled``."""
+DEFAULT_AT_ONCE = 3
+"""The fastest on an H100 (docs/paper-scale.md)."""
+
+_FILES = ("--configfile", "--configfiles")
+_INTEGER = re.compile(r"[-+]?\d+")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_WORDS = {"true": True, "false": False, "null": None, "~": None}
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``over`` on top: mappings are merged at any depth, all else is replaced."""
+    found = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(found.get(key), Mapping):
+            found[key] = merged(found[key], value)
+        else:
+            found[key] = value
+    return found
+
+
+def typed(value: Any) -> Any:
+    """A value of ``--config`` with its numbers as numbers: Snakemake leaves those in lists text."""
+    if isinstance(value, Mapping):
+        return {key: typed(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [typed(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    if _INTEGER.fullmatch(value):
+        return int(value)
+    if _NUMBER.fullmatch(value):
+        return float(value)
+    return _WORDS.get(value, value)
+
+
+def check_keys(config: Mapping[str, Any]) -> None:
+    """Refuse a key of ``--config`` that means nothing.
+
+    Raises:
+        StudyError: It is neither ``select`` nor ``at_once`` nor a setting of a study.
+    """
+    known = (SELECT, AT_ONCE, *Study.model_fields)
+    for key in config:
+        if key not in known:
+            raise StudyError(
+                f"--config {key}: unknown key{nearest(key, known)}; known are {', '.join(known)}"
+            )
+
+
+def at_once(config: Mapping[str, Any]) -> int:
+    """How many runs share a GPU where one job trains several.
+
+    Raises:
+        StudyError: It is not a number from 1.
+    """
+    value = typed(config.get(AT_ONCE, DEFAULT_AT_ONCE))
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise StudyError(
+            f"--config at_once: {value} is not allowed; it should be a whole number from 1"
+        )
+    return value
+
+
+def _given(command: Sequence[str], *options: str) -> list[list[str]]:
+    """The values behind each of some options of a Snakemake command line that take several."""
+    given: list[list[str]] = []
+    behind = False
+    for word in command:
+        option, equals, value = word.partition("=")
+        if word.startswith("-"):
+            behind = option in options
+            if behind:
+                given.append([value] if equals else [])
+        elif behind:
+            given[-1].append(word)
+    return given
+
+
+def check_given_once(command: Sequence[str]) -> None:
+    """Refuse ``--configfile A --configfile B``, of which Snakemake forgets A.
+
+    Raises:
+        StudyError: The option stands twice in the command line.
+    """
+    if len(_given(command, *_FILES)) > 1:
+        raise StudyError(
+            "--configfile: is given twice, and Snakemake would take the last alone; name all files "
+            "behind one, later ones on top: --configfile STUDY MORE"
+        )
+
+
+def refuse_unreadable() -> None:
+    """End the Snakemake command of this process if its study files or settings cannot be read.
+
+    Snakemake reads them before its rules, and ends in a traceback where a file is missing, is no
+    text or is nested too deeply. A profile is read before both, so the profiles call this.
+    """
+    command = sys.argv[1:]
+    try:
+        for files in _given(command, *_FILES):
+            for file in files:
+                studies.content_of(file)
+        for settings in _given(command, "--config", "-C"):
+            for word in settings:
+                if "=" not in word:
+                    raise StudyError(f"--config {word}: has no value; write --config KEY=VALUE")
+    except StudyError as error:
+        print(f"tausweep: error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def study_file(files: Sequence[str], config: Mapping[str, Any], folder: Path) -> str:
+    """The study file that a command asks for.
+
+    One file with nothing on top is that file. Else what comes of them is written to ``folder``, in
+    a file named by its content, for the jobs read a file; the same command finds the same one.
+
+    Args:
+        files: Study files, later ones on top; at least one.
+        config: Of ``--config``.
+        folder: Where a merged study goes.
+
+    Raises:
+        StudyError: A file is not valid, or the study that comes of them.
+    """
+    check_keys(config)
+    over = {k: typed(value) for k, value in config.items() if k not in (SELECT, AT_ONCE)}
+    if len(files) == 1 and not over:
+        return files[0]
+    content: dict[str, Any] = {}
+    for file in files:
+        content = merged(content, studies.content_of(file))
+    content = merged(content, over)
+    try:
+        asked = studies.parse(content)
+    except StudyError as error:
+        named = " + ".join([*files, *(["--config"] if over else [])])
+        raise StudyError(f"{named}: {error}") from None
+    path = folder / f"{asked.study}-{digest(content)}.json"
+    if not path.exists():
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        write_text(path, text + "\n")
+    return str(path)

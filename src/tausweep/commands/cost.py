@@ -1,0 +1,362 @@
+"""What a study costs: operations, GPU hours, disk, memory. Torch is not imported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tausweep import data as datasets
+from tausweep.commands import rates
+from tausweep.data.manifest import manifest
+from tausweep.model.footprint import activation_bytes, feature_count, forward_flops, parameter_count
+from tausweep.storage.layout import KEPT_BYTES, Layout
+from tausweep.study import DatasetSettings, RunSettings, Study
+
+PEAK = {"float32": 66.9e12, "tf32": 494.7e12, "bf16": 989.4e12}
+"""Floating-point operations a second of an H100 (SXM, dense) by the precision of the trunk, from
+its data sheet."""
+
+SUSTAINED = 0.36
+"""Share of the peak that the best published speed-runs of CIFAR-10 reach, in bf16."""
+
+CPU_FLOPS = 40e9
+"""What ResNet-18 of width 16 reaches on one AVX2 core, operations a second."""
+
+BACKWARD = 3.0
+"""Training costs forward, gradient to the activations and gradient to the weights."""
+
+EVALUATION = 8.0
+"""Forward passes over the training split that an evaluation takes, its measures included."""
+
+ALONG = 1.5
+"""The same of one epoch that is measured along the training."""
+
+ORIGINAL_BYTES = 115e3
+"""An image of ImageNet at its original size: 147.9 GB of 1,281,167 training images."""
+
+GPU_OVERHEAD = 2e9
+"""Bytes of a training process on a GPU that belong to no tensor counted below: CUDA's context,
+cuDNN's workspaces, gradients on their way, the views of the next steps."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What runs cost.
+
+    Attributes:
+        runs: How many.
+        training: Floating-point operations of pretraining and evaluation.
+        gpu_seconds: Of one H100 at the stated throughput, ``SUSTAINED`` of its ``PEAK``.
+        measured: By device, seconds from the throughput that was measured on it, and of how many
+            runs that is known.
+        precisions: Of the trunks.
+        disk: Bytes kept: encoders, banks, embeddings, prepared images.
+        passing: Bytes of weights along the training at most, if every run is trained before one is
+            evaluated; an evaluation deletes those of its run.
+        gpu_memory: Bytes of a GPU that the largest training takes.
+        training_memory: Bytes of main memory that the largest training asks for.
+        evaluation_memory: The same of the largest evaluation.
+        unknown: Datasets whose size is not known before they are prepared.
+    """
+
+    runs: int = 0
+    training: float = 0.0
+    gpu_seconds: float = 0.0
+    measured: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    precisions: frozenset[str] = field(default=frozenset())
+    disk: float = 0.0
+    passing: float = 0.0
+    gpu_memory: float = 0.0
+    training_memory: float = 0.0
+    evaluation_memory: float = 0.0
+    unknown: tuple[str, ...] = ()
+
+    def __add__(self, other: Cost) -> Cost:
+        """Both: sums, and the larger memory."""
+        return Cost(
+            runs=self.runs + other.runs,
+            training=self.training + other.training,
+            gpu_seconds=self.gpu_seconds + other.gpu_seconds,
+            measured=_both(self.measured, other.measured),
+            precisions=self.precisions | other.precisions,
+            disk=self.disk + other.disk,
+            passing=self.passing + other.passing,
+            gpu_memory=max(self.gpu_memory, other.gpu_memory),
+            training_memory=max(self.training_memory, other.training_memory),
+            evaluation_memory=max(self.evaluation_memory, other.evaluation_memory),
+            unknown=(*self.unknown, *(n for n in other.unknown if n not in self.unknown)),
+        )
+
+
+def _both(
+    one: Mapping[str, tuple[float, int]], two: Mapping[str, tuple[float, int]]
+) -> dict[str, tuple[float, int]]:
+    found = dict(one)
+    for device, (seconds, runs) in two.items():
+        before, count = found.get(device, (0.0, 0))
+        found[device] = before + seconds, count + runs
+    return found
+
+
+def train_count(dataset: DatasetSettings, layout: Layout) -> int | None:
+    """Number of training images N, the bank's size; none if it is not known yet."""
+    if dataset.train_limit is not None:
+        return dataset.train_limit
+    if (made := manifest(dataset, layout)) is not None:
+        return int(made["splits"]["train"]["images"])
+    return datasets.train_size(dataset.source)
+
+
+def costs(study: Study, layout: Layout) -> dict[str, Cost]:
+    """Price a study by dataset; what several datasets share on the disk counts with the first.
+
+    Throughput is taken from runs under the results folder where they exist, of any study, and
+    beside them from what is kept of GPUs (``tausweep.commands.rates``).
+    """
+    speeds = _measured_throughput(layout)
+    found: dict[str, Cost] = {}
+    counted = set()
+    for run in study.runs():
+        settings = run.settings
+        price = found.get(run.dataset, Cost())
+        count = train_count(settings.dataset, layout)
+        if count is None:
+            found[run.dataset] = price + Cost(runs=1, unknown=(run.dataset,))
+            continue
+        price += _of_run(settings, count, speeds)
+        if (folder := layout.prepared(settings.dataset)) not in counted:
+            counted.add(folder)
+            price += Cost(disk=_prepared_bytes(settings.dataset, count, layout))
+        found[run.dataset] = price
+    return found
+
+
+def cost(study: Study, layout: Layout) -> Cost:
+    """Price a study; see ``costs``."""
+    return sum(costs(study, layout).values(), Cost())
+
+
+def _of_run(
+    settings: RunSettings, count: int, speeds: dict[tuple[Any, ...], tuple[float, str]]
+) -> Cost:
+    """Price a run on N images; without the prepared ones."""
+    epochs, precision = settings.pretrain.epochs, settings.pretrain.precision
+    flops = forward_flops(settings.encoder, settings.dataset.image_size)
+    evaluation = EVALUATION + ALONG * len(settings.along)
+    training = count * flops * (BACKWARD * epochs + evaluation)
+    images = count * (epochs + evaluation / BACKWARD)
+    known = {device: rate.images_per_second for device, rate in rates.best(settings).items()}
+    if (own := speeds.get(_alike(settings))) is not None:
+        known[own[1]] = own[0]
+    parameters = parameter_count(settings.encoder)
+    weights = 4.0 * (parameters + count * settings.encoder.dim)
+    along, passing = weights * len({*settings.along} - {epochs}), weights > KEPT_BYTES
+    return Cost(
+        runs=1,
+        training=training,
+        gpu_seconds=training / (SUSTAINED * PEAK[precision]),
+        measured={device: (images / speed, 1) for device, speed in known.items()},
+        precisions=frozenset([precision]),
+        disk=4 * (parameters + 3.2 * count * settings.encoder.dim) + (0.0 if passing else along),
+        passing=along if passing else 0.0,
+        gpu_memory=gpu_memory(settings, count),
+        training_memory=training_memory(settings, count),
+        evaluation_memory=evaluation_memory(settings, count),
+    )
+
+
+def gpu_memory(settings: RunSettings, count: int) -> float:
+    """Bytes of a GPU that training on N images takes: an estimate.
+
+    Weights, gradients and momentum; bank; a batch's activations, and its similarities to the bank
+    twice; the images, where they are squares; ``GPU_OVERHEAD``.
+    """
+    encoder, side = settings.encoder, settings.dataset.image_size
+    batch = settings.pretrain.batch_size
+    numbers = 3 * parameter_count(encoder) + count * encoder.dim + 2 * batch * count
+    images = 0 if settings.dataset.form == "originals" else count * 3 * side**2
+    return 4.0 * numbers + batch * activation_bytes(encoder, side) + images + GPU_OVERHEAD
+
+
+def training_memory(settings: RunSettings, count: int) -> float:
+    """Bytes of main memory that training on N images is given."""
+    if settings.dataset.form == "originals":
+        # They stay on disk; a few batches of 224 pixels and their maps.
+        return 16e9
+    # The images whole, and once more while they are copied to the device.
+    return 4e9 + 2.0 * count * 3 * settings.dataset.image_size**2
+
+
+def evaluation_memory(settings: RunSettings, count: int) -> float:
+    """Bytes of main memory that an evaluation with N training images is given.
+
+    The features of every version that the probe alternates between, and of the plain images once
+    in float32 and twice in float64.
+    """
+    random = settings.linear.views in ("colour", "crop")
+    copies = (settings.linear.versions if random else 2) + 5
+    features = count * feature_count(settings.encoder)
+    return training_memory(settings, count) + copies * 4.0 * features
+
+
+def _prepared_bytes(dataset: DatasetSettings, count: int, layout: Layout) -> float:
+    """Size of prepared images: as they are if they are there, else with a test split of a fifth.
+
+    Of ImageNet100, whose images keep their size, 5,000 are the test split.
+    """
+    if (made := manifest(dataset, layout)) is not None:
+        return float(sum(file["bytes"] for file in made["files"].values()))
+    if dataset.form == "originals":
+        test = 5_000 if dataset.source.kind == "imagenet100" else 0.2 * count
+        return ORIGINAL_BYTES * (count + test)
+    return 1.2 * count * 3 * dataset.image_size**2
+
+
+def _alike(settings: RunSettings) -> tuple[Any, ...]:
+    """Runs of one key train at about the same speed on one machine."""
+    pretrain = settings.pretrain
+    return (
+        settings.encoder, settings.dataset.image_size, pretrain.batch_size, pretrain.precision,
+        settings.loss.name,
+    )  # fmt: skip
+
+
+def _measured_throughput(layout: Layout) -> dict[tuple[Any, ...], tuple[float, str]]:
+    """Images a second of finished runs and on what, the last one read of each kind."""
+    found: dict[tuple[Any, ...], tuple[float, str]] = {}
+    for path in sorted(layout.root.glob("*/runs/*/*/*/*/record.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            settings = RunSettings.model_validate(record["settings"])
+            speed = record["columns"]["images_per_second"]
+            hardware = record["pretrain"]["hardware"]
+            device = str(hardware.get("gpu") or f"{hardware['threads']} thread(s) of a CPU")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue  # a damaged or older record prices nothing
+        if speed:
+            found[_alike(settings)] = float(speed), device
+    return found
+
+
+HEAD = ("dataset", "runs", "training a run", "GPU hours", "disk", "GPU memory", "train", "evaluate")
+MEASURED_HEAD = "measured on "
+
+
+def table(prices: dict[str, Cost]) -> list[str]:
+    """A table, its columns aligned and in Markdown, one line a dataset and one for all of them.
+
+    With a column of measured times a device, where there are any.
+    """
+    total = sum(prices.values(), Cost())
+    rows = [list(HEAD), ["---", *["--:"] * (len(HEAD) - 1)]]
+    rows += [_row(name, price) for name, price in prices.items()]
+    if len(prices) > 1:
+        # Runs of several datasets have no training in common.
+        name, runs, _, *rest = _row("all", total)
+        rows.append([name, runs, "", *rest])
+    for device in sorted(total.measured, reverse=True):
+        shown = [MEASURED_HEAD + device, "--:", *(_measured(p, device) for p in prices.values())]
+        shown += [_measured(total, device)] if len(prices) > 1 else []
+        rows = [[*row[:4], cell, *row[4:]] for row, cell in zip(rows, shown, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    # Markdown's rule fills its columns, or it would be read as a row.
+    rows[1] = [cell.rjust(width, "-") for cell, width in zip(rows[1], widths, strict=True)]
+    return [_aligned(row, widths) for row in rows]
+
+
+def _aligned(row: list[str], widths: list[int]) -> str:
+    first, *rest = row
+    cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]
+    return f"| {' | '.join(cells)} |"
+
+
+def _row(name: str, price: Cost) -> list[str]:
+    if price.unknown and not price.training:
+        return [name, f"{price.runs:,}", *["not known yet"] * (len(HEAD) - 2)]
+    return [
+        name,
+        f"{price.runs:,}",
+        _operations(price.training / price.runs),
+        hours(price.gpu_seconds),
+        _gigabytes(price.disk),
+        _gigabytes(price.gpu_memory),
+        _gigabytes(price.training_memory),
+        _gigabytes(price.evaluation_memory),
+    ]
+
+
+def _measured(price: Cost, device: str) -> str:
+    seconds, runs = price.measured.get(device, (0.0, 0))
+    if not runs:
+        return "–"
+    return hours(seconds) + ("" if runs == price.runs else f" ({runs} of {price.runs} runs)")
+
+
+def _reached(study: Study) -> list[str]:
+    """What share of its peak an H100 reached where it was measured, by precision."""
+    found: dict[str, float] = {}
+    for run in study.runs():
+        settings = run.settings
+        flops = BACKWARD * forward_flops(settings.encoder, settings.dataset.image_size)
+        for device, rate in rates.best(settings).items():
+            if "H100" in device:
+                precision = settings.pretrain.precision
+                share = rate.images_per_second * flops / PEAK[precision]
+                found[precision] = max(share, found.get(precision, 0.0))
+    return [f"{share:.0%} in {precision}" for precision, share in found.items()]
+
+
+def _operations(count: float) -> str:
+    return f"{count / 1e15:,.3g} PFLOP" if count >= 1e14 else f"{count / 1e9:,.3g} GFLOP"
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"
+
+
+def hours(seconds: float) -> str:
+    """A time in seconds, minutes or hours."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+
+
+def describe(study: Study, layout: Layout) -> list[str]:
+    """The costs as lines of text: a table, and what its numbers come from."""
+    prices = costs(study, layout)
+    total = sum(prices.values(), Cost())
+    stated = " and ".join(
+        f"{SUSTAINED * PEAK[name] / 1e12:,.0f} TFLOP/s in {name}"
+        for name in PEAK
+        if name in total.precisions
+    )
+    lines = [*table(prices), ""]
+    if total.training:
+        reached = " and ".join(_reached(study))
+        measured = f"; runs like these were measured at {reached}" if reached else ""
+        lines += [
+            f"GPU hours: stated, not measured: one H100 at {SUSTAINED:.0%} of its peak, {stated}; "
+            f"that is optimistic for small batches{measured} (docs/paper-scale.md)",
+            f"one CPU thread, stated, {CPU_FLOPS / 1e9:.0f} GFLOP/s: "
+            f"{hours(total.training / CPU_FLOPS)}",
+        ]
+    for device, (_, count) in sorted(total.measured.items()):
+        lines.append(
+            f"measured on {device}: at the speed of runs like these ({count} of {total.runs}); "
+            "on a GPU several at once, where that was faster (`tausweep fill`)"
+        )
+    lines += [
+        "disk: prepared images, encoders, banks, embeddings",
+        "memory: of the GPU that a training takes, estimated; main memory that a job, to train or "
+        "to evaluate, asks for",
+    ]
+    if total.passing:
+        lines.append(
+            f"weights along the training: up to {_gigabytes(total.passing)} more until runs are "
+            "evaluated"
+        )
+    if total.unknown:
+        lines.append(f"not counted, for their size is not known yet: {', '.join(total.unknown)}")
+    return lines

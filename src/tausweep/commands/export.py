@@ -1,0 +1,194 @@
+"""A study as one file: what was asked for, what came of it, and what made it.
+
+The same results give the same bytes. An archive holds the results folder's own layout, so whatever
+reads results reads an archive: ``with opened(path) as root: Layout(root)``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tausweep import __version__
+from tausweep import study as studies
+from tausweep.storage.atomic import replacing
+from tausweep.storage.layout import Layout, prepared_name
+from tausweep.study import Study, StudyError
+
+SUFFIXES = (".tar.gz", ".tgz", ".zip")
+CONTENTS = "CONTENTS.json"
+"""Name, size and SHA-256 of every file, and the version that wrote them."""
+
+RESULTS = (
+    "study.json", "records.csv", "along.csv", "claims.json", "claims.csv", "claims.md",
+    "report.html",
+)  # fmt: skip
+FOLDERS = ("tables", "figures", "partial")
+RUN = (
+    "settings.json", "history.csv", "pretrain.json", "linear.json", "knn.json", "geometry.json",
+    "separation.json", "penalty.json", "along.json", "correct.safetensors", "record.json",
+)  # fmt: skip
+WEIGHTS = ("encoder.safetensors", "embeddings.safetensors")
+
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The time of every file in an archive: the earliest that zip knows."""
+
+
+def contents(
+    study: Study, layout: Layout, *, weights: bool, partial: bool = False
+) -> dict[str, Path]:
+    """Files of an archive by their name in it, sorted by name.
+
+    Args:
+        study: The study.
+        layout: Where its results are.
+        weights: Encoders, banks and embeddings too.
+        partial: Whether a partial table is enough (``tausweep partial``).
+
+    Raises:
+        StudyError: Nothing was collected yet.
+    """
+    root = layout.study(study.study)
+    table = root / "partial/records.csv" if partial else root / "records.csv"
+    if not table.exists():
+        raise StudyError(f"{table}: is missing; the study is not complete")
+    found = [root / name for name in RESULTS]
+    for folder in FOLDERS:
+        found += (path for path in (root / folder).rglob("*") if path.is_file())
+    for run in study.runs():
+        names = (*RUN, *(f"{name}.json" for name in run.settings.measures or {}))
+        found += (layout.run(run) / name for name in names + WEIGHTS * weights)
+    for name in {prepared_name(run.settings.dataset) for run in study.runs()}:
+        found.append(layout.root / "data" / name / "manifest.json")
+    named = {str(path.relative_to(layout.root)): path for path in found if path.is_file()}
+    return dict(sorted(named.items()))
+
+
+def export(study: Study, layout: Layout, output: Path, *, weights: bool = False) -> str:
+    """Write an archive; its suffix says of which kind. Returns one line about it.
+
+    Args:
+        study: The study; all its results that are there are taken.
+        layout: Where they are.
+        output: A path that ends with one of ``SUFFIXES``.
+        weights: Encoders, banks and embeddings too.
+
+    Raises:
+        StudyError: The suffix is not known, or nothing was collected yet.
+    """
+    if not output.name.endswith(SUFFIXES):
+        raise StudyError(
+            f"archive {output}: its suffix is not allowed; it should be one of "
+            f"{', '.join(SUFFIXES)}"
+        )
+    taken = {
+        name: path.read_bytes() for name, path in contents(study, layout, weights=weights).items()
+    }
+    # As the study is now, which may be wider than when its jobs started.
+    taken[f"{study.study}/study.json"] = (study.canonical_json() + "\n").encode()
+    listed = {
+        name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in sorted(taken.items())
+    }
+    index = {"format": "tausweep-archive-1", "study": study.study, "version": __version__,
+             "weights": weights, "files": listed}  # fmt: skip
+    taken[CONTENTS] = (json.dumps(index, indent=2, sort_keys=True) + "\n").encode()
+    write = _write_zip if output.name.endswith(".zip") else _write_tar
+    with replacing(output) as temporary:
+        write(temporary, dict(sorted(taken.items())))
+    size = output.stat().st_size
+    return f"{output}: {len(listed)} files, {size / 1e6:.3g} MB{', with weights' * weights}"
+
+
+def _write_tar(path: Path, files: dict[str, bytes]) -> None:
+    with (
+        path.open("wb") as raw,
+        gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o644
+            tar.addfile(entry, io.BytesIO(data))
+
+
+def _write_zip(path: Path, files: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in files.items():
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system = 3
+            packed.writestr(entry, data)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a path is named like an archive."""
+    return path.name.endswith(SUFFIXES)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Path]:
+    """A results folder with an archive's content while the block runs; it is gone afterwards.
+
+    Every file is checked against the archive's own list.
+
+    Raises:
+        StudyError: It is no archive of tausweep, or damaged.
+    """
+    with tempfile.TemporaryDirectory(prefix="tausweep-") as name:
+        folder = Path(name)
+        try:
+            files = _read(path)
+            index = json.loads(files.pop(CONTENTS))
+            listed = index["files"]
+        except FileNotFoundError:
+            raise StudyError(f"archive {path}: there is no such file") from None
+        except (OSError, EOFError, ValueError, KeyError, TypeError, tarfile.TarError,
+                zipfile.BadZipFile) as error:  # fmt: skip
+            raise StudyError(f"archive {path}: damaged or not of tausweep ({error})") from None
+        if files.keys() != listed.keys():
+            raise StudyError(f"archive {path}: damaged: its files are not those of its list")
+        for file, data in files.items():
+            if hashlib.sha256(data).hexdigest() != listed[file]["sha256"]:
+                raise StudyError(f"archive {path}: damaged: {file} was altered")
+            target = folder / file
+            if not target.resolve().is_relative_to(folder.resolve()):
+                raise StudyError(f"archive {path}: {file} would be written outside of the folder")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        yield folder
+
+
+def study_of(root: Path) -> Study:
+    """The study of an opened archive.
+
+    Raises:
+        StudyError: There is not exactly one.
+    """
+    found = sorted(root.glob("*/study.json"))
+    if len(found) != 1:
+        raise StudyError(f"{root}: holds {len(found)} studies instead of one")
+    return studies.load(found[0])
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    if path.name.endswith(".zip"):
+        with zipfile.ZipFile(path) as packed:
+            return {name: packed.read(name) for name in packed.namelist()}
+    with tarfile.open(path, "r:gz") as tar:
+        read = {}
+        for entry in tar:
+            file = tar.extractfile(entry) if entry.isfile() else None
+            if file is None:
+                raise ValueError(f"{entry.name} is no plain file")
+            read[entry.name] = file.read()
+        return read

@@ -1,0 +1,199 @@
+"""Bring a study's results home: from an archive, or from a results folder of another machine.
+
+Every run is verified before anything is written, nothing that is here is overwritten, and what is
+restored gets one time, so that Snakemake plans what differs and nothing else: it goes by the
+digests that results carry (see ``targets``), not by the order in which files were unpacked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tausweep import study as studies
+from tausweep.commands import export, verify
+from tausweep.results import records
+from tausweep.storage.atomic import replacing
+from tausweep.storage.layout import Layout
+from tausweep.storage.run_lock import held_by
+from tausweep.study import Run, Study, StudyError
+
+NAMED = 5
+"""Files or runs that a sentence names."""
+
+
+@dataclass
+class Restoration:
+    """What is to be restored.
+
+    Attributes:
+        runs: Runs whose records are taken.
+        other: Runs whose records are of other settings than the study's: left out.
+        absent: Runs without a record at the source.
+        bare: Runs whose encoder is not at the source.
+        unsealed: Runs whose records carry no digests.
+        files: From where to where, in the order of writing.
+    """
+
+    runs: list[Run] = field(default_factory=list)
+    other: list[Run] = field(default_factory=list)
+    absent: list[Run] = field(default_factory=list)
+    bare: list[Run] = field(default_factory=list)
+    unsealed: list[Run] = field(default_factory=list)
+    files: dict[Path, Path] = field(default_factory=dict)
+
+
+def restore(source: Path, study_file: str | None, layout: Layout) -> str:
+    """Restore the results of a study.
+
+    Args:
+        source: An archive of ``tausweep export``, or a results folder.
+        study_file: The study; none takes the one at the source.
+        layout: Where results go.
+
+    Returns:
+        What was done, in words.
+
+    Raises:
+        StudyError: There is no study, a record or file was altered, or a file is here already and
+            differs. Nothing is written then.
+    """
+    with _opened(source) as root:
+        study = studies.load(study_file) if study_file else _study_at(root, source)
+        plan = _planned(study, Layout(root), layout)
+        if export.is_archive(source):
+            _add_products(study, Layout(root), layout, plan)
+        _refuse_conflicts(plan, layout)
+        moment = time.time()
+        for origin, target in plan.files.items():
+            if not target.exists():
+                with replacing(target) as temporary:
+                    shutil.copyfile(origin, temporary)
+                    os.utime(temporary, (moment, moment))
+    return _said(study, plan, source)
+
+
+@contextlib.contextmanager
+def _opened(source: Path) -> Iterator[Path]:
+    if export.is_archive(source):
+        with export.opened(source) as root:
+            yield root
+    elif source.is_dir():
+        yield source
+    else:
+        raise StudyError(
+            f"{source}: is not there, or neither a results folder nor an archive "
+            f"({', '.join(export.SUFFIXES)})"
+        )
+
+
+def _study_at(root: Path, source: Path) -> Study:
+    try:
+        return export.study_of(root)
+    except StudyError:
+        raise StudyError(
+            f"{source}: it has not one study.json; name the study file, as in "
+            f"`tausweep import {source} STUDY`"
+        ) from None
+
+
+def _planned(study: Study, theirs: Layout, ours: Layout) -> Restoration:
+    """Which runs and files are restored, verified."""
+    plan, wrong = Restoration(), list[str]()
+    if not theirs.study(study.study).is_dir():
+        raise StudyError(f"{theirs.root}: has no results of the study {study.study}")
+    for run in study.runs():
+        folder = theirs.run(run)
+        found, content = verify.check_run(run, folder)
+        if found.wrong:
+            wrong += [line.replace(f"{theirs.root}/", "", 1) for line in found.wrong]
+            continue
+        if content is None:
+            plan.absent.append(run)
+            continue
+        if content["columns"]["settings_digest"] != run.settings.digest:
+            plan.other.append(run)
+            continue
+        plan.runs.append(run)
+        _add_run(run, content, folder, ours.run(run), plan)
+    if wrong:
+        more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+        raise StudyError(f"nothing was imported: {'; '.join(wrong[:NAMED])}{more}")
+    return plan
+
+
+def _add_run(
+    run: Run, content: dict[str, Any], folder: Path, target: Path, plan: Restoration
+) -> None:
+    if "digests" in content:
+        names = [*content["digests"]["files"]]
+    else:
+        names = [*export.RUN, *export.WEIGHTS]
+        names += [f"{name}.json" for name in run.settings.measures or {}]
+        plan.unsealed.append(run)
+    if not (folder / "encoder.safetensors").exists():
+        plan.bare.append(run)
+    # The record last: a run is finished when it is there.
+    for name in (*sorted({*names} - {"record.json"}), "record.json"):
+        if (folder / name).is_file():
+            plan.files[folder / name] = target / name
+
+
+def _add_products(study: Study, theirs: Layout, ours: Layout, plan: Restoration) -> None:
+    """Tables, figures and what else was made of the records, if all of those come with them.
+
+    An archive has digests of these; those of a folder are made again, which takes no training.
+    """
+    root, target = theirs.study(study.study), ours.study(study.study)
+    table, runs = root / "records.csv", study.runs()
+    if len(plan.runs) < len(runs) or not table.exists() or (target / "records.csv").exists():
+        return
+    rows = [records.read(theirs.run(run) / "record.json")["columns"] for run in runs]
+    if table.read_text(encoding="utf-8") != records.table(rows):
+        raise StudyError("nothing was imported: records.csv does not say what the records say")
+    found = [root / name for name in export.RESULTS]
+    for folder in export.FOLDERS:
+        found += sorted(path for path in (root / folder).rglob("*") if path.is_file())
+    for path in found:
+        if path.is_file() and not (target / path.relative_to(root)).exists():
+            plan.files[path] = target / path.relative_to(root)
+
+
+def _refuse_conflicts(plan: Restoration, ours: Layout) -> None:
+    for run in plan.runs:
+        if holder := held_by(ours.run(run)):
+            raise StudyError(
+                f"nothing was imported: {ours.run(run)}: process {holder['pid']} on "
+                f"{holder['host']} writes this run"
+            )
+    differing = [
+        str(target)
+        for origin, target in plan.files.items()
+        if target.exists() and records.file_digest(target) != records.file_digest(origin)
+    ]
+    if differing:
+        more = f" and {len(differing) - NAMED} more" if len(differing) > NAMED else ""
+        raise StudyError(
+            f"nothing was imported: {', '.join(differing[:NAMED])}{more}: is here already and "
+            "differs; move it away first"
+        )
+
+
+def _said(study: Study, plan: Restoration, source: Path) -> str:
+    lines = [f"study {study.study}: {len(plan.runs)} of {len(study.runs())} runs from {source}"]
+    for runs, what in (
+        (plan.bare, "without encoder: tabulated and not trained again; a changed measure needs it"),
+        (plan.unsealed, "without digests: checked against the files of their measures only"),
+        (plan.other, "of other settings than the study's: left out"),
+        (plan.absent, "without a record there"),
+    ):
+        if runs:
+            more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+            lines.append(f"  {len(runs)} {what}: {runs[0].id}{more}")
+    return "\n".join(lines)

@@ -1,0 +1,61 @@
+"""A table of what a study has so far, marked partial; nothing is trained or evaluated for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tausweep.commands.status import RunState, other_code, states
+from tausweep.results import records
+from tausweep.storage.atomic import write_text
+from tausweep.storage.layout import Layout
+from tausweep.study import Study
+
+
+def rows(study: Study, layout: Layout) -> list[dict[str, Any]]:
+    """One row a run of the study, in its order, whatever there is of it.
+
+    ``status`` is ``complete``, ``diverged``, ``stale`` (the numbers are there, of other settings or
+    data), ``pretrained`` (without a record; some numbers may be there), ``failed``, or ``missing``
+    (running ones too); the last two have no numbers. Records of other code than today's are
+    complete: their ``code_version`` names it.
+    """
+    return [_row(state) for state in states(study, layout)]
+
+
+def _row(state: RunState) -> dict[str, Any]:
+    run = state.run
+    if state.columns is not None and state.state != "running":
+        return {**state.columns, "status": state.state}
+    return {
+        "study": run.study,
+        "dataset": run.dataset,
+        "loss": run.loss,
+        "temperature": run.temperature,
+        "seed": run.seed,
+        "status": "failed" if state.state == "failed" else "missing",
+    }
+
+
+def coverage(found: list[dict[str, Any]]) -> str:
+    """What a partial table covers: ``partial: 63 of 112 runs; 4 failed, 45 missing``.
+
+    With the number of those that other code than today's made, if there are any.
+    """
+    counts = Counter(row["status"] for row in found)
+    done = counts.pop("complete", 0) + counts.get("diverged", 0)
+    rest = ", ".join(f"{counts[name]} {name}" for name in sorted(counts))
+    word = "whole" if done == len(found) else "partial"
+    other = sum(
+        row["status"] in ("complete", "diverged") and bool(other_code(row)) for row in found
+    )
+    by = f" ({other} made by other code than today's)" if other else ""
+    return f"{word}: {done} of {len(found)} runs{by}{f'; {rest}' if rest else ''}"
+
+
+def collect(study: Study, layout: Layout, output: Path) -> str:
+    """Write the rows as a table of records; returns its coverage in words."""
+    found = rows(study, layout)
+    write_text(output, records.table(found))
+    return coverage(found)

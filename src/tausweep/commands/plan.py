@@ -1,0 +1,208 @@
+"""What a study asks for, checked and priced before anything starts. Torch is not imported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from tausweep import data as datasets
+from tausweep.commands import cost
+from tausweep.commands.cost import train_count
+from tausweep.data import contents, measurable
+from tausweep.data.manifest import manifest
+from tausweep.machine import instructions
+from tausweep.storage.layout import Layout
+from tausweep.study import DatasetSettings, Run, Study, StudyError, canonical, nearest
+
+
+def find_run(study: Study, run_id: str) -> Run:
+    """A study's run by its id.
+
+    Raises:
+        StudyError: The study has no such run.
+    """
+    runs = {run.id: run for run in study.runs()}
+    if run_id not in runs:
+        raise StudyError(
+            f"--run {run_id}: the study {study.study} has no such run{nearest(run_id, runs)}; "
+            f"`tausweep plan` lists all {len(runs)}"
+        )
+    return runs[run_id]
+
+
+def planned_run(study: Study, run_id: str, stage: str, planned: str | None) -> Run:
+    """A study's run by its id, if its settings are still those that were planned.
+
+    Args:
+        study: As its file says now.
+        run_id: The run.
+        stage: ``pretrain`` or ``evaluate``.
+        planned: Digest of the stage's settings when the job was planned; none asks for no check.
+
+    Raises:
+        StudyError: The study has no such run, or its settings changed since.
+    """
+    run = find_run(study, run_id)
+    settings = run.settings
+    now = settings.pretrain_digest if stage == "pretrain" else settings.digest
+    if planned not in (None, now):
+        raise StudyError(
+            f"--run {run_id}: its settings changed since it was planned ({planned}, now {now}); "
+            "start snakemake again"
+        )
+    return run
+
+
+def settings_of(study: Study, run_id: str) -> str:
+    """One run's resolved settings as JSON, its digests with them."""
+    settings = find_run(study, run_id).settings
+    shown = settings.pretrain_json() | settings.evaluate_json()
+    shown |= {"pretrain_digest": settings.pretrain_digest, "settings_digest": settings.digest}
+    return json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False)
+
+
+ABSENT = "absent"
+"""In the place of a source's fingerprint, where a study can be planned without it."""
+
+
+@lru_cache
+def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
+    """What is at the source, contents that were noted included; see ``datasets.contents``.
+
+    If the source is gone, what the prepared data were made from.
+
+    Raises:
+        StudyError: The source is not what it should be, and nothing was prepared from it.
+    """
+    if dataset.source.kind == "imagenet100" and not datasets.root(dataset.source).is_dir():
+        # As for archives that are not fetched yet, a study can be planned without it; preparing
+        # it says what is missing.
+        return ABSENT
+    try:
+        return contents.fingerprint(dataset.source, layout.prepared(dataset))
+    except StudyError:
+        # An unmounted disk, or results copied elsewhere: what is prepared can still be used.
+        if (made := manifest(dataset, layout)) is None:
+            raise
+        return str(made["source"]["fingerprint"])
+
+
+def made_of_source(made: Mapping[str, Any], dataset: DatasetSettings, layout: Layout) -> bool:
+    """Whether prepared data, by their manifest, were made from what lies at the source now.
+
+    Raises:
+        StudyError: See ``source_fingerprint``.
+    """
+    return str(made["source"]["fingerprint"]) == source_fingerprint(dataset, layout)
+
+
+def class_counts(dataset: DatasetSettings, layout: Layout) -> dict[str, dict[str, int]] | None:
+    """Images by split and class; none if that is not known before preparing.
+
+    Raises:
+        StudyError: The source is not what it should be.
+    """
+    made = manifest(dataset, layout)
+    gone = source_fingerprint(dataset, layout) == ABSENT
+    # Of a source that was changed since, the manifest counts what is not there any more.
+    if made is not None and (gone or made_of_source(made, dataset, layout)):
+        return measurable.per_class(made)
+    counts = datasets.class_counts(dataset.source)
+    return measurable.limited(counts, dataset) if counts else None
+
+
+def check(study: Study, layout: Layout) -> None:
+    """Refuse what would fail hours later: sources, classes, hard sets, neighbours against the data.
+
+    Raises:
+        StudyError: One sentence.
+    """
+    by_data: dict[DatasetSettings, list[Run]] = {}
+    for run in study.runs():
+        by_data.setdefault(run.settings.dataset, []).append(run)
+    for dataset, runs in by_data.items():
+        source_fingerprint(dataset, layout)
+        counts = class_counts(dataset, layout)
+        if counts is not None:
+            measurable.check(runs[0].dataset, counts["train"], counts["test"])
+        count = sum(counts["train"].values()) if counts else train_count(dataset, layout)
+        if count is not None:
+            measurable.check_size({run.settings for run in runs}, count)
+
+
+def describe(study: Study, layout: Layout) -> str:
+    """The plan as text: runs, hard sets, time, disk and memory, and this machine's CPU.
+
+    Raises:
+        StudyError: See ``check``.
+    """
+    check(study, layout)
+    runs = study.runs()
+    lines = [f"study {study.study}: {len(runs)} runs, {len(study.seeds)} seed(s)", ""]
+    cells: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        taus = cells.setdefault((run.dataset, run.loss), [])
+        if (tau := canonical(run.temperature)) not in taus:
+            taus.append(tau)
+    width = max(len(f"{d}/{loss}") for d, loss in cells)
+    for (dataset, loss), taus in cells.items():
+        lines.append(f"  {dataset + '/' + loss:{width}}  {' '.join(taus)}")
+    seeds = " ".join(f"seed{seed}" for seed in study.seeds)
+    lines += [f"  {'each with':{width}}  {seeds}", "", *_hard_set_lines(study, layout)]
+    lines += ["", *cost.describe(study, layout), *instructions.describe()]
+    lines += _absent_lines(study, layout)
+    return "\n".join(lines)
+
+
+def _hard_set_lines(study: Study, layout: Layout) -> list[str]:
+    """N, K and alpha of every dataset and loss that has a hard set."""
+    lines: dict[str, None] = {}
+    for run in study.runs():
+        count = train_count(run.settings.dataset, layout)
+        if count is None or (hard := run.settings.loss.hard_set_size(count)) is None:
+            continue
+        lines[
+            f"hard set of {run.dataset}/{run.loss}: K = {hard:,} of the {count - 1:,} negatives "
+            f"(N = {count:,}), alpha = {hard / (count - 1):.4f}"
+        ] = None
+    return list(lines)
+
+
+def _absent_lines(study: Study, layout: Layout) -> list[str]:
+    """Sources that are planned without being there."""
+    found = {run.settings.dataset: None for run in study.runs()}
+    return [
+        f"not there yet: {dataset.source.kind} ({datasets.root(dataset.source)})"
+        for dataset in found
+        if source_fingerprint(dataset, layout) == ABSENT
+    ]
+
+
+def rules(study_file: str) -> str:
+    """The jobs that Snakemake would run now, by rule.
+
+    Raises:
+        StudyError: Snakemake is not where the workflow is, or it refuses.
+    """
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules"]
+    done = subprocess.run(
+        [*command, "--configfile", study_file], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        raise StudyError(f"snakemake cannot plan {study_file}: {' '.join(last)}")
+    counted = Counter(
+        {
+            words[0]: int(words[1])
+            for line in (done.stdout + done.stderr).splitlines()
+            if len(words := line.split()) == 2 and words[1].isdecimal() and words[0] != "total"
+        }
+    )
+    if not counted:
+        return "nothing to be done"
+    return "would run: " + ", ".join(f"{name} {n}" for name, n in counted.items())

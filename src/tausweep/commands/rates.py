@@ -1,0 +1,86 @@
+"""Training speeds that were measured on GPUs and kept, by device, precision and loss.
+
+The file is ``benchmarks/measured/gpu/rates.csv``: what ``benchmarks/gpu/check.py`` printed there,
+as a table. A wheel carries it as ``tausweep/_rates``; an editable install reads it in the
+repository.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tausweep.study import RunSettings
+
+NAME = "rates.csv"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What one device trains, all its runs together.
+
+    Attributes:
+        device: Its name.
+        alike: Trunk, its width, image size, batch size and precision of the runs.
+        loss: Their loss.
+        runs_at_once: How many shared the device.
+        images_per_second: Of all of them.
+    """
+
+    device: str
+    alike: tuple[str, int, int, int, str]
+    loss: str
+    runs_at_once: int
+    images_per_second: float
+
+
+@cache
+def kept() -> tuple[Rate, ...]:
+    """All kept rates; none where the package was installed without them."""
+    here = Path(__file__).resolve()
+    for folder in (here.with_name("_rates"), here.parents[3] / "benchmarks/measured/gpu"):
+        if (path := folder / NAME).is_file():
+            with path.open(encoding="utf-8", newline="") as file:
+                return tuple(_rate(row) for row in csv.DictReader(file))
+    return ()
+
+
+def _rate(row: dict[str, str]) -> Rate:
+    sizes = (int(row["width"]), int(row["image_size"]), int(row["batch_size"]))
+    return Rate(
+        row["device"],
+        (row["trunk"], *sizes, row["precision"]),
+        row["loss"],
+        int(row["runs_at_once"]),
+        float(row["images_per_second"]),
+    )
+
+
+def best(settings: RunSettings) -> dict[str, Rate]:
+    """By device, the highest rate of runs like this one.
+
+    Those of its loss, or where that was not measured, the lowest of the losses that were.
+    """
+    encoder, pretrain = settings.encoder, settings.pretrain
+    alike = (
+        encoder.trunk,
+        encoder.width,
+        settings.dataset.image_size,
+        pretrain.batch_size,
+        pretrain.precision,
+    )
+    found: dict[str, dict[str, Rate]] = {}
+    for rate in kept():
+        if rate.alike != alike:
+            continue
+        by_loss = found.setdefault(rate.device, {})
+        known = by_loss.get(rate.loss)
+        if known is None or rate.images_per_second > known.images_per_second:
+            by_loss[rate.loss] = rate
+    return {
+        device: by_loss.get(settings.loss.name)
+        or min(by_loss.values(), key=lambda rate: rate.images_per_second)
+        for device, by_loss in found.items()
+    }

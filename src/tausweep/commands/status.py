@@ -1,0 +1,273 @@
+"""Where a study stands: what is done, running, failed, stale or missing; what it takes on disk.
+
+Everything is read from the results folder; nothing is computed, and torch is not imported.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tausweep.data.manifest import manifest
+from tausweep.results import records
+from tausweep.storage import provenance
+from tausweep.storage.layout import Layout
+from tausweep.storage.run_lock import held_by
+from tausweep.study import MEASURES, Run, Study, StudyError
+
+STATES = ("complete", "diverged", "running", "failed", "stale", "pretrained", "missing")
+"""``diverged`` is a result too; ``stale`` has a record of other settings or data; ``pretrained``
+was trained to its end and has no record, though some of its measures may be there. A record of
+other code than today's counts as every other one does, and is named beside."""
+
+LAST_LINES = 3
+SHOWN = 20
+"""Runs listed of one state; of more, their number."""
+
+_PROGRESS = re.compile(r"^epoch \d+/\d+ .*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where one run stands.
+
+    Attributes:
+        run: The run.
+        state: One of ``STATES``.
+        detail: In words: progress, why stale, by what other code, where a missing run goes on.
+        columns: Of its record, also of a stale one; of a pretrained run what there is of them; none
+            of any other.
+        log: The log that tells of its failure.
+        lines: Last lines of that log.
+        other_code: Whether other code than today's made its record.
+    """
+
+    run: Run
+    state: str
+    detail: str = ""
+    columns: dict[str, Any] | None = None
+    log: Path | None = None
+    lines: tuple[str, ...] = ()
+    other_code: bool = False
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether it is complete with embeddings that are one point (``geometry.collapsed``)."""
+        return self.state == "complete" and bool((self.columns or {}).get("collapsed"))
+
+
+def states(study: Study, layout: Layout) -> list[RunState]:
+    """State of every run, in the study's order."""
+    return [_state(run, layout) for run in study.runs()]
+
+
+def _state(run: Run, layout: Layout) -> RunState:
+    folder = layout.run(run)
+    logs = [logs_of(run, layout) / f"{stage}.log" for stage in ("pretrain", "evaluate")]
+    newest = max((log for log in logs if log.exists()), key=_time, default=None)
+    said = newest.read_text(encoding="utf-8", errors="replace") if newest else ""
+    if holder := held_by(folder):
+        where = f"process {holder['pid']} on {holder['host']}"
+        return RunState(run, "running", f"{_progress(said) or 'started'}  ({where})")
+    try:
+        columns = records.read(folder / "record.json")["columns"]
+    except FileNotFoundError:
+        columns = None
+    except StudyError as error:
+        return RunState(run, "failed", log=folder / "record.json", lines=(str(error),))
+    if columns is not None:
+        reasons, code = stale_reasons(columns, run, layout), other_code(columns)
+        said = "; ".join([*reasons, *code])
+        state = "stale" if reasons else columns["status"]
+        return RunState(run, state, said, columns, other_code=bool(code))
+    if newest is not None and _failed(said):
+        lines = tuple(line for line in said.splitlines() if line.strip())[-LAST_LINES:]
+        return RunState(run, "failed", log=newest, lines=lines)
+    if (folder / "checkpoint.safetensors").exists():
+        at = _progress(said).split("  ")[0]
+        return RunState(run, "missing", f"interrupted{f' after {at}' if at else ''}, goes on there")
+    return _pretrained(run, folder) or RunState(run, "missing")
+
+
+def _pretrained(run: Run, folder: Path) -> RunState | None:
+    """The state of a run that was trained to its end and has no record; none if it was not."""
+    described = _json(folder / "pretrain.json")
+    if described.get("settings_digest") != run.settings.pretrain_digest:
+        return None
+    names = (*MEASURES, *(run.settings.measures or {}))
+    measured = {
+        name: content["values"]
+        for name in names
+        if "values" in (content := _json(folder / f"{name}.json"))
+    }
+    try:
+        columns = records.so_far(run, measured, described)
+    except (KeyError, TypeError, AttributeError):
+        return None  # damaged, so it is made again
+    parts = ["not evaluated to the end" if measured else "not evaluated"]
+    if measured:
+        parts.append(f"there are {', '.join(measured)}")
+    if not (folder / "encoder.safetensors").exists():
+        parts.append("its weights are not here, so it would be trained again")
+    return RunState(run, "pretrained", "; ".join(parts), columns)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A JSON mapping; empty if it is absent or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _time(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def logs_of(run: Run, layout: Layout) -> Path:
+    """Folder of a run's logs."""
+    return layout.study(run.study) / "logs" / run.id
+
+
+def _progress(said: str) -> str:
+    found = _PROGRESS.findall(said)
+    return found[-1] if found else ""
+
+
+def _failed(said: str) -> bool:
+    # A job that was stopped saved its state and says so: it is not a failure.
+    error = "tausweep: error:" in said and "stopped and saved" not in said
+    return error or "Traceback (most recent call last)" in said
+
+
+def stale_reasons(columns: dict[str, Any], run: Run, layout: Layout) -> list[str]:
+    """Why a record is not of today's study and data; empty if it is."""
+    reasons = []
+    if columns["settings_digest"] != run.settings.digest:
+        reasons.append("other settings")
+    made = manifest(run.settings.dataset, layout)
+    if made is not None and made.get("digest") != columns["data_digest"]:
+        reasons.append("other data")
+    return reasons
+
+
+def other_code(columns: dict[str, Any]) -> list[str]:
+    """By which other code than today's a record was made, stage by stage; empty if by today's."""
+    reasons = []
+    theirs = str(columns["code_version"]).split("-")
+    for stage, version in zip(("pretrain", "evaluate"), theirs, strict=False):
+        if version != _code(stage):
+            reasons.append(f"other code of {stage} ({version}, now {_code(stage)})")
+    return reasons
+
+
+@cache
+def _code(stage: str) -> str:
+    return provenance.code_version(stage)
+
+
+def disk(study: Study, layout: Layout) -> dict[str, int]:
+    """Bytes on disk by kind: weights, embeddings, checkpoints, prepared data, everything else."""
+    used: Counter[str] = Counter()
+    kinds = {"encoder": "encoders", "embeddings": "embeddings", "checkpoint": "checkpoints"}
+    for path, size in files(layout.study(study.study)):
+        tensors = path.suffix == ".safetensors"
+        kind = kinds.get(re.split(r"[.-]", path.name)[0], "other")
+        used[kind if tensors else "other"] += size
+    for dataset in {run.settings.dataset for run in study.runs()}:
+        used["prepared data"] += sum(size for _, size in files(layout.prepared(dataset)))
+    return dict(used)
+
+
+def files(folder: Path) -> list[tuple[Path, int]]:
+    """All files at any depth with their sizes; what vanishes meanwhile is left out."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        try:
+            if path.is_file():
+                found.append((path, path.stat().st_size))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def size(count: float) -> str:
+    """Bytes in words, decimal: ``1.2 GB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def describe(study: Study, layout: Layout) -> str:
+    """The state of a study as text: counts, then each state's runs, then disk use."""
+    if not layout.root.is_dir():
+        return (
+            f"study {study.study}: {len(study.runs())} runs; there is no folder "
+            f"{layout.root}/ in {Path.cwd()}: nothing was started here, or results are elsewhere "
+            "(--results DIR)"
+        )
+    found = states(study, layout)
+    counts = Counter(state.state for state in found)
+    counted = ", ".join(f"{counts[name]} {name}" for name in STATES if counts[name])
+    lines = [f"study {study.study}: {len(found)} runs: {counted}"]
+    if collapsed := [state for state in found if state.collapsed]:
+        lines += [
+            "",
+            "collapsed: complete, but all test embeddings are one point",
+            *_listed(collapsed),
+        ]
+    if other := [s for s in found if s.other_code and s.state in ("complete", "diverged")]:
+        lines += [
+            "",
+            "made by other code: they count in tables and verdicts, which name them",
+            *_listed(other),
+            *(f"  {line}" for line in _redoing(other, layout)),
+        ]
+    for name in STATES[1:]:
+        of_state = [state for state in found if state.state == name]
+        if name == "diverged":
+            of_state = [state for state in of_state if not state.other_code]
+        if of_state:
+            lines += ["", name, *_listed(of_state)]
+        if name == "stale":
+            lines += [f"  {line}" for line in _redoing(of_state, layout)]
+    used = disk(study, layout)
+    parts = ", ".join(f"{kind} {size(used[kind])}" for kind in sorted(used) if used[kind])
+    return "\n".join([*lines, "", f"disk: {size(sum(used.values()))}{f': {parts}' * bool(parts)}"])
+
+
+def _redoing(found: list[RunState], layout: Layout) -> list[str]:
+    """How stale records, and those of other code, are made again: the least that does it."""
+    planned = [s for s in found if s.state == "stale"]
+    other = [s for s in found if s.state != "stale"]
+    trained = [s for s in other if "other code of pretrain" in s.detail]
+    measured = [s for s in other if s not in trained]
+    lines = []
+    if planned:
+        lines.append(
+            "snakemake --configfile STUDY redoes by itself what has other settings or data"
+        )
+    for of_stage, name in ((trained, "pretrain.json"), (measured, "record.json")):
+        if of_stage:
+            path = layout.run(of_stage[0].run) / name
+            lines.append(f"to redo one: snakemake --configfile STUDY --forcerun {path}")
+    return lines
+
+
+def _listed(found: list[RunState]) -> list[str]:
+    lines = []
+    for state in found[:SHOWN]:
+        about = f"  {state.detail}" if state.detail else ""
+        lines.append(f"  {state.run.id}{about}{f'  {state.log}' if state.log else ''}")
+        lines += [f"      {line}" for line in state.lines]
+    if len(found) > SHOWN:
+        lines.append(f"  and {len(found) - SHOWN} more")
+    return lines

@@ -1,0 +1,173 @@
+"""Whether a study's results are what its runs wrote: digests, columns against measures, versions.
+
+Nothing is computed anew. What does not hold is named; what could not be checked is said too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tausweep.commands.status import other_code, stale_reasons
+from tausweep.results import records
+from tausweep.storage.layout import Layout
+from tausweep.study import MEASURED, OF_THE_LOSS, Run, Study, StudyError
+
+SHOWN_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "tausweep")
+
+
+@dataclass
+class Finding:
+    """What a check of one run found.
+
+    Attributes:
+        wrong: What is not as its run wrote it, a sentence each.
+        notes: What could not be checked, or is of another version.
+    """
+
+    wrong: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def check_run(run: Run, folder: Path) -> tuple[Finding, dict[str, Any] | None]:
+    """Check a run's record and the files beside it.
+
+    Args:
+        run: The run.
+        folder: Where its files are.
+
+    Returns:
+        What was found, and the record; none if there is none that can be read.
+    """
+    found, path = Finding(), folder / "record.json"
+    try:
+        content = records.read(path)
+    except FileNotFoundError:
+        found.notes.append("has no record")
+        return found, None
+    except StudyError as error:
+        found.wrong.append(str(error))
+        return found, None
+    _check_identity(run, content, path, found)
+    _check_digests(content, folder, found)
+    _check_columns(content, folder, path, found)
+    return found, content
+
+
+def _check_identity(run: Run, content: dict[str, Any], path: Path, found: Finding) -> None:
+    columns = content["columns"]
+    own = {"study": run.study, "dataset": run.dataset, "loss": run.loss,
+           "temperature": run.temperature, "seed": run.seed}  # fmt: skip
+    for name, value in own.items():
+        if columns[name] != value:
+            found.wrong.append(f"{path}: its {name} is {columns[name]}, its place says {value}")
+    if columns["settings_digest"] == run.settings.digest:
+        settings = run.settings.pretrain_json() | run.settings.evaluate_json()
+        if content.get("settings") != json.loads(json.dumps(settings)):
+            found.wrong.append(f"{path}: its settings are not those of its settings_digest")
+
+
+def _check_digests(content: dict[str, Any], folder: Path, found: Finding) -> None:
+    path, digests = folder / "record.json", content.get("digests")
+    if digests is None:
+        found.notes.append("its record has no digests: it was made before records had them")
+        return
+    if not records.is_sealed(content):
+        found.wrong.append(f"{path}: was altered: it does not match its own digest")
+        return
+    for name, expected in sorted(digests["files"].items()):
+        file = folder / name
+        if not file.exists():
+            found.notes.append(f"{name} is absent")
+        elif records.file_digest(file) != expected:
+            found.wrong.append(f"{file}: was altered: it does not match its digest in record.json")
+
+
+def _check_columns(content: dict[str, Any], folder: Path, path: Path, found: Finding) -> None:
+    """The record's numbers against the files that they were taken from."""
+    columns = content["columns"]
+    try:
+        described = json.loads((folder / "pretrain.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        described = content.get("pretrain")
+        found.notes.append("pretrain.json is absent")
+    except ValueError:
+        described = None
+    if described != content.get("pretrain"):
+        found.wrong.append(f"{path}: what it says of pretraining is not what pretrain.json says")
+    wanted = records.of_pretraining(content.get("pretrain") or {})
+    if columns["status"] == "complete":
+        own = content.get("settings", {}).get("measure_digests") or {}
+        measured: dict[str, Any] = {}
+        for name in (*MEASURED, *own):
+            try:
+                text = (folder / f"{name}.json").read_text(encoding="utf-8")
+                measured[name] = json.loads(text)["values"]
+            except FileNotFoundError:
+                if name not in OF_THE_LOSS:
+                    found.notes.append(f"{name}.json is absent")
+            except (ValueError, KeyError, TypeError):
+                found.wrong.append(f"{folder / name}.json: is damaged")
+        if measured.keys() >= {*MEASURED} - {*OF_THE_LOSS}:
+            wanted |= records.flat(measured)
+    for name in sorted(wanted):
+        if columns.get(name) != wanted[name]:
+            found.wrong.append(
+                f"{path}: its {name} is {columns.get(name)}, the run's own files say {wanted[name]}"
+            )
+
+
+def _check_table(study: Study, layout: Layout, kept: dict[str, dict[str, Any]]) -> list[str]:
+    """What is wrong with the collected table of a whole study."""
+    path = layout.study(study.study) / "records.csv"
+    runs = study.runs()
+    if not path.exists() or any(run.id not in kept for run in runs):
+        return []
+    rows = [kept[run.id]["columns"] for run in runs]
+    if path.read_text(encoding="utf-8") == records.table(rows):
+        return []
+    for row, run in zip(records.read_table(path).to_dict("records"), runs, strict=False):
+        theirs = {str(row[n]) for n in ("dataset", "loss", "seed")}
+        if theirs != {run.dataset, run.loss, str(run.seed)}:
+            return [f"{path}: has not the runs of the study; delete it, and it is collected anew"]
+    return [f"{path}: does not say what the records say; delete it, and it is collected anew"]
+
+
+def verify(study: Study, layout: Layout) -> tuple[str, bool]:
+    """Check all of a study.
+
+    Returns:
+        The findings as text, and whether nothing is wrong.
+    """
+    wrong: list[str] = []
+    notes: dict[str, list[str]] = {}
+    kept: dict[str, dict[str, Any]] = {}
+    packages: Counter[str] = Counter()
+    for run in study.runs():
+        found, content = check_run(run, layout.run(run))
+        wrong += found.wrong
+        if content is not None:
+            kept[run.id] = content
+            found.notes += stale_reasons(content["columns"], run, layout)
+            found.notes += other_code(content["columns"])
+            used = content.get("evaluate", {}).get("packages", {})
+            packages[", ".join(f"{n} {used[n]}" for n in SHOWN_PACKAGES if n in used)] += 1
+        for note in found.notes:
+            notes.setdefault(note, []).append(run.id)
+    wrong += _check_table(study, layout, kept)
+    lines = [f"study {study.study}: {len(kept)} records of {len(study.runs())} runs checked"]
+    if wrong:
+        lines += ["", f"not as its run wrote it ({len(wrong)})", *(f"  {line}" for line in wrong)]
+    if notes:
+        lines += ["", "not checked, or of another version"]
+        for note, named in notes.items():
+            more = f" and {len(named) - 1} more" if len(named) > 1 else ""
+            lines.append(f"  {note}: {named[0]}{more}")
+    if packages:
+        lines += ["", "made with"]
+        lines += [f"  {used} ({count} records)" for used, count in packages.most_common()]
+    lines += ["", "everything that could be checked holds" if not wrong else "it does not hold"]
+    return "\n".join(lines), not wrong

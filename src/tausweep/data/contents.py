@@ -1,0 +1,125 @@
+"""Whether the files that prepared data were made from are still the same, at the cost of a listing.
+
+A source's fingerprint is of names and sizes, which an image that is replaced by one of the same
+size does not change. So preparation also keeps, in a file beside the manifest, size, time of
+change and SHA-256 of every file that it read. Later, a file whose size and time are the same is
+trusted, and of the others the content decides: touching, copying or moving a tree changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tausweep.data import sources, trees
+from tausweep.storage.atomic import write_text
+from tausweep.study import Source
+
+NAME = ".source.json"
+"""Hidden: it says what was read and when, which decides no number and enters no digest."""
+
+Known = Mapping[str, tuple[int, int, str]]
+"""Of each file, by its path below the source's folder: bytes, time of change (ns), SHA-256."""
+
+
+def fingerprint(source: Source, folder: Path) -> str:
+    """What lies at a source now, told from what was prepared in ``folder`` by content where needed.
+
+    Without a preparation, or one from before contents were kept, it is the source's own fingerprint
+    of names and sizes. Files that only got another time are noted, if the folder can be written.
+
+    Args:
+        source: Where the images are.
+        folder: Of the prepared data.
+
+    Returns:
+        64 hexadecimal digits: those of the manifest in ``folder`` if nothing changed.
+
+    Raises:
+        StudyError: As for ``datasets.fingerprint``.
+    """
+    listing = sources.fingerprint(source)
+    kept = _kept(folder)
+    if kept is None or kept["listing"] != listing:
+        return listing
+    known: Known = {path: tuple(entry) for path, entry in kept["files"].items()}
+    now = _look(sources.root(source), known)
+    if now == known:
+        return str(kept["fingerprint"])
+    if {path: entry[2] for path, entry in now.items()} == {p: e[2] for p, e in known.items()}:
+        with contextlib.suppress(OSError):
+            keep(folder, listing, kept["fingerprint"], now)
+        return str(kept["fingerprint"])
+    total = hashlib.sha256(listing.encode())
+    for path, (_, _, content) in sorted(now.items()):
+        total.update(os.fsencode(path) + b"\0" + content.encode() + b"\n")
+    return total.hexdigest()
+
+
+def read(source: Source, paths: Iterable[Path]) -> Known:
+    """Size, time and content of the files of a source, read now.
+
+    Args:
+        source: Where they are.
+        paths: The image files in use. Of a plug-in that names a path, all images there count: what
+            it reads of them is its own affair.
+    """
+    place = sources.root(source)
+    names = {p.relative_to(place).as_posix() for p in paths if p.is_relative_to(place)}
+    if source.kind == "plugin" and source.path is not None:
+        names |= {file.path for file in trees.images(place)} if place.is_dir() else {"."}
+    return _look(place, dict.fromkeys(sorted(names), (-1, -1, "")))
+
+
+def keep(folder: Path, listing: str, fingerprint: str, files: Known) -> None:
+    """Note beside the manifest what was read.
+
+    Args:
+        folder: Of the prepared data.
+        listing: The source's fingerprint of names and sizes.
+        fingerprint: What the manifest has.
+        files: See ``read``; nothing is noted of sources without files of their own.
+    """
+    if files:
+        content = {"listing": listing, "fingerprint": fingerprint, "files": dict(files)}
+        write_text(folder / NAME, json.dumps(content) + "\n")
+
+
+def has(folder: Path) -> bool:
+    """Whether contents are kept for the prepared data in a folder."""
+    return _kept(folder) is not None
+
+
+def _kept(folder: Path) -> dict[str, Any] | None:
+    """What was noted; nothing if it is absent or damaged, when names and sizes have to do."""
+    try:
+        found = json.loads((folder / NAME).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(found, dict) and found.keys() == {"listing", "fingerprint", "files"}
+    return found if whole else None
+
+
+def _look(place: Path, known: Known) -> dict[str, tuple[int, int, str]]:
+    """Every known file as it is now; only those of another size or time are read."""
+
+    def entry(path: str) -> tuple[int, int, str]:
+        try:
+            status = (place / path).stat()
+            size, changed = status.st_size, status.st_mtime_ns
+            if known[path][:2] == (size, changed):
+                return known[path]
+            with (place / path).open("rb") as file:
+                return size, changed, hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            # Listed a moment ago: what is gone by now, preparation will name.
+            return -1, -1, f"{error.strerror}"
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        return dict(zip(known, threads.map(entry, known, chunksize=256), strict=True))

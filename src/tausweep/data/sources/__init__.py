@@ -1,0 +1,195 @@
+"""What every source offers, and which module reads which kind.
+
+A source module has ``read(source, split) -> SourceSplit`` and ``fingerprint(source) -> str``, and
+imports whatever is heavy inside ``read``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from tausweep.study import StudyError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tausweep.study import Source
+
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, Split] = ("train", "test")
+
+_MODULES = {
+    "digits": "digits",
+    "translated_digits": "translated_digits",
+    "folder": "folder",
+    "cifar10": "cifar",
+    "cifar100": "cifar",
+    "svhn": "svhn",
+    "imagenet100": "imagenet100",
+    "plugin": "plugin",
+}
+
+TRAIN_IMAGES = {
+    "digits": 1_437,
+    "translated_digits": 1_437,
+    "cifar10": 50_000,
+    "cifar100": 50_000,
+    "svhn": 73_257,
+    "imagenet100": 126_689,
+}
+"""Published sizes of the training splits (docs/protocol.md); those of digits are ours."""
+
+EXTRA_IMAGES = 531_131
+"""Published size of SVHN's third split."""
+
+Channels = tuple[float, float, float]
+_CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+# Ours: mean and standard deviation of the pixels of the training splits of digits.
+_DIGITS = ((0.3053, 0.3053, 0.3053), (0.3758, 0.3758, 0.3758))
+_TRANSLATED_DIGITS = ((0.1357, 0.1357, 0.1357), (0.2929, 0.2929, 0.2929))
+
+
+class Images(Protocol):
+    """A lazy sequence of PIL images or H x W x 3 uint8 arrays."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class SourceSplit:
+    """One split of a source, in the source's order.
+
+    Attributes:
+        images: N images; decoded when they are asked for, of any size.
+        labels: N class ids, int64, indices into ``classes``.
+        classes: Names of all classes of the training split.
+    """
+
+    images: Images
+    labels: NDArray[np.int64]
+    classes: list[str]
+
+
+def root(source: Source) -> Path:
+    """The folder where the images or the original archives of a source lie."""
+    return Path(source.path or f"data/{source.kind}").expanduser()
+
+
+def read(source: Source, split: Split) -> SourceSplit:
+    """Read one split of a source.
+
+    Raises:
+        StudyError: The source is missing, damaged or inconsistent; the sentence names the file,
+            folder or class.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split: {split!r} is not allowed; it is train or test")
+    return _checked(_module(source).read(source, split), f"source {source.kind}, {split} split")
+
+
+def fingerprint(source: Source) -> str:
+    """A cheap digest (64 hexadecimal digits) of what lies at a source; reads no image.
+
+    Folder trees: relative path and size of every image, so that copying, touching or moving the
+    tree changes nothing (nor does an edit that keeps a file's size). CIFAR, SVHN and the digits: a
+    constant of the digests of their published files. Plug-ins: their code, their options and, if
+    they name a path, the tree there.
+
+    Raises:
+        StudyError: There is no such tree, or a split or class is missing in it.
+    """
+    digest: str = _module(source).fingerprint(source)
+    return digest
+
+
+def train_size(source: Source) -> int | None:
+    """Number of training images at a source, without reading one; none if only reading tells.
+
+    Raises:
+        StudyError: There is no such tree, or a split or class is missing in it.
+    """
+    if source.kind == "folder":
+        from tausweep.data.sources import folder
+
+        return folder.train_size(source)
+    if source.kind == "plugin":
+        return None
+    extra = EXTRA_IMAGES if source.kind == "svhn" and source.extra else 0
+    return TRAIN_IMAGES[source.kind] + extra
+
+
+def class_counts(source: Source) -> dict[str, dict[str, int]] | None:
+    """Images by split and class at a source, without reading one; none if only reading tells.
+
+    Raises:
+        StudyError: As for ``train_size``.
+    """
+    if source.kind != "folder":
+        return None
+    from tausweep.data.sources import folder
+
+    return folder.class_counts(source)
+
+
+def normalisation(kind: str) -> tuple[Channels, Channels]:
+    """Mean and standard deviation of the channels of images scaled to [0, 1].
+
+    The author takes CIFAR10's constants for all three 32-pixel datasets (docs/protocol.md); so do
+    folders and plug-ins here. ImageNet100 has ImageNet's, both kinds of digits have their own.
+    """
+    own = {
+        "imagenet100": _IMAGENET,
+        "digits": _DIGITS,
+        "translated_digits": _TRANSLATED_DIGITS,
+    }
+    return own.get(kind, _CIFAR10)
+
+
+def aligned(train: SourceSplit, test: SourceSplit) -> SourceSplit:
+    """The test split with the class ids of the training split.
+
+    Raises:
+        StudyError: The test split has a class that the training split lacks.
+    """
+    import numpy as np
+
+    place = {name: i for i, name in enumerate(train.classes)}
+    for name in test.classes:
+        if name not in place:
+            raise StudyError(f"class {name!r} is in the test split but not in the training split")
+    ids = np.array([place[name] for name in test.classes], dtype=np.int64)
+    return SourceSplit(test.images, ids[test.labels], train.classes)
+
+
+def _module(source: Source) -> Any:
+    return importlib.import_module(f"tausweep.data.sources.{_MODULES[source.kind]}")
+
+
+def _checked(given: SourceSplit, what: str) -> SourceSplit:
+    import numpy as np
+
+    labels, classes = np.asarray(given.labels), list(given.classes)
+    if len(set(classes)) < len(classes):
+        raise StudyError(f"{what}: a class name occurs twice in {classes}")
+    if labels.ndim != 1 or len(labels) != len(given.images):
+        raise StudyError(
+            f"{what}: one label an image is needed; "
+            f"there are {len(given.images)} images and labels of shape {labels.shape}"
+        )
+    if len(labels) == 0:
+        raise StudyError(f"{what}: there is no image")
+    if labels.dtype.kind not in "iu":
+        raise StudyError(f"{what}: labels are integers, not {labels.dtype}")
+    outside = labels[(labels < 0) | (labels >= len(classes))]
+    if len(outside):
+        raise StudyError(
+            f"{what}: label {outside[0]} is not allowed; there are {len(classes)} classes, from 0"
+        )
+    return SourceSplit(given.images, labels.astype(np.int64), classes)

@@ -1,0 +1,89 @@
+"""A user's own source: a Python file with ``read(source, split)``.
+
+``source`` is the study's ``source`` mapping (``source.path``, ``source.options``), ``split`` is
+``train`` or ``test``; what it returns has ``images``, ``labels`` and ``classes`` like
+``tausweep.data.SourceSplit``. Images are PIL images of any mode or H x W x 3 uint8 arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tausweep.data import trees
+from tausweep.data.sources import Images, SourceSplit, Split, root
+from tausweep.study import StudyError, plugins
+
+if TYPE_CHECKING:
+    from tausweep.study import Source
+
+FIELD = "source.module"
+
+
+def read(source: Source, split: Split) -> SourceSplit:
+    """Run the plug-in's ``read``.
+
+    Raises:
+        StudyError: The file is missing, fails while it is imported, has no ``read``, or returns
+            something without images, labels and classes; or its ``read`` raised. Images raise it
+            when they are asked for.
+    """
+    path = str(source.module)
+    function = plugins.function(path, "read", FIELD)
+    at = f"{FIELD}: {plugins.place(function, path)}"
+
+    def parts() -> SourceSplit:
+        given = function(source, split)
+        for part in ("images", "labels", "classes"):
+            if getattr(given, part, None) is None:
+                raise StudyError(f"{at}: it returned a {type(given).__name__} without {part}")
+        if not (hasattr(given.images, "__len__") and hasattr(given.images, "__getitem__")):
+            kind = type(given.images).__name__
+            raise StudyError(f"{at}: its images are a {kind}; a list of them is needed")
+        if isinstance(given.classes, str):
+            raise StudyError(f"{at}: its classes are a str; a list of names is needed")
+        classes = [str(name) for name in given.classes]
+        return SourceSplit(_Images(given.images, path), given.labels, classes)
+
+    found: SourceSplit = plugins.guarded(parts, path, FIELD, defined=function)()
+    return found
+
+
+class _Images:
+    """A plug-in's images, whose errors when one is asked for are told as the file's."""
+
+    def __init__(self, images: Images, path: str) -> None:
+        self._length = plugins.guarded(lambda: len(images), path, FIELD)
+        self._image = plugins.guarded(lambda row: images[row], path, FIELD)
+
+    def __len__(self) -> int:
+        return int(self._length())
+
+    def __getitem__(self, row: int) -> Any:
+        return self._image(row)
+
+
+def fingerprint(source: Source) -> str:
+    """Digest of the plug-in's code and options and, if it names a path, of the images there.
+
+    Raises:
+        StudyError: The file or the path is missing.
+    """
+    options = json.dumps(source.options, sort_keys=True, default=str)
+    total = hashlib.sha256(_file(source).read_bytes() + b"\0" + options.encode())
+    if source.path is not None:
+        place = root(source)
+        if place.is_file():
+            total.update(b"%d" % place.stat().st_size)
+        else:
+            total.update(trees.digest(trees.images(place)).encode())
+    return total.hexdigest()
+
+
+def _file(source: Source) -> Path:
+    path = Path(source.module or "").expanduser()
+    if not path.is_file():
+        raise StudyError(f"source.module: there is no file {path}")
+    return path

@@ -1,0 +1,179 @@
+"""Measures of a run along its training: whether what a verdict reads still changes at the end.
+
+Pretraining keeps encoder and bank after the epochs of the study's ``evaluate_at``; here each is
+measured with what is cheap, about as much as a third of an epoch of training: geometry of the test
+split, kNN, local separation, and a short probe. What is measured stands in ``along.json`` and, once
+collected, in ``along.csv``. The last row is the trained run itself, and its numbers are those of
+its record.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from torch import Tensor
+
+from tausweep.measures import geometry, knn, linear
+from tausweep.measures.evaluate import Evaluation, Values, finite
+from tausweep.storage.atomic import write_json
+from tausweep.storage.layout import KEPT_BYTES, weights_after
+from tausweep.storage.provenance import code_version
+from tausweep.study import ALONG, LinearSettings, StudyError, digest
+
+FILE = "along.json"
+
+SHORT_PROBE = 0.1
+SHORT_PROBE_STEPS = 500
+"""The short probe has a tenth of the probe's epochs, 10 of 100, but this many steps at least: with
+60 it ended up to 10 points below the whole one on the demo's digits, with 480 within 1.7 at every
+epoch. Its features are those of the un-augmented images, which kNN needs as well, so that no image
+passes the trunk for it."""
+
+
+@dataclass
+class Checkpoint(Evaluation):
+    """A run as it was after an epoch; its embeddings are not kept.
+
+    Attributes:
+        epoch: Counted from 1.
+    """
+
+    epoch: int
+
+    @property
+    def weights(self) -> Path:
+        """Where encoder and bank are."""
+        return weights_after(self.folder, self.epoch)
+
+    @cached_property
+    def embeddings(self) -> dict[str, Tensor]:
+        """The content that ``embeddings.safetensors`` would have."""
+        return self.embedded()
+
+
+def evaluate(trained: Evaluation, measured: Mapping[str, Values]) -> None:
+    """Measure a run at every epoch that its study asks for, and write ``along.json``.
+
+    What is already measured of the same is kept. An epoch whose weights are not there, because it
+    was asked for after the training had passed it, is named and left out.
+
+    Args:
+        trained: The run at its end; nothing is done if its study asks for no epochs.
+        measured: Its measures.
+    """
+    settings, folder = trained.settings, trained.folder
+    if not settings.along:
+        return
+    before = _read(folder / FILE)
+    rows: list[Values] = []
+    lacking: list[Values] = []
+    for epoch, share in settings.along.items():
+        place: Values = {"share": share, "epoch": epoch}
+        row = _row(trained, measured, epoch, before.get(epoch))
+        if row is None:
+            lacking.append(place)
+        else:
+            rows.append(place | row)
+    write_json(folder / FILE, {"rows": rows, "not_kept": lacking})
+    for row in rows:
+        path = weights_after(folder, row["epoch"])
+        if path.exists() and path.stat().st_size > KEPT_BYTES:
+            path.unlink()
+
+
+def _row(
+    trained: Evaluation, measured: Mapping[str, Values], epoch: int, before: Values | None
+) -> Values | None:
+    """What is known of a run after an epoch, and what it was made of; none if nothing is."""
+    settings, say = trained.settings, trained.say
+    epochs = settings.pretrain.epochs
+    asked = settings.model_dump(mode="json", include={"linear", "knn", "geometry", "separation"})
+    made_of = digest([trained.made_by, epoch, asked])
+    code = code_version("along")
+    known = before if before and before["made_of"] == made_of else None
+    if known and known["code_version"] == code:
+        return known
+    say(f"along training: epoch {epoch} of {epochs}")
+    try:
+        values = at_the_end(trained, measured) if epoch == epochs else _measured(trained, epoch)
+    except (StudyError, FloatingPointError) as error:
+        if known:
+            say(f"epoch {epoch} stays as it was measured by other code: {error}")
+            return known
+        retrained = trained.folder / "pretrain.json"
+        say(
+            f"epoch {epoch} is left out: {error}; `snakemake --configfile STUDY --forcerun "
+            f"{retrained}` trains the run again and measures it"
+        )
+        return None
+    return {"made_of": made_of, "code_version": code, "values": finite(values)}
+
+
+def _measured(trained: Evaluation, epoch: int) -> Values:
+    """``measure`` of the weights that were kept after an epoch.
+
+    Raises:
+        StudyError: They are not there, damaged, or of another training.
+        FloatingPointError: A feature is not finite.
+    """
+    then = Checkpoint(
+        trained.settings, trained.folder, trained.data, trained.device, trained.say, epoch
+    )
+    if not then.weights.exists():
+        raise StudyError(f"its weights were not kept: {then.weights} is not there")
+    return measure(then)
+
+
+def _read(path: Path) -> dict[int, Values]:
+    """The rows of an ``along.json`` by epoch; none if it is absent or damaged, and made again."""
+    kept = ("made_of", "code_version", "values")
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        return {int(row["epoch"]): {name: row[name] for name in kept} for row in rows}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def measure(then: Evaluation) -> Values:
+    """The columns ``ALONG`` of a run as it was after an epoch.
+
+    Raises:
+        FloatingPointError: A feature is not finite.
+    """
+    labels = then.embeddings["test_labels"]
+    found = geometry.measure(then.placed["test"], labels, then.settings.geometry.t)
+    found |= {"knn_accuracy": knn.percentage(then.knn_correct("train"))}
+    found |= then.separation() | {"linear_accuracy_short": short_probe(then)}
+    return {name: found.get(name) for name in ALONG}
+
+
+def at_the_end(trained: Evaluation, measured: Mapping[str, Values]) -> Values:
+    """The same of a run at its end, from its measures, to which the short probe is added."""
+    found = measured["geometry"]["test"] | {"knn_accuracy": measured["knn"]["accuracy"]}
+    found |= measured["separation"] | {"linear_accuracy_short": short_probe(trained)}
+    return {name: found.get(name) for name in ALONG}
+
+
+def short_probe(then: Evaluation) -> float | None:
+    """Last-epoch accuracy of the short probe in percent; none if it diverged."""
+    (train, test), e = then.features, then.embeddings
+    settings, seed = short(then.settings.linear, len(train)), then.settings.seed
+    labels, truth = e["train_labels"], e["test_labels"]
+    return linear.probe(train[None], labels, test, truth, settings, seed).accuracy
+
+
+def short(settings: LinearSettings, count: int) -> LinearSettings:
+    """The short probe: the whole one in fewer epochs, whose lr falls at the same shares of them.
+
+    Args:
+        settings: Of the whole one.
+        count: Training images.
+    """
+    steps = math.ceil(count / settings.batch_size)
+    epochs = max(round(SHORT_PROBE * settings.epochs), math.ceil(SHORT_PROBE_STEPS / steps))
+    return settings.model_copy(update={"epochs": min(settings.epochs, epochs)})

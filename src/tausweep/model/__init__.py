@@ -1,0 +1,1 @@
+"""What is trained: encoder and memory bank, and their size."""

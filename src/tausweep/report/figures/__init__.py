@@ -1,0 +1,355 @@
+"""Figures of a study: ``draw(name, results, paths)`` makes one, ``caption`` gives its text.
+
+Importing this costs nothing (no matplotlib, no pandas, no torch), so that the Snakefile can read
+``NAMES`` and ``FIGURES``. Whatever a figure lacks, it still comes out, and says what is missing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tausweep.report.figures.results import StudyResults
+from tausweep.results import labels
+from tausweep.study import Study, StudyError, canonical
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from tausweep.report.figures.style import Style
+
+__all__ = ["FIGURES", "FORMATS", "NAMES", "StudyResults", "asked", "caption", "draw", "figure"]
+
+FORMATS = ("svg", "pdf", "png")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One figure.
+
+    Attributes:
+        function: Where its drawing is, ``<module of this package>.<function>``.
+        title: Its name, with the paper's number where it has one.
+        text: What it shows, in words.
+        needs: Files of a run that it reads beside the records.
+        seeds: Whether it shows means over seeds with intervals.
+        of_uniformity: Whether what is published of it depends on the uniformity's t.
+        along: Whether it shows what only a study with ``evaluate_at`` measures.
+    """
+
+    function: str
+    title: str
+    text: str
+    needs: tuple[str, ...] = ()
+    seeds: bool = True
+    of_uniformity: bool = False
+    along: bool = False
+
+
+_LIMITS = (
+    "Logarithmic temperature axis, ticks at the measured temperatures; ∞ and 0⁺ mark losses that "
+    "are limits of the contrastive ones in temperature, up to a scale (Eq. 6, 7)."
+)
+_UNIFORMITY = (
+    "Uniformity −log E exp(−{t:g}‖f(x) − f(y)‖²) of the test embeddings over distinct pairs "
+    "(higher is more uniform) against temperature, "
+)
+_TOLERANCE = (
+    "Tolerance, the mean similarity of test embeddings of the same class over distinct pairs, "
+    "against temperature, "
+)
+
+FIGURES: dict[str, Entry] = {
+    "dilemma": Entry(
+        "dilemma.draw",
+        "The uniformity–tolerance dilemma",
+        "Uniformity against tolerance of the test embeddings. Each line follows one loss over "
+        "temperature; numbers are temperatures, bold the most accurate. The faint end of a line "
+        "leads to the loss's limit τ → ∞ (simple, hard simple). Fill: linear accuracy at the last "
+        "epoch, on a scale of its own in each panel; an arrow on the colour bar means that some "
+        "points exceed it. Unfilled stars: full-scale accuracy, off a miniature's scale. An ideal "
+        "loss would be in the upper right corner, both uniform and tolerant. The uniformity axis "
+        "is linear unless its label says −log({ceiling:g} − u), which stretches the range near the "
+        "ceiling 2t = {ceiling:g}.",
+        of_uniformity=True,
+    ),
+    "fig2_tsne": Entry(
+        "tsne.draw",
+        "Fig. 2: t-SNE of the embeddings",
+        "t-SNE (scikit-learn, PCA start, perplexity 30, fixed seed) of at most 2,000 test "
+        "embeddings, un-augmented, encoder in eval mode, contrastive loss, at the paper's "
+        "temperatures 0.07 and 0.2; where the study lacks one, its panel shows the nearest. One "
+        "seed (n = 1). Colours and numbers: classes (grey: beyond ten). Distances between clusters "
+        "mean little in such a map.",
+        needs=("embeddings.safetensors",),
+        seeds=False,
+    ),
+    "fig3_penalty": Entry(
+        "penalty.draw",
+        "Fig. 3: relative penalty and its entropy",
+        "Above: relative penalty r(s) from Eq. 5 for similarities spread evenly over [−1, 1], as a "
+        "multiple of an equal share; on a logarithmic axis the slope is 1/τ. Below: the entropy of "
+        "r relative to its maximum, and the width of the similarity interval, from the nearest "
+        "negative down, that carries 90% of the penalty. Dashed: from the formula. Colour: "
+        "measured on anchors and banks of contrastive runs (dots: the temperature of training).",
+        needs=("penalty.json",),
+    ),
+    "fig4_uniformity": Entry(
+        "sweep.uniformity",
+        "Fig. 4: uniformity against temperature, contrastive loss",
+        f"{_UNIFORMITY}contrastive loss. {_LIMITS}",
+        of_uniformity=True,
+    ),
+    "fig5_tolerance": Entry(
+        "sweep.tolerance",
+        "Fig. 5: tolerance against temperature, contrastive loss",
+        f"{_TOLERANCE}contrastive loss. {_LIMITS}",
+    ),
+    "fig6_uniformity_hard": Entry(
+        "sweep.uniformity_hard",
+        "Fig. 6: uniformity against temperature, hard contrastive loss",
+        f"{_UNIFORMITY}hard contrastive loss (pale: contrastive loss). {_LIMITS}",
+        of_uniformity=True,
+    ),
+    "fig7_tolerance_hard": Entry(
+        "sweep.tolerance_hard",
+        "Fig. 7: tolerance against temperature, hard contrastive loss",
+        f"{_TOLERANCE}hard contrastive loss (pale: contrastive loss). {_LIMITS}",
+    ),
+    "fig8_separation": Entry(
+        "separation.draw",
+        "Fig. 8: positive and ten nearest negatives",
+        "Similarity of augmented training images to their own entry of the bank (positive) and to "
+        "the ten most similar other entries. Above: means against temperature, from the nearest "
+        "(strong) to the tenth (faint), intervals for these two and the positive. Below: "
+        "distributions over anchors, all seeds together, each temperature scaled to "
+        "its highest bin.",
+        needs=("separation.json",),
+    ),
+    "fig9_accuracy": Entry(
+        "sweep.accuracy",
+        "Fig. 9: linear accuracy against temperature",
+        "Linear-probe accuracy (1-crop top-1, last epoch; the best epoch stands in the full table "
+        "only) against temperature, each panel on its own scale; published values of a study that "
+        "is scaled down have a panel of their own. Grey lines (or numbers, far from the scale): "
+        f"baselines that no loss has trained. {_LIMITS}",
+    ),
+    "effective_dimension": Entry(
+        "sweep.effective_dimension",
+        "Effective dimension against temperature",
+        "The dimension d whose uniform distribution on the sphere has the measured uniformity; "
+        f"logarithmic. Published values follow from the published uniformity. {_LIMITS}",
+        of_uniformity=True,
+    ),
+    "spectra": Entry(
+        "spectra.draw",
+        "Singular value spectra",
+        "Singular values of the normalised test embeddings, relative to the largest, by rank; "
+        "logarithmic, geometric mean over seeds (n in each panel). Beside the contrastive losses: "
+        "their limits τ → ∞ (simple, hard simple).",
+        needs=("geometry.json",),
+        seeds=False,
+    ),
+    "training": Entry(
+        "training.draw",
+        "Training curves",
+        "Training loss (above) and similarity of the positive (below), mean over an epoch's steps "
+        "and over complete seeds (n in each panel). Losses without a temperature share a panel. "
+        "Dotted: where the learning rate falls.",
+        needs=("history.csv",),
+        seeds=False,
+    ),
+    "along": Entry(
+        "along.draw",
+        "Measures along training",
+        "kNN accuracy, uniformity, tolerance, and tolerance less the mean similarity of different "
+        "classes, of the test embeddings after the marked epochs: means over seeds (lines) and "
+        "every seed (points). What still moves between the last two epochs has not settled; the "
+        "last is the end of the training, which all other figures show. Losses without a "
+        "temperature share a panel.",
+        seeds=False,
+        along=True,
+    ),
+}
+NAMES = tuple(FIGURES)
+"""All figures, in the order of the report."""
+
+
+def asked(study: Study) -> tuple[str, ...]:
+    """The figures of a study: all, but what it does not measure."""
+    return tuple(name for name in NAMES if study.evaluate_at or not FIGURES[name].along)
+
+
+def draw(
+    name: str,
+    results: StudyResults,
+    paths: Iterable[Path],
+    style: Style | Mapping[str, Any] | None = None,
+) -> None:
+    """Draw a figure into files whose suffixes (svg, pdf, png) name the format.
+
+    The same results and style give the same bytes (at the same library versions).
+
+    Raises:
+        StudyError: Unknown name, format or style.
+    """
+    paths = [Path(path) for path in paths]
+    for path in paths:
+        if path.suffix[1:] not in FORMATS:
+            raise StudyError(f"{path}: unknown format; known are {', '.join(FORMATS)}")
+    drawn = figure(name, results, style)
+    with _style(style).applied():
+        # Once for all formats, which then have the same layout.
+        drawn.draw_without_rendering()
+        drawn.set_layout_engine("none")
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_render(drawn, path.suffix[1:], FIGURES[name].title, style))
+
+
+def figure(
+    name: str, results: StudyResults, style: Style | Mapping[str, Any] | None = None
+) -> Figure:
+    """The figure as a matplotlib object.
+
+    Raises:
+        StudyError: Unknown name or style.
+    """
+    if name not in FIGURES:
+        raise StudyError(f"figure {name}: unknown; known are {', '.join(NAMES)}")
+    entry = FIGURES[name]
+    module, function = entry.function.split(".")
+    chosen = _style(style)
+    with chosen.applied():
+        make = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+        made: Figure = make(results.of_losses(), chosen, entry.title)
+    return made
+
+
+def caption(name: str, results: StudyResults) -> str:
+    """What the figure shows, how sure it is, and what it lacks, in plain text.
+
+    Raises:
+        StudyError: Unknown name.
+    """
+    if name not in FIGURES:
+        raise StudyError(f"figure {name}: unknown; known are {', '.join(NAMES)}")
+    entry, results = FIGURES[name], results.of_losses()
+    text = entry.text.format(t=results.t, ceiling=2 * results.t)
+    sentences = [f"{entry.title}. {text}"]
+    if entry.seeds:
+        sentences.append(_intervals(results))
+    if results.cells.has_published and entry.function.startswith(("sweep.", "dilemma.")):
+        from tausweep.report.tables import PUBLISHED_T
+
+        if entry.of_uniformity and results.t != PUBLISHED_T:
+            sentences.append(
+                f"Published uniformity is at t = {PUBLISHED_T:g}, this study's at "
+                f"t = {results.t:g}: none is drawn."
+            )
+        else:
+            sentences.append("Stars: published numbers (Wang & Liu 2021), single runs.")
+    if entry.along:
+        sentences.extend(_not_kept(results))
+    sentences.extend(_unfinished(results))
+    keys = results.cells.keys()
+    if any(results.survivors(*key) for key in keys):
+        sentences.append(
+            "† (in sweeps: × at the foot): some runs diverged; the mean is over the survivors, so "
+            "it is optimistic."
+        )
+    if results.cells.any_collapsed:
+        sentences.append(_collapsed(results))
+    if results.scaled_down:
+        sentences.append(f"Scaled down: {results.scaled_down.rstrip('.')}.")
+    return " ".join(sentences)
+
+
+def _style(style: Style | Mapping[str, Any] | None) -> Style:
+    from tausweep.report.figures.style import Style
+
+    return style if isinstance(style, Style) else Style.of(style)
+
+
+def _render(drawn: Figure, kind: str, title: str, style: Style | Mapping[str, Any] | None) -> bytes:
+    # No date and no program in the metadata: the bytes depend on the data alone.
+    metadata = {
+        "svg": {"Date": None, "Creator": None, "Title": title},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None, "Title": title},
+        "png": {"Software": None, "Title": title},
+    }[kind]
+    content = io.BytesIO()
+    with _style(style).applied():
+        drawn.savefig(content, format=kind, metadata=metadata)
+    return content.getvalue()
+
+
+def _intervals(results: StudyResults) -> str:
+    records = results.records
+    complete = records[records["status"] == "complete"]
+    counts = sorted(set(complete.groupby(["dataset", "loss", "temperature"], dropna=False).size()))
+    if not counts:
+        return "No run is complete."
+    if counts[-1] == 1:
+        return "Single runs (n = 1): no intervals."
+    seeds = f"n = {counts[0]}" if counts[0] == counts[-1] else f"n = {counts[0]} to {counts[-1]}"
+    if counts[-1] == 2:
+        return f"Means over seeds ({seeds}); small dots: the seeds, too few for an interval."
+    few = " where n is 3 or more, small dots: the seeds" if counts[0] <= 2 else ""
+    return (
+        f"Means over seeds ({seeds}); bands and bars: 95% t-intervals{few}; an arrowhead at "
+        "a panel's edge: the interval extends beyond it."
+    )
+
+
+def _not_kept(results: StudyResults) -> list[str]:
+    """One sentence on epochs that complete runs lack, because they had passed them."""
+    if results.along is None:
+        return []
+    runs = int((results.records["status"] == "complete").sum())
+    rows = Counter(results.along["share"].tolist())
+    lacking = {share: runs - rows[share] for share in sorted(rows) if rows[share] < runs}
+    if not lacking:
+        return []
+    listed = ", ".join(f"{share:g} of the epochs ({count})" for share, count in lacking.items())
+    return [f"Not kept and so not shown, with the number of runs: {listed}."]
+
+
+def _unfinished(results: StudyResults) -> list[str]:
+    """One sentence a status that is not complete, with its cells."""
+    return [
+        f"{str(status).capitalize()}: {_cells_of(rows)}."
+        for status, rows in results.records.groupby("status", sort=True)
+        if status != "complete"
+    ]
+
+
+def _collapsed(results: StudyResults) -> str:
+    records = results.records
+    rows = records[(records["status"] == "complete") & (records["collapsed"] == 1)]
+    return (
+        f"Collapsed, all test embeddings one point to the accuracy of float32, and counted in the "
+        f"means: {_cells_of(rows)}."
+    )
+
+
+def _cells_of(rows: pd.DataFrame) -> str:
+    """The cells of these runs, the first few by name."""
+    cells = Counter(zip(rows["dataset"], rows["loss"], rows["temperature"].map(_at), strict=True))
+    listed = [
+        f"{labels.dataset(dataset)} {labels.loss(loss)}{at} ({count} seed{'s' * (count > 1)})"
+        for (dataset, loss, at), count in cells.items()
+    ]
+    more = f" and {len(listed) - 4} more" if len(listed) > 4 else ""
+    return f"{', '.join(listed[:4])}{more}"
+
+
+def _at(temperature: float) -> str:
+    return "" if math.isnan(temperature) else f" at {canonical(temperature)}"

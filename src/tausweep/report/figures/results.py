@@ -1,0 +1,191 @@
+"""A study's collected results as the figures read them: records, and the files of its runs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tausweep.report.figures.style import LossStyle, loss_style
+from tausweep.results import labels
+from tausweep.results.cells import Key, printed
+from tausweep.study import BASELINES, canonical
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from tausweep.report.tables.cells import Cells, Measured
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """What a study has produced so far; anything in it may be missing.
+
+    Attributes:
+        folder: ``results/<study>``; the runs are under ``runs``.
+        records: One row a run, the columns of ``records.csv``; temperature is NaN for losses
+            without one.
+        published: Numbers of others (``tausweep.results.published``), or none.
+        scaled_down: How the study is smaller than the paper's protocol; none if it is not.
+        t: Of the uniformity that the records have.
+        classes: Names of each dataset's classes by label, where they are known.
+        baselines: Records of encoders that no loss has trained, apart from ``records``.
+        along: Measures along training (``records.read_along``), or none.
+    """
+
+    folder: Path
+    records: pd.DataFrame
+    published: pd.DataFrame | None = None
+    scaled_down: str | None = None
+    t: float = 2.0
+    classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    baselines: pd.DataFrame | None = None
+    along: pd.DataFrame | None = None
+
+    def of_losses(self) -> StudyResults:
+        """With the baselines, whose places tell nothing of a loss, set apart."""
+        apart = self.records["loss"].isin(BASELINES)
+        return replace(self, records=self.records[~apart], baselines=self.records[apart])
+
+    def baseline_cells(self, dataset: str, column: str) -> list[Measured]:
+        """The cells of the baselines that have any number, in the order of print."""
+        from tausweep.report.tables.cells import Cells
+
+        if self.baselines is None:
+            return []
+        cells = Cells(self.baselines)
+        found = [cells.cell(key, column) for key in cells.keys(dataset)]
+        return [cell for cell in found if cell.summary.n]
+
+    @cached_property
+    def cells(self) -> Cells:
+        """The records, cell by cell."""
+        from tausweep.report.tables.cells import Cells
+
+        return Cells(self.records, self.comparable)
+
+    @cached_property
+    def comparable(self) -> pd.DataFrame | None:
+        """The published numbers that are of the same measures as the study's own."""
+        from tausweep.report.tables import comparable
+
+        return comparable(self.published, self.t)
+
+    @property
+    def datasets(self) -> list[str]:
+        """Datasets in the paper's order, then any others by first appearance."""
+        return self.cells.datasets
+
+    @property
+    def losses(self) -> list[str]:
+        """Losses in the paper's order, then any others by name."""
+        return self.cells.losses
+
+    def look(self, loss: str) -> LossStyle:
+        """Colour, marker, line and name of a loss, the same in every figure of the study."""
+        return loss_style(loss, self.losses)
+
+    def cell_line(self, dataset: str, loss: str, column: str) -> list[Measured]:
+        """The cells of a loss on a dataset for one column of the records, temperatures rising."""
+        return [self.cells.cell(key, column) for key in self.cells.keys(dataset, loss)]
+
+    def temperatures(self, dataset: str, loss: str) -> list[float]:
+        """Temperatures of a loss in the records, any status, rising."""
+        return self.cells.temperatures([loss], dataset)
+
+    def grid(self, datasets: Iterable[str]) -> list[float]:
+        """Temperatures of any loss on some datasets, rising."""
+        found = (self.temperatures(dataset, loss) for dataset in datasets for loss in self.losses)
+        return sorted({temperature for each in found for temperature in each})
+
+    def has(self, dataset: str, loss: str) -> bool:
+        """Whether the records know of any run of the loss on the dataset."""
+        return bool(self.cells.keys(dataset, loss))
+
+    def survivors(self, dataset: str, loss: str, temperature: float | None) -> bool:
+        """Whether some of a cell's runs diverged, so that those that it shows flatter it."""
+        key = Key(dataset, loss, temperature)
+        return bool(self.cells.seeds(key, "diverged") and self.cells.seeds(key, "complete"))
+
+    def dagger(self, dataset: str, loss: str, temperature: float | None) -> str:
+        """The tables' mark of such a cell, or nothing."""
+        return "†" if self.survivors(dataset, loss, temperature) else ""
+
+    def gap(self, dataset: str, loss: str, temperature: float | None) -> str:
+        """What is to be said of a cell without a complete run; nothing of any other."""
+        key = Key(dataset, loss, temperature)
+        if self.cells.seeds(key, "complete"):
+            return ""
+        return "diverged" if self.cells.seeds(key, "diverged") else "no complete run"
+
+    def gaps(self, dataset: str, loss: str, temperatures: Iterable[float]) -> list[str]:
+        """The temperatures of a loss without a complete run, one line a reason."""
+        reasons: dict[str, list[str]] = {}
+        known = self.temperatures(dataset, loss)
+        for temperature in temperatures:
+            reason = self.gap(dataset, loss, temperature) if temperature in known else ""
+            if reason:
+                reasons.setdefault(reason, []).append(printed(temperature))
+        return [f"{reason}: τ = {', '.join(found)}" for reason, found in reasons.items()]
+
+    def run_folder(self, dataset: str, loss: str, temperature: float | None, seed: int) -> Path:
+        """Where a run keeps its files."""
+        cell = Path(dataset, loss, canonical(temperature), f"seed{seed}")
+        return self.folder / "runs" / cell
+
+    def files(
+        self,
+        dataset: str,
+        loss: str,
+        temperature: float | None,
+        name: str,
+        status: str = "complete",
+    ) -> list[Path]:
+        """The files of this name that a cell's runs of this status have, by seed."""
+        seeds = self.cells.seeds(Key(dataset, loss, temperature), status)
+        paths = [self.run_folder(dataset, loss, temperature, seed) / name for seed in seeds]
+        return [path for path in paths if path.is_file()]
+
+    def blocks(
+        self, dataset: str, loss: str, temperature: float | None, name: str
+    ) -> list[dict[str, Any]]:
+        """The values of a cell's measure files of this name, by seed."""
+        return [
+            json.loads(path.read_text(encoding="utf-8"))["values"]
+            for path in self.files(dataset, loss, temperature, name)
+        ]
+
+
+def tensors(path: Path, *wanted: str) -> list[np.ndarray]:
+    """Named tensors of a safetensors file, without torch."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        return [file.get_tensor(name) for name in wanted]
+
+
+def closest(wanted: float, temperatures: Sequence[float]) -> float:
+    """The temperature with the smallest ratio to the wanted one.
+
+    Raises:
+        ValueError: There is none to choose from.
+    """
+    if not temperatures:
+        raise ValueError("temperatures: none given; at least one is needed")
+    return min(temperatures, key=lambda t: abs(math.log(t / wanted)))
+
+
+def spread(temperatures: Sequence[float], at_most: int = 5) -> list[float]:
+    """A few temperatures that stand for all: the extremes and those closest to Table 1's."""
+    if len(temperatures) <= at_most:
+        return sorted(temperatures)
+    chosen = {min(temperatures), max(temperatures)}
+    for wanted in labels.TABLE1_TEMPERATURES:
+        if len(chosen) < at_most:
+            chosen.add(closest(wanted, temperatures))
+    return sorted(chosen)

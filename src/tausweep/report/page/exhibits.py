@@ -1,0 +1,98 @@
+"""Tables and figures as the page holds them: read from the study's folder, nothing is made here.
+
+Figures are embedded as images and not as inline SVG, for ids of several SVGs clash in one page.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+from tausweep.report import figures
+from tausweep.report.figures import StudyResults
+from tausweep.results import labels
+from tausweep.results.cells import printed
+
+SWEEPS = {
+    "fig4_uniformity": ("uniformity", ("contrastive",)),
+    "fig5_tolerance": ("tolerance", ("contrastive",)),
+    "fig6_uniformity_hard": ("uniformity", ("hard_contrastive",)),
+    "fig7_tolerance_hard": ("tolerance", ("hard_contrastive",)),
+    "fig9_accuracy": ("linear_accuracy", ("contrastive", "hard_contrastive")),
+    "effective_dimension": ("effective_dimension", ("contrastive", "hard_contrastive")),
+}
+"""Figures of one measure against temperature: what their text alternative tells."""
+
+SCALED_DOWN = "see under Protocol how"
+"""What the captions of a scaled-down study say in the page, which has the whole list."""
+
+
+@dataclass(frozen=True)
+class FigureExhibit:
+    """A figure in the page.
+
+    Attributes:
+        name: Of ``figures.NAMES``.
+        title: In print.
+        caption: Without the title.
+        alt: Text alternative.
+        source: Data URI of the SVG; none if the figure is not made.
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    source: str | None
+
+
+def read_figures(results: StudyResults, folder: Path) -> list[FigureExhibit]:
+    """All figures in the report's order; one whose file is not there says so by its source.
+
+    Measures along training are among them only where there are any.
+    """
+    along = results.along is not None and not results.along.empty
+    shown = [name for name in figures.NAMES if along or not figures.FIGURES[name].along]
+    return [_figure(name, results, folder) for name in shown]
+
+
+def _figure(name: str, results: StudyResults, folder: Path) -> FigureExhibit:
+    title = figures.FIGURES[name].title
+    caption = figures.caption(name, results).removeprefix(f"{title}. ")
+    path = folder / "figures" / f"{name}.svg"
+    source = None
+    if path.is_file():
+        encoded = base64.b64encode(path.read_bytes()).decode("ascii")
+        source = f"data:image/svg+xml;base64,{encoded}"
+    return FigureExhibit(name, title, caption, f"{title}.{_told(name, results)}", source)
+
+
+def _told(name: str, results: StudyResults) -> str:
+    """What a curve does, in words: its means at the lowest and the highest temperature."""
+    if name not in SWEEPS:
+        return " What it shows is in the caption below."
+    column, losses = SWEEPS[name]
+    frame = results.records
+    if column not in frame:
+        return f" No run has its {labels.measure(column).label}."
+    complete = frame[(frame["status"] == "complete") & frame["temperature"].notna()]
+    parts = []
+    for (dataset, loss), rows in complete.groupby(["dataset", "loss"]):
+        means = rows.groupby("temperature")[column].mean().dropna()
+        if loss in losses and len(means):
+            ends = {
+                t: f"{means[t]:.4g} at τ = {printed(t)}" for t in (means.index[0], means.index[-1])
+            }
+            parts.append(
+                f"{labels.dataset(str(dataset))}, {labels.loss(str(loss))}: "
+                f"{' to '.join(ends.values())}"
+            )
+    told = f" {'; '.join(parts)}." if parts else " No complete run."
+    return f"{told} All numbers are in the full table."
+
+
+def read_table(folder: Path, name: str) -> str | None:
+    """A table's HTML fragment; none if it is not made."""
+    path = folder / "tables" / f"{name}.html"
+    return path.read_text(encoding="utf-8") if path.is_file() else None

@@ -1,0 +1,253 @@
+"""The headline and the table of verdicts: what was reproduced, what was not, and how sure that is.
+
+Findings and identities are counted apart, and a miniature's contradiction says that it is one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scipy import stats
+
+from tausweep.claims.comparisons import OUTCOMES
+from tausweep.claims.verdicts import MEANING, Verdict, headline, multiplicity, shown
+from tausweep.report.page.runs import Runs
+from tausweep.results import labels
+from tausweep.results.intervals import CONFIDENCE
+
+KINDS = OUTCOMES
+SPLIT = "measured, but the seeds cannot tell or the datasets disagree"
+"""What undecided means over several datasets."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One verdict in the table.
+
+    Attributes:
+        place: Dataset in print; ``overall`` for all of them.
+        kind: One of ``KINDS``.
+        headline: The deciding numbers in a few characters.
+        reason: In one sentence.
+        why: Why the claim is not tested or not measured; empty if it is judged.
+        numbers: What decided, flat: where it stands and its value.
+    """
+
+    place: str
+    kind: str
+    headline: str
+    reason: str
+    why: str
+    numbers: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """One claim with its verdicts.
+
+    Attributes:
+        id: C1, C2, ...
+        text: What is claimed.
+        rule: How it is judged, in words.
+        marks: By dataset.
+        overall: Over all of them.
+        published: What the published numbers bear out under the same rule; empty if nothing.
+        identity: Whether it holds by algebra, and checks the implementation.
+    """
+
+    id: str
+    text: str
+    rule: str
+    marks: list[Mark]
+    overall: Mark
+    published: str
+    identity: bool = False
+
+
+@dataclass(frozen=True)
+class VerdictTable:
+    """All claims, in the order of the paper's list.
+
+    Attributes:
+        datasets: Names in print, the order of every row's marks.
+        rows: One a claim.
+        counts: How many findings have each overall verdict, by kind; zeros included.
+        headline: One sentence to be quoted.
+        multiplicity: How many comparisons there are, and what chance may do.
+        miniature: Whether the study is smaller than the paper's.
+    """
+
+    datasets: list[str]
+    rows: list[ClaimRow]
+    counts: dict[str, int]
+    headline: str
+    multiplicity: str
+    miniature: bool
+
+    def word(self, kind: str) -> str:
+        """A kind in print."""
+        return shown(kind, self.miniature)
+
+    @property
+    def by_dataset(self) -> str:
+        """The same counted by dataset, in one sentence; empty for a single dataset."""
+        if len(self.datasets) < 2:
+            return ""
+        marks = [mark.kind for row in self.rows if not row.identity for mark in row.marks]
+        parts = [f"{marks.count(kind)} {self.word(kind)}" for kind in KINDS if kind in marks]
+        return f"By dataset, of {len(marks)} verdicts: {', '.join(parts)}."
+
+    @property
+    def meaning(self) -> dict[str, str]:
+        """What each kind means."""
+        found: dict[str, str] = {str(kind): text for kind, text in MEANING.items()}
+        return found | ({"undecided": SPLIT} if len(self.datasets) > 1 else {})
+
+    def of_kind(self, kind: str) -> list[str]:
+        """Ids of the findings with this overall verdict."""
+        return [row.id for row in self.rows if row.overall.kind == kind and not row.identity]
+
+    @property
+    def identities(self) -> list[ClaimRow]:
+        """Claims that hold by algebra: checks of the implementation."""
+        return [row for row in self.rows if row.identity]
+
+
+def arrange(
+    verdicts: list[Verdict], published: list[Verdict], seeds: int, miniature: bool
+) -> VerdictTable:
+    """Arrange the engine's verdicts by claim.
+
+    Args:
+        verdicts: On the study's records.
+        published: On the published numbers.
+        seeds: Runs a cell.
+        miniature: Whether the study is smaller than the paper's.
+    """
+    found = {v.dataset for v in verdicts if v.dataset is not None}
+    datasets = labels.datasets_in_order(sorted(found))
+    by_claim: dict[str, dict[str | None, Verdict]] = {}
+    for verdict in verdicts:
+        by_claim.setdefault(verdict.claim, {})[verdict.dataset] = verdict
+    rows = [
+        _row(claim, each, datasets, [v for v in published if v.claim == claim])
+        for claim, each in by_claim.items()
+    ]
+    counts: dict[str, int] = {
+        kind: sum(row.overall.kind == kind and not row.identity for row in rows) for kind in KINDS
+    }
+    printed_names = [labels.dataset(name) for name in datasets]
+    return VerdictTable(
+        printed_names,
+        rows,
+        counts,
+        headline(verdicts, ", ".join(printed_names), seeds, miniature),
+        multiplicity(verdicts),
+        miniature,
+    )
+
+
+def _row(
+    claim: str,
+    each: Mapping[str | None, Verdict],
+    datasets: list[str],
+    published: list[Verdict],
+) -> ClaimRow:
+    overall = each[None]
+    rule = next((v.rule for v in each.values() if v.dataset is not None), overall.rule)
+    return ClaimRow(
+        id=claim,
+        text=printed(overall.text),
+        rule=printed(rule),
+        marks=[_mark(each[name], labels.dataset(name)) for name in datasets if name in each],
+        overall=_mark(overall, "overall"),
+        published=_published(published),
+        identity=overall.kind == "identity",
+    )
+
+
+def _published(verdicts: list[Verdict]) -> str:
+    by_kind: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        if verdict.dataset is not None and not verdict.verdict.startswith("not "):
+            by_kind.setdefault(verdict.verdict, []).append(verdict.dataset)
+    parts = [
+        f"{kind} on {', '.join(map(labels.dataset, labels.datasets_in_order(by_kind[kind])))}"
+        for kind in KINDS
+        if kind in by_kind
+    ]
+    return "; ".join(parts)
+
+
+def printed(text: str) -> str:
+    """A sentence of the engine with the symbols of print."""
+    text = re.sub(r"\btau -> inf\b", "τ → ∞", text).replace("tau -> 0+", "τ → 0⁺")
+    text = re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+    return re.sub(r"\btau\b", "τ", text)
+
+
+def _mark(verdict: Verdict, place: str) -> Mark:
+    numbers = list(_flat(verdict.numbers)) if verdict.dataset is not None else []
+    return Mark(
+        place,
+        verdict.verdict,
+        printed(verdict.headline),
+        printed(verdict.reason),
+        printed(verdict.why),
+        numbers,
+    )
+
+
+def _flat(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """Nested numbers as lines: what they are, and their value."""
+    if isinstance(value, Mapping):
+        if value and not any(isinstance(v, Mapping | list) for v in value.values()) and path:
+            line = ", ".join(f"{_word(k)}: {_number(v)}" for k, v in value.items())
+            return [(", ".join(path), line)]
+        return [line for k, v in value.items() for line in _flat(v, (*path, _word(k)))]
+    shown = ", ".join(map(_number, value)) if isinstance(value, list) else _number(value)
+    return [(", ".join(path), shown or "none")]
+
+
+def _word(key: Any) -> str:
+    return str(key).replace("_", " ")
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:.4g}".replace("-", "−")
+
+
+def certainty(runs: Runs) -> list[str]:
+    """How sure the verdicts are, in sentences: seeds, intervals, gaps."""
+    seeds: dict[tuple[str, str, float | None], int] = {}
+    for row in runs.rows:
+        cell = (row.run.dataset, row.run.loss, row.run.temperature)
+        seeds[cell] = seeds.get(cell, 0) + (row.status == "complete")
+    counts = sorted({count for count in seeds.values() if count})
+    complete = len(runs.having("complete"))
+    sentences = [f"{complete} of {len(runs.rows)} runs are complete."]
+    if not counts:
+        return [*sentences, "Nothing can be judged yet."]
+    if counts[-1] == 1:
+        sentences.append(
+            "Every cell is a single run, so no comparison is decided: the run-to-run noise of a "
+            "single seed is not known."
+        )
+        return sentences
+    span = f"{counts[0]} to {counts[-1]}" if counts[0] < counts[-1] else f"{counts[0]}"
+    factor = stats.t.ppf((1 + CONFIDENCE) / 2, counts[-1] - 1) / counts[-1] ** 0.5
+    sentences.append(
+        f"Each cell has {span} seeds. Tables show plain 95% t-intervals, which with "
+        f"{counts[-1]} seeds reach {factor:.1f} standard deviations to either side"
+        + (
+            "; verdicts use moderated ones (see Clearly below)." if factor > 4 else "."
+        )
+    )  # fmt: skip
+    return sentences

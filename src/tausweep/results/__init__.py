@@ -1,0 +1,1 @@
+"""Records, cells, intervals; published numbers in the same shape."""

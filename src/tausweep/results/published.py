@@ -1,0 +1,83 @@
+"""Numbers of others in the shape of our records, so that the same code can judge both.
+
+The files are ``benchmarks/published/*.csv``. A wheel carries them as ``tausweep/_published`` (see
+``force-include`` in pyproject.toml); an editable install reads them where they are in the
+repository. Every row names its source.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+TABLE1 = "wang_liu_2021_table1.csv"
+AUTHOR_SWEEP = "author_sweep.csv"
+STUDY = "published"
+CELL = ["dataset", "loss", "temperature"]
+MEASURES = ("accuracy", "uniformity", "tolerance")
+
+
+def folder() -> Path:
+    """Folder of the published files.
+
+    Raises:
+        FileNotFoundError: The package was installed without them.
+    """
+    here = Path(__file__).resolve()
+    shipped, repository = here.with_name("_published"), here.parents[3] / "benchmarks" / "published"
+    for place in (shipped, repository):
+        if (place / TABLE1).is_file():
+            return place
+    raise FileNotFoundError(f"the published numbers stand neither in {shipped} nor in {repository}")
+
+
+def load(name: str) -> pd.DataFrame:
+    """One published file as it is: dataset, loss, temperature, accuracy (percent), ..., source."""
+    return pd.read_csv(folder() / name, keep_default_na=False, na_values=[""])
+
+
+def printed(column: str) -> str:
+    """Name of the column that has a measure's published text."""
+    return f"{column}_printed"
+
+
+def records() -> pd.DataFrame:
+    """Table 1 and the author's sweep merged, one row a cell, with the columns of ``records.csv``.
+
+    A cell that both files have is taken once, with Table 1's geometry. ``study`` is ``published``;
+    the author set no seed and printed single runs, so ``seed`` is 0 throughout and n is 1. Columns
+    of which nothing was published are not there; uniformity and tolerance are NaN where only the
+    sweep has the cell. ``printed(column)`` has each number as text with its source's decimals
+    (0.380 is not 0.38 in print); empty where the number is NaN.
+
+    Raises:
+        ValueError: The two files give one cell different accuracies.
+    """
+    both = pd.concat([_with_text(TABLE1), _with_text(AUTHOR_SWEEP)], ignore_index=True)
+    accuracies = both.groupby(CELL, dropna=False)["accuracy"].nunique()
+    if (accuracies > 1).any():
+        raise ValueError(f"published accuracies differ at {accuracies.idxmax()}")
+    merged = both.drop_duplicates(CELL, keep="first").rename(
+        columns={
+            "accuracy": "linear_accuracy",
+            printed("accuracy"): printed("linear_accuracy"),
+        }
+    )
+    merged = merged.sort_values(CELL, na_position="last", ignore_index=True)
+    front = pd.DataFrame({"study": STUDY, "seed": 0, "status": "complete"}, index=merged.index)
+    measures = ["linear_accuracy", "uniformity", "tolerance"]
+    texts = [printed(name) for name in measures]
+    merged[texts] = merged[texts].fillna("")
+    columns = ["study", *CELL, "seed", "status", *measures, "source", *texts]
+    return pd.concat([front, merged], axis=1)[columns]
+
+
+def _with_text(name: str) -> pd.DataFrame:
+    """A published file, every measure beside its text."""
+    table = load(name)
+    text = pd.read_csv(folder() / name, dtype=str, keep_default_na=False, na_values=[""])
+    for measure in MEASURES:
+        if measure in table:
+            table[printed(measure)] = text[measure]
+    return table

@@ -1,0 +1,1 @@
+"""Where results lie and how files are written."""

@@ -1,0 +1,55 @@
+"""Where things lie below ``results/``; the same for Snakemake and for every command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tausweep.study import DatasetSettings, Run, digest
+
+KEPT_BYTES = 16e6
+"""Weights along a training stay when they are measured, for a changed setting of a measure, if they
+take at most this. Larger ones, 70 MB for a CIFAR run of the paper, are deleted then."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of results.
+
+    Attributes:
+        root: The results folder.
+    """
+
+    root: Path = Path("results")
+
+    def study(self, study: str) -> Path:
+        """Folder of a study."""
+        return self.root / study
+
+    def run(self, run: Run) -> Path:
+        """Folder of a run."""
+        return self.study(run.study) / "runs" / run.id
+
+    def prepared(self, settings: DatasetSettings) -> Path:
+        """Folder of prepared data: shared by all that name the same source and preparation."""
+        return self.root / "data" / prepared_name(settings)
+
+
+def weights_after(folder: Path, epoch: int) -> Path:
+    """Encoder and bank after an epoch, in a run's folder (see ``tausweep.measures.along``)."""
+    return folder / f"encoder-epoch{epoch}.safetensors"
+
+
+def kept_weights(folder: Path) -> dict[int, Path]:
+    """Those that are there, by their epoch."""
+    found = {}
+    for path in folder.glob("encoder-epoch*.safetensors"):
+        number = path.name.removeprefix("encoder-epoch").removesuffix(".safetensors")
+        if number.isdecimal():
+            found[int(number)] = path
+    return dict(sorted(found.items()))
+
+
+def prepared_name(settings: DatasetSettings) -> str:
+    """``<kind>-<digest of source and preparation>``."""
+    return f"{settings.source.kind}-{digest(settings.preparation_json())}"

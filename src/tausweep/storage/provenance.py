@@ -1,0 +1,226 @@
+"""What made a result: code, packages, hardware, command, time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import tausweep
+from tausweep.study.syntax import syntax_digest
+
+NUMBERS: dict[str, tuple[str, ...]] = {
+    "pretrain": (
+        "training.pretrain",
+        "data.decoding",
+        "losses.bank_softmax",
+        "losses.family",
+        "losses.own_loss",
+        "losses.streaming",
+        "machine.kernel_choice",
+        "machine.peers",
+        "machine.repeatable",
+        "model.bank",
+        "model.encoder",
+        "training.step_graph",
+        "views.batches",
+        "views.colour",
+        "views.crop",
+        "views.parameters",
+        "views.rendering",
+    ),
+    "evaluate": (
+        "measures.evaluate",
+        "data.decoding",
+        "losses.bank_softmax",
+        "losses.family",
+        "losses.streaming",
+        "machine.kernel_choice",
+        "machine.peers",
+        "machine.repeatable",
+        "machine.staging",
+        "measures.collapse",
+        "measures.effective_dimension",
+        "measures.embed",
+        "measures.geometry",
+        "measures.knn",
+        "measures.linear",
+        "measures.logistic",
+        "measures.own_measure",
+        "measures.penalty",
+        "measures.separation",
+        "model.encoder",
+        "training.step_graph",
+        "views.batches",
+        "views.colour",
+        "views.crop",
+        "views.parameters",
+        "views.rendering",
+    ),
+    "along": (
+        "measures.along",
+        "data.decoding",
+        "losses.bank_softmax",
+        "losses.family",
+        "losses.streaming",
+        "machine.kernel_choice",
+        "machine.peers",
+        "machine.repeatable",
+        "machine.staging",
+        "measures.collapse",
+        "measures.effective_dimension",
+        "measures.embed",
+        "measures.evaluate",
+        "measures.geometry",
+        "measures.knn",
+        "measures.linear",
+        "measures.logistic",
+        "measures.own_measure",
+        "measures.penalty",
+        "measures.separation",
+        "model.encoder",
+        "training.step_graph",
+        "views.batches",
+        "views.colour",
+        "views.crop",
+        "views.parameters",
+        "views.rendering",
+    ),
+    "embed": (
+        "measures.embed",
+        "data.decoding",
+        "machine.peers",
+        "model.encoder",
+        "views.batches",
+        "views.colour",
+        "views.crop",
+        "views.parameters",
+        "views.rendering",
+    ),
+    "linear": (
+        "measures.linear",
+        "losses.streaming",
+        "machine.staging",
+        "measures.logistic",
+        "training.step_graph",
+    ),
+    "knn": (
+        "measures.knn",
+        "losses.streaming",
+        "measures.collapse",
+        "measures.effective_dimension",
+        "measures.geometry",
+    ),
+    "geometry": (
+        "measures.geometry",
+        "losses.streaming",
+        "measures.collapse",
+        "measures.effective_dimension",
+    ),
+    "separation": (
+        "measures.separation",
+        "losses.bank_softmax",
+        "losses.family",
+        "losses.streaming",
+        "machine.kernel_choice",
+    ),
+    "penalty": (
+        "measures.penalty",
+        "losses.bank_softmax",
+        "losses.family",
+        "losses.streaming",
+        "machine.kernel_choice",
+        "measures.separation",
+    ),
+}
+"""What makes the numbers of a stage or measure: its own module, then all that it computes with.
+
+The lists are explicit so that a module can move without a record becoming one of other code. A test
+holds them against the import graph and says why some imports are not in them.
+"""
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "safetensors",
+            "snakemake", "tausweep")  # fmt: skip
+
+
+@cache
+def code_version(stage: str, alone: bool = False) -> str:
+    """Digest of the code that makes the numbers of a stage or measure (``NUMBERS``).
+
+    Syntax trees are digested: comments, docstrings, formatting and imports do not count, nor does
+    where a module lies.
+
+    Args:
+        stage: A stage or measure, such as ``pretrain``, ``evaluate`` or ``knn``.
+        alone: Whether only its own module counts.
+
+    Returns:
+        Twelve hexadecimal digits.
+    """
+    modules = NUMBERS[stage][:1] if alone else NUMBERS[stage]
+    digests = sorted(_module_digest(module) for module in modules)
+    return hashlib.sha256(repr(digests).encode()).hexdigest()[:12]
+
+
+@cache
+def _module_digest(module: str) -> str:
+    path = Path(tausweep.__file__).parent.joinpath(*module.split(".")).with_suffix(".py")
+    return syntax_digest(path.read_text(encoding="utf-8"), imports=False)
+
+
+def now() -> str:
+    """The time in UTC, to the second, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def describe(started: str, hardware: dict[str, Any]) -> dict[str, Any]:
+    """Provenance of a job that ends now, JSON-ready."""
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": _commit(),
+        "ended": now(),
+        "hardware": hardware,
+        "packages": {name: _version(name) for name in PACKAGES},
+        "python": sys.version.split()[0],
+        "started": started,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@cache
+def _commit() -> str | None:
+    """The commit of the checkout that the code runs from, ``+`` if the code differs from it.
+
+    Code that was carried to a machine without its checkout has its commit in ``TAUSWEEP_COMMIT``,
+    which is asked first: it may lie within the checkout of something else.
+    """
+    if (carried := os.environ.get("TAUSWEEP_COMMIT")) is not None:
+        return carried
+    folder = Path(tausweep.__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,258 @@
+"""Where the pixels of a split come from: views and plain images of prepared data of either form.
+
+Squares are views' input as they are. Originals are decoded by threads, some groups of images ahead
+of the one that is asked for, and cropped to the size of the views there; mirroring, colour and blur
+follow on the device, as for squares. A view depends on its image and its parameters alone, neither
+on the group that it is asked for in nor on the threads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL.Image import Image
+from torch import Tensor
+
+from tausweep.data import decoding
+from tausweep.data.originals import Originals
+from tausweep.study import ViewSettings
+from tausweep.views import rendering
+from tausweep.views.parameters import ViewParameters
+
+Channels = tuple[float, float, float]
+Images = NDArray[np.uint8] | Tensor | Originals
+
+IMAGES_AHEAD = 256
+"""Images, in whole groups, that are decoded before they are asked for: 39 MB at 224 pixels."""
+
+
+class Pixels(Protocol):
+    """A split's images as views on a device.
+
+    Groups are int64 index tensors, on the CPU or where ``placed`` puts them.
+    """
+
+    def __len__(self) -> int: ...
+
+    def draw(
+        self, settings: ViewSettings, seed: int, number: int, stream: str = "train"
+    ) -> ViewParameters:
+        """Parameters of one view of each image; see ``views.draw``."""
+
+    def images_at_once(self) -> int:
+        """How many images are best asked for in a group; see ``views.images_at_once``."""
+
+    def staged(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
+        """An epoch's order and views, made ready to be placed while others compute."""
+
+    def placed(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
+        """The same where ``views`` looks them up, without waiting: its groups may lie there."""
+
+    def views(self, groups: Iterable[Tensor], drawn: ViewParameters) -> Iterator[Tensor]:
+        """The view of each image of each group, float32 B x 3 x S x S, normalised."""
+
+    def plain(self, groups: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The un-augmented images of each group, of the same shape."""
+
+
+def pixels(
+    images: Images, size: int, mean: Channels, std: Channels, device: torch.device
+) -> Pixels:
+    """The pixels of a split.
+
+    Args:
+        images: ``Prepared.train_images`` or ``.test_images``; or squares as a tensor on ``device``,
+            which are then not brought there again.
+        size: Side S of the views in pixels.
+        mean: Normalisation constants a channel, of images in [0, 1].
+        std: The same.
+        device: Where the views are wanted.
+    """
+    if isinstance(images, Originals):
+        return OriginalPixels(images, size, mean, std, device)
+    return SquarePixels(images, size, mean, std, device)
+
+
+def resident(images: Images, device: torch.device) -> Images:
+    """Squares brought to the device as a whole: 150 MB for CIFAR, so no loader is in the way.
+
+    Originals stay where they are.
+    """
+    if isinstance(images, np.ndarray):
+        return torch.from_numpy(np.array(images)).to(device)
+    return images
+
+
+@dataclass(frozen=True, eq=False)
+class SquarePixels:
+    """Squares of one size, N x H x W x 3 uint8: an array, or a tensor on the device."""
+
+    images: NDArray[np.uint8] | Tensor
+    size: int
+    mean: Channels
+    std: Channels
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def draw(
+        self, settings: ViewSettings, seed: int, number: int, stream: str = "train"
+    ) -> ViewParameters:
+        """See ``Pixels.draw``."""
+        height, width = self.images.shape[1:3]
+        return rendering.draw(settings, height, width, len(self), seed, number, stream)
+
+    def images_at_once(self) -> int:
+        """See ``Pixels.images_at_once``."""
+        height, width = self.images.shape[1:3]
+        return rendering.images_at_once(height, width, self.size, self.device)
+
+    def staged(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
+        """See ``Pixels.staged``: in pinned memory, which a GPU copies while the host goes on."""
+        if self.device.type != "cuda":
+            return order, drawn
+        return order.pin_memory(), drawn.pinned()
+
+    def placed(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
+        """See ``Pixels.placed``: on the device, at once."""
+        return order.to(self.device, non_blocking=True), drawn.to(self.device)
+
+    def views(self, groups: Iterable[Tensor], drawn: ViewParameters) -> Iterator[Tensor]:
+        """See ``Pixels.views``."""
+        for index in groups:
+            taken = drawn.take(index).to(self.device)
+            yield rendering.render(self._taken(index), taken, self.size, self.mean, self.std)
+
+    def plain(self, groups: Iterable[Tensor]) -> Iterator[Tensor]:
+        """See ``Pixels.plain``: whole squares, resized where needed."""
+        for index in groups:
+            yield rendering.plain(self._taken(index), self.size, self.mean, self.std)
+
+    def _taken(self, index: Tensor) -> Tensor:
+        if isinstance(self.images, Tensor):
+            return self.images[index.to(self.device)]
+        return torch.from_numpy(np.array(self.images[index.numpy()])).to(self.device)
+
+
+Cut = Callable[[Image, int], Tensor]
+"""Of an image and its row in the split: the square, uint8 S x S x 3."""
+
+
+@dataclass(frozen=True, eq=False)
+class OriginalPixels:
+    """Images of their original sizes, decoded when they are needed.
+
+    As many threads decode as torch has; results wait in memory for two groups ahead, or for
+    ``IMAGES_AHEAD`` images if that is more.
+    """
+
+    images: Originals
+    size: int
+    mean: Channels
+    std: Channels
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def draw(
+        self, settings: ViewSettings, seed: int, number: int, stream: str = "train"
+    ) -> ViewParameters:
+        """See ``Pixels.draw``: each image has its own height and width."""
+        height, width = map(torch.from_numpy, (self.images.heights, self.images.widths))
+        return rendering.draw(settings, height, width, len(self), seed, number, stream)
+
+    def images_at_once(self) -> int:
+        """See ``Pixels.images_at_once``: what is rendered has the views' size already."""
+        return rendering.images_at_once(self.size, self.size, self.size, self.device)
+
+    def staged(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
+        """See ``Pixels.staged``: as they are."""
+        return order, drawn
+
+    def placed(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
+        """See ``Pixels.placed``: on the host, which decodes."""
+        return order, drawn
+
+    def views(self, groups: Iterable[Tensor], drawn: ViewParameters) -> Iterator[Tensor]:
+        """See ``Pixels.views``."""
+        boxes = torch.stack([drawn.top, drawn.left, drawn.height, drawn.width], dim=1)
+
+        def cut(image: Image, row: int) -> Tensor:
+            top, left, height, width = boxes[row].tolist()
+            return decoding.crop(image, top, left, height, width, self.size)
+
+        for index, squares in self._squares(groups, cut):
+            whole = _uncropped(drawn.take(index), self.size).to(self.device)
+            yield rendering.render(squares, whole, self.size, self.mean, self.std)
+
+    def plain(self, groups: Iterable[Tensor]) -> Iterator[Tensor]:
+        """See ``Pixels.plain``: the evaluated centre, see ``decoding.centre``."""
+        for _, squares in self._squares(groups, lambda i, _: decoding.centre(i, self.size)):
+            yield rendering.plain(squares, self.size, self.mean, self.std)
+
+    def _squares(self, groups: Iterable[Tensor], cut: Cut) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each group and its squares, uint8 B x S x S x 3 on the device."""
+        waiting: deque[tuple[Tensor, Tensor, list[Future[None]]]] = deque()
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            try:
+                for index in groups:
+                    waiting.append(self._begun(pool, index, cut))
+                    ahead = sum(len(later) for later, *_ in list(waiting)[1:])
+                    if len(waiting) > 2 and ahead >= IMAGES_AHEAD:
+                        yield self._ended(*waiting.popleft())
+                while waiting:
+                    yield self._ended(*waiting.popleft())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _begun(
+        self, pool: ThreadPoolExecutor, index: Tensor, cut: Cut
+    ) -> tuple[Tensor, Tensor, list[Future[None]]]:
+        # Pinned memory is copied to a GPU while the host goes on.
+        pinned = self.device.type == "cuda"
+        shape = (len(index), self.size, self.size, 3)
+        squares = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
+        rows = enumerate(index.tolist())
+        return index, squares, [pool.submit(self._fill, squares[i], row, cut) for i, row in rows]
+
+    def _ended(
+        self, index: Tensor, squares: Tensor, tasks: list[Future[None]]
+    ) -> tuple[Tensor, Tensor]:
+        for task in tasks:
+            task.result()
+        return index, squares.to(self.device, non_blocking=True)
+
+    # The mode is a thread's own, and evaluation makes its buffers in it.
+    @torch.inference_mode()
+    def _fill(self, square: Tensor, row: int, cut: Cut) -> None:
+        """Decode an image into its place.
+
+        Raises:
+            StudyError: The prepared file was damaged since it was opened.
+        """
+        content = self.images.encoded(row)
+        try:
+            image = decoding.decode(content)
+        except ValueError as error:
+            raise self.images.damaged(row, str(error)) from error
+        extent = (int(self.images.heights[row]), int(self.images.widths[row]))
+        if (image.height, image.width) != extent:
+            found = f"{image.height} x {image.width}"
+            raise self.images.damaged(row, f"it is {found} and not {extent[0]} x {extent[1]}")
+        square.copy_(cut(image, row))
+
+
+def _uncropped(parameters: ViewParameters, size: int) -> ViewParameters:
+    """The same views of squares of the views' size, which were cropped already."""
+    start = torch.zeros_like(parameters.top)
+    whole = torch.full_like(parameters.top, size)
+    return replace(parameters, top=start, left=start, height=whole, width=whole)

@@ -1,0 +1,266 @@
+"""CIFAR's pickled batches: read as published, and never opened if they are not."""
+
+import hashlib
+import http.server
+import io
+import pickle
+import tarfile
+import threading
+from functools import partial
+
+import numpy as np
+import pytest
+
+from tausweep import data as datasets
+from tausweep.data.archives import Published
+from tausweep.data.sources import cifar
+from tausweep.study import DatasetSettings, Source, StudyError
+
+# A GPU machine has not got it.
+torchvision = pytest.importorskip("torchvision")
+
+NAMES = ["airplane", "automobile", "bird"]
+
+
+def md5(content):
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def batch(count, seed, key):
+    rng = np.random.default_rng(seed)
+    return {
+        "data": rng.integers(0, 256, (count, 3072), dtype=np.uint8),
+        key: [i % 3 for i in range(count)],
+        "batch_label": "tiny",
+    }
+
+
+def contents(kind):
+    """Files of a tiny archive in the exact layout, and its tables of batches."""
+    key, meta, train, test = {
+        "cifar10": (
+            "labels",
+            "batches.meta",
+            [f"data_batch_{i}" for i in range(1, 6)],
+            "test_batch",
+        ),
+        "cifar100": ("fine_labels", "meta", ["train"], "test"),
+    }[kind]
+    tables = {name: batch(4, i, key) for i, name in enumerate([*train, test])}
+    if kind == "cifar100":
+        for table in tables.values():
+            table["coarse_labels"] = [9] * 4
+    tables[meta] = {("label_names" if kind == "cifar10" else "fine_label_names"): NAMES}
+    return {name: pickle.dumps(table, protocol=2) for name, table in tables.items()}, tables
+
+
+def packed(folder, files):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(f"{folder}/{name}")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return stream.getvalue()
+
+
+@pytest.fixture(params=["cifar10", "cifar100"])
+def tiny(request, monkeypatch, tmp_path):
+    """A tiny archive's source, whose own digests stand in for the published ones."""
+    real = cifar.PUBLISHED[request.param]
+    files, tables = contents(request.param)
+    tar = packed(real.folder, files)
+
+    def listed(published):
+        return tuple(Published(file.name, md5(files[file.name])) for file in published)
+
+    archive = cifar.Archive(
+        Published(real.file.name, md5(tar), real.file.url),
+        real.folder,
+        listed(real.train),
+        listed(real.test),
+        listed([real.meta])[0],
+        real.class_names,
+    )
+    monkeypatch.setitem(cifar.PUBLISHED, request.param, archive)
+    source = Source(kind=request.param, path=str(tmp_path / "data"))
+    (tmp_path / "data").mkdir()
+    return source, archive, files, tables, tar
+
+
+def unpack(source, archive, files):
+    folder = cifar.root(source) / archive.folder
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def expected(tables, published):
+    rows = np.concatenate([tables[file.name]["data"] for file in published])
+    return rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+
+
+def test_published_digests_are_torchvisions():
+    for kind, theirs in (
+        ("cifar10", torchvision.datasets.CIFAR10),
+        ("cifar100", torchvision.datasets.CIFAR100),
+    ):
+        ours = cifar.PUBLISHED[kind]
+        assert (ours.file.name, ours.file.md5) == (theirs.filename, theirs.tgz_md5)
+        assert (ours.file.url, ours.folder) == (theirs.url, theirs.base_folder)
+        assert [[f.name, f.md5] for f in ours.train] == theirs.train_list
+        assert [[f.name, f.md5] for f in ours.test] == theirs.test_list
+        assert (ours.meta.name, ours.class_names, ours.meta.md5) == (
+            theirs.meta["filename"],
+            theirs.meta["key"],
+            theirs.meta["md5"],
+        )
+
+
+def test_batches_are_read_in_order_with_their_labels_and_names(tiny):
+    source, archive, files, tables, _ = tiny
+    unpack(source, archive, files)
+    for split, published in (("train", archive.train), ("test", archive.test)):
+        read = datasets.read(source, split)
+        assert np.array_equal(read.images, expected(tables, published))
+        assert read.labels.tolist() == [0, 1, 2, 0] * len(published)
+        assert read.classes == NAMES
+
+
+def test_an_archive_on_disk_is_unpacked_without_a_download(tiny):
+    source, archive, _, tables, tar = tiny
+    (cifar.root(source) / archive.file.name).write_bytes(tar)
+    assert np.array_equal(datasets.read(source, "test").images, expected(tables, archive.test))
+
+
+def test_a_damaged_batch_is_restored_from_an_intact_archive(tiny):
+    source, archive, files, tables, tar = tiny
+    folder = unpack(source, archive, files)
+    (folder / archive.test[0].name).write_bytes(b"broken")
+    (cifar.root(source) / archive.file.name).write_bytes(tar)
+    assert np.array_equal(datasets.read(source, "test").images, expected(tables, archive.test))
+
+
+def test_a_truncated_archive_is_named_and_not_unpacked(tiny):
+    source, archive, _, _, tar = tiny
+    path = cifar.root(source) / archive.file.name
+    path.write_bytes(tar[: len(tar) // 2])
+    with pytest.raises(StudyError, match=rf"{archive.file.name} is truncated or altered \(MD5"):
+        datasets.read(source, "train")
+    assert not (cifar.root(source) / archive.folder).exists()
+
+
+class Payload:
+    """Unpickling it would leave a file behind."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return (open, (str(self.mark), "w"))
+
+
+@pytest.mark.parametrize("which", ["train", "test", "meta"])
+def test_a_pickle_that_is_not_as_published_is_never_opened(tiny, tmp_path, which):
+    source, archive, files, _, _ = tiny
+    folder = unpack(source, archive, files)
+    name = archive.meta.name if which == "meta" else getattr(archive, which)[0].name
+    (folder / name).write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
+    for split in ("train", "test"):
+        with pytest.raises(StudyError, match=rf"{archive.folder}/{name} is truncated or altered"):
+            datasets.read(source, split)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_torchvision_itself_checks_each_digest_before_it_unpickles(tiny, tmp_path, monkeypatch):
+    source, archive, files, _, _ = tiny
+    folder = unpack(source, archive, files)
+    (folder / archive.train[0].name).write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
+    monkeypatch.setattr(cifar, "_provide", lambda *_: None)
+    with pytest.raises(RuntimeError, match="corrupted"):
+        datasets.read(source, "train")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_batch_and_a_missing_archive_are_named(tiny):
+    source, archive, files, _, _ = tiny
+    with pytest.raises(StudyError, match=rf"{archive.file.name} is missing; .*source\.download"):
+        datasets.read(source, "train")
+    (unpack(source, archive, files) / archive.train[-1].name).unlink()
+    with pytest.raises(StudyError, match=rf"{archive.train[-1].name} is missing"):
+        datasets.read(source, "train")
+
+
+def test_preparation_keeps_torchvisions_order(tiny, tmp_path):
+    source, archive, files, tables, _ = tiny
+    unpack(source, archive, files)
+    datasets.prepare(DatasetSettings(source=source), tmp_path / "out")
+    data = datasets.load(tmp_path / "out", verify=True)
+    assert np.array_equal(data.train_images, expected(tables, archive.train))
+    assert np.array_equal(data.test_images, expected(tables, archive.test))
+    assert data.classes == NAMES
+
+
+def test_a_damaged_archive_leaves_no_manifest(tiny, tmp_path):
+    source, archive, files, _, _ = tiny
+    folder = unpack(source, archive, files)
+    (folder / archive.test[0].name).write_bytes(b"")
+    with pytest.raises(StudyError, match="truncated or altered"):
+        datasets.prepare(DatasetSettings(source=source), tmp_path / "out")
+    assert not [p for p in (tmp_path / "out").iterdir() if not p.name.startswith(".")]
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A local server and its folder."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(_Quiet, directory=str(folder))
+    )
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def moved(archive, url):
+    file = Published(archive.file.name, archive.file.md5, f"{url}/{archive.file.name}")
+    fields = ("folder", "train", "test", "meta", "class_names")
+    return cifar.Archive(file, *(getattr(archive, field) for field in fields))
+
+
+@pytest.mark.parametrize("before", ["nothing", "half an archive", "bad meta"])
+def test_download_fetches_and_checks(tiny, served, before):
+    source, archive, files, tables, tar = tiny
+    folder, url = served
+    (folder / archive.file.name).write_bytes(tar)
+    if before == "half an archive":
+        (cifar.root(source) / archive.file.name).write_bytes(tar[:50])
+    elif before == "bad meta":
+        (unpack(source, archive, files) / archive.meta.name).write_bytes(b"x")
+    source = source.model_copy(update={"download": True})
+    read = cifar.read(source, "train", moved(archive, url))
+    assert np.array_equal(read.images, expected(tables, archive.train))
+
+
+@pytest.mark.parametrize("what", ["absent", "altered"])
+def test_a_failed_download_says_what_to_fetch_by_hand(tiny, served, what):
+    source, archive, _, _, tar = tiny
+    folder, url = served
+    if what == "altered":
+        (folder / archive.file.name).write_bytes(tar + b"x")
+    source = source.model_copy(update={"download": True})
+    sentence = (
+        rf"{archive.file.name}: cannot be fetched or unpacked from {url}.*put a copy with MD5"
+    )
+    with pytest.raises(StudyError, match=sentence):
+        cifar.read(source, "train", moved(archive, url))

@@ -1,0 +1,125 @@
+"""A replaced image is noticed; what only looks changed is not, and what is trusted is not read."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tausweep import data as datasets
+from tausweep.data import contents
+from tausweep.study import DatasetSettings, Source
+
+
+def image(path: Path, colour: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), (colour, 0, 0)).save(path, "BMP")  # one size whatever the colour
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for split in ("train", "test"):
+        for name in ("ant", "bee"):
+            for i in range(3):
+                image(tmp_path / "in" / split / name / f"{i}.bmp", i)
+    return tmp_path / "in"
+
+
+def settings(root: Path, **options: int) -> DatasetSettings:
+    source = Source(kind="folder", path=str(root))
+    return DatasetSettings(source=source, image_size=8, **options)
+
+
+def now(wanted: DatasetSettings, folder: Path) -> str:
+    return contents.fingerprint(wanted.source, folder)
+
+
+def test_an_image_replaced_by_one_of_the_same_size_is_noticed_and_prepared(tree, tmp_path) -> None:
+    wanted, out = settings(tree), tmp_path / "out"
+    first = datasets.prepare(wanted, out)
+    assert first["source"]["fingerprint"] == now(wanted, out) == datasets.fingerprint(wanted.source)
+    image(tree / "train" / "ant" / "0.bmp", 200)
+    changed = now(wanted, out)
+    assert changed != first["source"]["fingerprint"]
+    second = datasets.prepare(wanted, out)
+    assert second["source"]["fingerprint"] == changed == now(wanted, out)
+    assert second["digest"] != first["digest"]
+    image(tree / "train" / "ant" / "0.bmp", 0)
+    assert datasets.prepare(wanted, out)["digest"] == first["digest"]
+
+
+@pytest.mark.parametrize("change", ["touched", "copied", "moved"])
+def test_another_time_or_place_changes_nothing_and_is_looked_into_once(
+    tree, tmp_path, monkeypatch, change
+) -> None:
+    wanted, out = settings(tree), tmp_path / "out"
+    first = datasets.prepare(wanted, out)
+    if change == "touched":
+        os.utime(tree / "train" / "bee" / "1.bmp", (1, 1))
+    else:
+        copy = shutil.copy if change == "copied" else shutil.copy2
+        shutil.copytree(tree, tmp_path / "there", copy_function=copy)
+        shutil.rmtree(tree)
+        (tmp_path / "there").rename(tree)
+    assert now(wanted, out) == first["source"]["fingerprint"]
+    assert datasets.prepare(wanted, out) == first
+    monkeypatch.setattr(contents.hashlib, "file_digest", lambda *_: pytest.fail("it was read"))
+    assert now(wanted, out) == first["source"]["fingerprint"]
+
+
+def test_an_image_outside_of_the_subset_may_change(tree, tmp_path) -> None:
+    wanted, out = settings(tree, train_limit=2, test_limit=2), tmp_path / "out"
+    first = datasets.prepare(wanted, out)
+    kept = contents._kept(out)
+    assert kept is not None
+    assert len(kept["files"]) == 4
+    for path in sorted(tree.rglob("*.bmp")):
+        if path.relative_to(tree).as_posix() not in kept["files"]:
+            image(path, 99)
+    assert now(wanted, out) == first["source"]["fingerprint"]
+
+
+@pytest.mark.parametrize("damage", ["absent", "not JSON", "of another form"])
+def test_what_was_prepared_without_contents_goes_by_names_and_sizes_until_it_is_looked_at(
+    tree, tmp_path, damage
+) -> None:
+    wanted, out = settings(tree), tmp_path / "out"
+    first = datasets.prepare(wanted, out)
+    place = out / contents.NAME
+    if damage == "absent":
+        place.unlink()
+    else:
+        place.write_text("[" if damage == "not JSON" else '{"files": {}}')
+    assert now(wanted, out) == first["source"]["fingerprint"]
+    assert datasets.prepare(wanted, out) == first
+    image(tree / "test" / "ant" / "0.bmp", 200)
+    assert now(wanted, out) != first["source"]["fingerprint"]
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tree, tmp_path, monkeypatch) -> None:
+    wanted, out = settings(tree), tmp_path / "out"
+    first = datasets.prepare(wanted, out)
+    os.utime(tree / "train" / "bee" / "1.bmp", (1, 1))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(contents, "write_text", refuse)
+    assert now(wanted, out) == first["source"]["fingerprint"]
+
+
+def test_a_plug_in_s_images_count_where_it_names_their_folder(tree, tmp_path) -> None:
+    module = tmp_path / "mine.py"
+    module.write_text(
+        "from tausweep import data as datasets\n"
+        "from tausweep.study import Source\n"
+        "def read(source, split):\n"
+        "    return datasets.read(Source(kind='folder', path=source.path), split)\n"
+    )
+    source = Source(kind="plugin", module=str(module), path=str(tree))
+    wanted, out = DatasetSettings(source=source, image_size=8), tmp_path / "out"
+    first = datasets.prepare(wanted, out)
+    assert now(wanted, out) == first["source"]["fingerprint"]
+    image(tree / "train" / "ant" / "0.bmp", 200)
+    assert datasets.prepare(wanted, out)["digest"] != first["digest"]

@@ -1,0 +1,161 @@
+"""Data that a measure could not be taken from are refused before anything is trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tausweep import cli
+from tausweep.commands import plan
+from tausweep.data import measurable, trees
+from tausweep.storage.layout import Layout
+from tausweep.study import StudyError, load, parse
+from tiny_study import images
+
+TWO = {"a": 2, "b": 2}
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "said"),
+    [
+        ({"a": 1, "b": 1}, TWO, "no class has two training images"),
+        (TWO, {"a": 1, "b": 1}, "no class has two test images"),
+        (TWO, {"a": 3, "b": 0}, r"test images are of one class \(a\)"),
+        ({"a": 5}, {"a": 5}, r"training images are of one class \(a\)"),
+        ({"a": 2, "b": 2, "c": 1}, TWO, r"1 of 3 classes have no test image \(c\)"),
+    ],
+)
+def test_plan_and_prepare_say_what_a_measure_would_lack(
+    train: dict[str, int], test: dict[str, int], said: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for name, counts in (("train", train), ("test", test)):
+        images(tmp_path / "in" / name, {k: n for k, n in counts.items() if n})
+    study: dict[str, Any] = {
+        "study": "s",
+        "datasets": {"mine": {"source": {"kind": "folder", "path": str(tmp_path / "in")}}},
+        "losses": {"simple": {}},
+        "knn": {"k": 1},
+        "pretrain": {"batch_size": 2},
+    }
+    file = tmp_path / "s.yaml"
+    file.write_text(json.dumps(study))
+    with pytest.raises(StudyError, match=said):
+        measurable.check("folder", train, test)
+    for command in ("plan", "prepare"):
+        assert cli.main([command, str(file), "--results", str(tmp_path / "results")]) == 2
+        assert "dataset mine: " in capsys.readouterr().err
+
+
+def test_data_that_can_be_measured_pass() -> None:
+    measurable.check("folder", {"a": 2, "b": 1}, {"a": 1, "b": 2})
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"train_limit": 2}, "no class has two training images"),
+        ({"test_limit": 2}, "no class has two test images"),
+        ({"test_limit": 40}, "test_limit: 40 is not allowed: .* needs 20 images of class 'a'"),
+        ({"train_limit": 8, "test_limit": 6, "validation": True}, "test_limit: 6 .* which has 2"),
+    ],
+)
+def test_plan_looks_at_what_the_limits_leave(
+    limits: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    for split in ("train", "test"):
+        images(tmp_path / split, {"a": 6, "b": 6})
+    source = {"kind": "folder", "path": str(tmp_path)}
+    study = {
+        "study": "s",
+        "datasets": {"mine": {"source": source, **limits}},
+        "losses": {"simple": {}},
+        "knn": {"k": 1},
+        "pretrain": {"batch_size": 2},
+    }
+    with pytest.raises(StudyError, match=said):
+        plan.check(parse(study), Layout(tmp_path / "results"))
+
+
+PLUGIN = """
+import numpy as np
+from tausweep.data import SourceSplit
+def read(source, split):
+    labels = np.arange(6) % 2
+    images = [np.full((8, 8, 3), 40 * i, np.uint8) for i in range(6)]
+    return SourceSplit(images, labels, ["a", "b"])
+"""
+
+
+@pytest.mark.parametrize("command", ["prepare", "pretrain"])
+def test_data_of_unknown_size_are_held_against_the_settings_before_training(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "six.py").write_text(PLUGIN)
+    study = {
+        "study": "s",
+        "datasets": {"six": {"source": {"kind": "plugin", "module": str(tmp_path / "six.py")},
+                             "image_size": 8}},
+        "losses": {"simple": {}},
+        "encoder": {"trunk": "resnet10", "width": 8},
+        "pretrain": {"batch_size": 3, "epochs": 1},
+        "knn": {"k": 50},
+    }  # fmt: skip
+    file = tmp_path / "s.yaml"
+    file.write_text(json.dumps(study))
+    results = tmp_path / "results"
+    run = ["--run", "six/simple/none/seed0"] if command == "pretrain" else []
+    assert cli.main([command, str(file), *run, "--results", str(results)]) == 2
+    assert "knn.k: 50 is more than the 6 training images" in capsys.readouterr().err
+    assert not list(results.rglob("encoder.safetensors"))
+
+
+def test_a_folder_that_was_refused_and_mended_is_planned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What prepare made of it before says nothing of the folder as it is now."""
+    place = tmp_path / "in"
+    images(place / "train", {"a": 3, "b": 3})
+    images(place / "test", {"a": 3})
+    study: dict[str, Any] = {
+        "study": "s",
+        "datasets": {"mine": {"source": {"kind": "folder", "path": str(place)}}},
+        "losses": {"simple": {}},
+        "knn": {"k": 1},
+        "pretrain": {"batch_size": 2},
+    }
+    file = tmp_path / "s.yaml"
+    file.write_text(json.dumps(study))
+    results = ["--results", str(tmp_path / "results")]
+    assert cli.main(["prepare", str(file), *results]) == 2
+    images(place / "test", {"b": 3})
+    plan.source_fingerprint.cache_clear()
+    plan.check(load(file), Layout(tmp_path / "results"))
+
+
+def test_a_folder_is_listed_once_a_dataset_and_not_once_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for split in ("train", "test"):
+        images(tmp_path / "in" / split, {"a": 3, "b": 3})
+    listed: list[Path] = []
+    known = trees.images
+
+    def counted(folder: Path, deep: bool = True) -> list[trees.File]:
+        listed.append(folder)
+        return known(folder, deep)
+
+    monkeypatch.setattr(trees, "images", counted)
+    study: dict[str, Any] = {
+        "study": "s",
+        "datasets": {"mine": {"source": {"kind": "folder", "path": str(tmp_path / "in")}}},
+        "losses": {"contrastive": {"temperature": [0.1, 0.2, 0.3, 0.5, 1.0]}},
+        "knn": {"k": 1},
+        "pretrain": {"batch_size": 2},
+    }
+    plan.check(parse(study), Layout(tmp_path / "results"))
+    # Twice: for the fingerprint, and for the counts.
+    assert listed.count(tmp_path / "in/train/a") == 2

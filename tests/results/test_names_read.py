@@ -1,0 +1,43 @@
+"""Names that pandas would guess to be something else are read as they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import frames
+from tausweep.commands import compare
+from tausweep.report import tables
+from tausweep.results import published, records
+from tausweep.results.records import ALONG_IDENTITY, read_along, read_table
+from tausweep.study.columns import ALONG, COLUMNS
+
+
+@pytest.mark.parametrize("name", ["NA", "None", "NULL", "NaN", "null", "true", "2024-01-01", "010"])
+def test_a_name_is_read_as_written(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "table.csv"
+    for columns, read in (([*ALONG_IDENTITY, *ALONG], read_along), (list(COLUMNS), read_table)):
+        cells = [name if c in ("dataset", "loss") else "" for c in columns]
+        path.write_text(",".join(columns) + "\n" + ",".join(cells) + "\n", encoding="utf-8")
+        frame = read(path)
+        assert frame is not None
+        assert list(frame["dataset"]) == list(frame["loss"]) == [name]
+
+
+def test_names_survive_from_records_to_tables_and_comparison(tmp_path: Path) -> None:
+    names = ["NA", "None", "NULL", "NaN", "null", "nan", "True", "1e3", "2024-01-01", "007"]
+    made = frames.records(names, (0.1, 1.0), ("contrastive",), (0, 1))
+    path = tmp_path / "records.csv"
+    path.write_text(records.table(made.to_dict("records")), encoding="utf-8")
+    frame = read_table(path)
+    assert list(frame["dataset"].unique()) == names
+    out = tmp_path / "cells.csv"
+    said = compare.compare_files(str(path), str(path), ["uniformity"], out, ("NA", "007"))
+    assert "synthetic: NA against synthetic: 007" in said
+    assert [line.split(",")[0] for line in out.read_text().splitlines()[1:]] == ["NA", "NA"]
+    for make in (tables.table1, tables.full):
+        table = make(frame, published.records(), scaled_down=None, flip=dict.fromkeys(names, True))
+        for kind in tables.FORMATS:
+            text = table.text(kind)
+            assert [name for name in names if name not in text] == []
