@@ -6,7 +6,7 @@ READY := .venv/.ready
 # What make test-slow searches: the property tests of the ordinary suite, with random examples.
 PROPERTIES := -m 'hypothesis and not slow and not slurm'
 
-.PHONY: help demo cifar10-small cifar10-longer speed pages test test-instructions test-slurm test-slow lint lock clean
+.PHONY: help demo cifar10-small cifar10-longer cifar10-200 speed pages test test-instructions test-slurm test-slow lint lock clean
 
 help:
 	@echo "make demo    the paper in miniature, from nothing to its tables: minutes on 2 cores"
@@ -33,7 +33,7 @@ demo: $(READY)
 	@$(BIN)/tausweep show benchmarks/demo.yaml
 
 # The images lie behind a link, so that settings and records do not depend on where they are kept.
-cifar10-small cifar10-longer: $(READY)
+cifar10-small cifar10-longer cifar10-200: $(READY)
 	@test -d "$(DATA)/train" -a -d "$(DATA)/test" || \
 	  { echo "DATA=$(DATA): a folder with train/<class>/ and test/<class>/ is needed"; exit 2; }
 	mkdir -p data && ln -sfn "$$(cd "$(DATA)" && pwd)" data/cifar10-images
