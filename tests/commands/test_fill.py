@@ -135,7 +135,8 @@ def test_none_at_once_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
     with pytest.raises(StudyError, match="--at-once: 0 is not allowed; it should be 1 or more"):
         fill(path, tmp_path, filling(at_once=0), say=lambda line: None)
     arguments = ["fill", path, "--results", str(tmp_path), "--seconds", "9", "--at-once", "0"]
-    assert main(arguments) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
     assert "--at-once: 0 is not allowed" in capsys.readouterr().err
 
 

@@ -38,7 +38,7 @@ KERNELS = {
 KERNELS_OF_TRITON = {"contrastive": 140, "hard_contrastive": 140, "hard_simple": 140}
 """The same where these losses are kernels of Triton, each of which counts as one."""
 UPLOAD = "aten::_to_copy from the host at views/parameters.py"
-DESCENT = " logistic.py"
+DESCENT = " measures/logistic.py"
 PROBE_KERNELS = (15, 16)
 """Launches of a step of the probe, without and with weight decay; they too may only fall."""
 EPOCH_KERNELS = 33
@@ -50,7 +50,7 @@ EVALUATION_WAITS = {
 }
 """How often the host waits in an evaluation; only the number of batches of images, and of epochs of
 the probe, makes them more. They may only fall."""
-READING = "aten::_to_copy to the host at pretrain.py"
+READING = "aten::_to_copy to the host at training/pretrain.py"
 
 
 def as_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,7 +185,7 @@ def test_a_row_is_what_the_record_of_a_run_of_that_length_says(asked: Path, tmp_
     evaluate(tmp_path, **length)
     ended = records.read(shorter / "record.json")["columns"]
     row = rows(asked, **AT)[2]
-    assert row.keys() == {*studies.ALONG_IDENTITY, *studies.ALONG}
+    assert row.keys() == {*records.ALONG_IDENTITY, *studies.ALONG}
     assert row["share"] == 0.5
     for name in {*studies.ALONG} - {"linear_accuracy_short"}:
         # Sums over the anchors of the separation run in another order.
@@ -311,7 +311,7 @@ def test_table_reads_back_and_goes_when_it_is_not_asked_for(asked: Path, tmp_pat
     jobs.collect(path, tmp_path, table)
     frame = records.read_along(tmp_path / "tiny/along.csv")
     assert frame is not None
-    assert list(frame.columns) == [*studies.ALONG_IDENTITY, *studies.ALONG]
+    assert list(frame.columns) == [*records.ALONG_IDENTITY, *studies.ALONG]
     expected = pd.DataFrame(rows(tmp_path, **AT).values())
     pd.testing.assert_frame_equal(frame, expected, check_dtype=False, check_exact=True)
     (run,) = tmp_path.glob("tiny/runs/*/*/*/*")

@@ -232,11 +232,16 @@ class DryRuns:
         )
 
     def __call__(
-        self, checkout: Checkout, *arguments: str, study: str = "study.yaml", code: int = 0
+        self,
+        checkout: Checkout,
+        *arguments: str,
+        study: str = "study.yaml",
+        more: tuple[str, ...] = (),
+        code: int = 0,
     ) -> str:
-        """What ``snakemake -n`` says."""
+        """What ``snakemake -n`` says; ``more`` study files are merged on top."""
         request = {
-            "arguments": checkout.command(*arguments, "--dry-run", study=study)[1:],
+            "arguments": checkout.command(*more, "--dry-run", *arguments, study=study)[1:],
             "folder": str(checkout.folder),
             "environment": checkout.environment,
             "output": str(checkout.folder / ".dry-run"),
@@ -250,9 +255,15 @@ class DryRuns:
         assert ended == code, said
         return said
 
-    def jobs(self, checkout: Checkout, *arguments: str, study: str = "study.yaml") -> set[str]:
+    def jobs(
+        self,
+        checkout: Checkout,
+        *arguments: str,
+        study: str = "study.yaml",
+        more: tuple[str, ...] = (),
+    ) -> set[str]:
         """Jobs of the stages up to the collected table that would run."""
-        said = self(checkout, *arguments, study=study)
+        said = self(checkout, *arguments, study=study, more=more)
         return {job for job in jobs_of(said) if job.split()[0] in STAGES}
 
     def close(self) -> None:

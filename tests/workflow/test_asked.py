@@ -65,7 +65,7 @@ def test_config_and_further_files_are_honoured(checkout: Checkout, dry: DryRuns)
     assert dry.jobs(checkout, "--config", "seeds=[0, 2]") == new | {"study", "collect"}
     checkout.write_study({"losses": {"contrastive": {"temperature": [0.5]}}}, "more.yaml")
     new = {f"{rule} pictures/contrastive/0.5/seed0" for rule in ("pretrain", "evaluate")}
-    assert dry.jobs(checkout, "more.yaml") == new | {"study", "collect"}
+    assert dry.jobs(checkout, more=("more.yaml",)) == new | {"study", "collect"}
     assert dry.jobs(checkout, "--config", "seeds=[0]") == set()
     nested = "pretrain={epochs: 20, batch_size: 32}"
     assert dry.jobs(checkout, "--config", nested) == set()
