@@ -20,7 +20,7 @@ from tausweep.machine import kernel_choice
 from tausweep.study import StudyError
 
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
-FILE = Path(__file__).with_name("kernels_in_interpreter.py")
+FILE = Path(__file__).parents[1] / "kernels_in_interpreter.py"
 
 
 @needs_triton

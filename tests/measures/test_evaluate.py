@@ -25,6 +25,8 @@ from tausweep.training.checkpoints import load_tensors, save_tensors, tensors_di
 from tiny_run import run_settings
 from trained_run import trained
 
+pytestmark = pytest.mark.numerical
+
 # A GPU machine has not got it.
 reference = pytest.importorskip("torchvision.transforms.v2.functional")
 

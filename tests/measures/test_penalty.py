@@ -18,6 +18,8 @@ from examples import examples
 from tausweep.losses import make
 from tausweep.measures import penalty
 
+pytestmark = pytest.mark.numerical
+
 LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 GRID = (0.05, 0.3, 1.0)
 # Both sides of the balance are P times a sum of the softmax's 199 weights, in groups and at once,

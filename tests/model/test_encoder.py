@@ -8,6 +8,8 @@ import tolerance
 from tausweep.model.encoder import Encoder, GhostBatchNorm2d, Trunk
 from tausweep.study import EncoderSettings
 
+pytestmark = pytest.mark.numerical
+
 # A GPU machine has not got it.
 resnet18 = pytest.importorskip("torchvision.models").resnet18
 resnet50 = pytest.importorskip("torchvision.models").resnet50

@@ -32,6 +32,8 @@ from tausweep.results.intervals import (
     widened,
 )
 
+pytestmark = pytest.mark.numerical
+
 numbers = st.floats(-100, 100, allow_nan=False).map(lambda x: round(x, 4))
 
 

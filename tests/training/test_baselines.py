@@ -21,6 +21,8 @@ from tausweep.study import BASELINES, RunSettings, StudyError, parse
 from tausweep.study.columns import PENALTY
 from tausweep.training.checkpoints import load_tensors
 
+pytestmark = pytest.mark.numerical
+
 STUDY: dict[str, Any] = {
     "study": "beaten",
     "seeds": [3],

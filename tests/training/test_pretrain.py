@@ -29,6 +29,8 @@ from tausweep.views import rendering
 from tiny_run import run_settings
 from trained_run import assert_same_state, in_parts, measured, trained
 
+pytestmark = pytest.mark.numerical
+
 CPU = torch.device("cpu")
 ALL = [
     ("contrastive", 0.3),

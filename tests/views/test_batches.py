@@ -18,6 +18,8 @@ from tausweep.views import rendering
 from tausweep.views.batches import OriginalPixels, Pixels, SquarePixels, pixels, resident
 from tausweep.views.parameters import ViewParameters
 
+pytestmark = pytest.mark.numerical
+
 # A GPU machine has not got it.
 reference = pytest.importorskip("torchvision.transforms.v2.functional")
 
