@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
+from numpy.typing import NDArray
 
 from tausweep.report import figures
 from tausweep.report.figures import StudyResults
@@ -12,13 +15,23 @@ from tausweep.report.figures import StudyResults
 FAST = {"dpi": 40}
 
 
-def lines(name: str, of: StudyResults, panel: int = 0) -> list:
-    return figures.figure(name, of, FAST).axes[panel].lines
+def lines(name: str, of: StudyResults, panel: int = 0) -> list[Line2D]:
+    return list(figures.figure(name, of, FAST).axes[panel].lines)
 
 
 def texts(name: str, of: StudyResults) -> str:
     """All words of a figure."""
     return words_of(figures.figure(name, of, FAST))
+
+
+def xs(line: Line2D) -> NDArray[np.float64]:
+    """A line's values of x."""
+    return np.asarray(line.get_xdata(), dtype=np.float64)
+
+
+def ys(line: Line2D) -> NDArray[np.float64]:
+    """A line's values of y."""
+    return np.asarray(line.get_ydata(), dtype=np.float64)
 
 
 def words_of(drawn: Figure) -> str:

@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import reference
+import tolerance
 from examples import examples
 from tausweep import losses
 from tausweep.losses import family
@@ -75,3 +77,22 @@ def random_similarities(seed: int, batch: int = 5, size: int = 30) -> tuple[Tens
 def select_by(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Select the hard set as on a CPU ("partition") or as on an accelerator ("topk")."""
     monkeypatch.setattr(family, "_interval", getattr(family, f"_interval_by_{path}"))
+
+
+def check_reference(
+    value: Tensor,
+    gradient: Tensor,
+    name: str,
+    anchors: Tensor,
+    bank: Tensor,
+    index: Tensor,
+    literal_topk: bool = False,
+    **chosen: Any,
+) -> None:
+    """Loss and gradient are the reference's, as far as their precision and its float64 go."""
+    chosen["literal_topk"] = literal_topk
+    expected = reference.loss_and_gradient(name, anchors.detach(), bank, index, **chosen)
+    ours = tolerance.loss(name, anchors, bank, index, **chosen)
+    its = tolerance.loss(name, anchors, bank, index, dtype=torch.float64, **chosen)
+    tolerance.check(value, expected[0], ours.value + its.value, "the loss is")
+    tolerance.check(gradient, expected[1], ours.gradient + its.gradient, "the gradient is")

@@ -19,4 +19,4 @@ def clustered(n: int, d: int, classes: int, spread: float, seed: int = 0) -> tup
 
 def unit(x: Tensor) -> Matrix:
     rows: Matrix = x.double().numpy()
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,10 +39,10 @@ def records_of(study: Study) -> pd.DataFrame:
     frame = frames.records(tuple(study.datasets), TAUS, tuple(LOSSES), study.seeds)
     runs = {(r.dataset, r.loss, canonical(r.temperature), r.seed): r for r in study.runs()}
     keys = [
-        (row.dataset, row.loss, canonical(None if row.temperature != row.temperature else
-         row.temperature), row.seed)
-        for row in frame.itertuples()
-    ]  # fmt: skip
+        (row["dataset"], row["loss"], canonical(None if math.isnan(tau) else tau), row["seed"])
+        for row in frames.named_rows(frame)
+        for tau in [row["temperature"]]
+    ]
     frame["settings_digest"] = [runs[key].settings.digest for key in keys]
     frame["code_version"] = "-".join(map(provenance.code_version, ("pretrain", "evaluate")))
     return frame

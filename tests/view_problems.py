@@ -1,6 +1,7 @@
 """Random pictures, parameters, and the same views by torchvision, an image at a time."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ def photographs(n: int, height: int, width: int, seed: int = 0) -> Tensor:
     return (noisy.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous()
 
 
-def untouched(n: int, height: int, width: int, **changes: object) -> ViewParameters:
+def untouched(n: int, height: int, width: int, **changes: Any) -> ViewParameters:
     """Parameters that leave images as they are, but for ``changes``."""
     still = ViewSettings(
         crop_scale=None,
@@ -91,7 +92,7 @@ def one_by_one(
 
 EVERYTHING = ViewSettings(flip=True, blur_probability=0.5, jitter_probability=0.8)
 
-OPERATIONS = {
+OPERATIONS: dict[str, dict[str, Any]] = {
     "crop": {},
     "brightness": {"brightness": 0.4},
     "contrast": {"contrast": 0.4},
@@ -104,7 +105,13 @@ OPERATIONS = {
 
 
 def only(operation: str) -> ViewSettings:
-    off = {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0, "grayscale": 0}
+    off: dict[str, Any] = {
+        "brightness": 0,
+        "contrast": 0,
+        "saturation": 0,
+        "hue": 0,
+        "grayscale": 0,
+    }
     scale = (0.2, 1.0) if operation == "crop" else None
     return ViewSettings(**({"crop_scale": scale, "flip": False} | off | OPERATIONS[operation]))
 

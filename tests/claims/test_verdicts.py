@@ -26,6 +26,7 @@ from claim_records import (
 from tausweep.claims import judging
 from tausweep.claims import verdicts as verdict_shapes
 from tausweep.claims.judging import CLAIMS, judge, to_json, to_markdown
+from tausweep.claims.verdicts import CLEARLY
 from tausweep.results import published
 
 
@@ -104,12 +105,12 @@ def test_markdown_has_one_row_a_claim_with_every_dataset_and_its_numbers() -> No
 def test_markdown_states_the_margins_and_where_they_come_from() -> None:
     text = judging.published_verdicts()
     for number in ("0.85 points of accuracy", "0.04 of uniformity", "0.01 of tolerance"):
-        assert number in judging.CLEARLY
+        assert number in CLEARLY
         assert text.count(number) == 2
     assert "CIFAR10 and SVHN, which show no trend" in text
     assert "the very rows in which C16 is undecided" in text
 
 
 def test_the_page_explains_clearly_once() -> None:
-    assert judging.published_verdicts().count(judging.CLEARLY) == 1
-    assert not any(judging.CLEARLY in claim.said for claim in CLAIMS.values())
+    assert judging.published_verdicts().count(CLEARLY) == 1
+    assert not any(CLEARLY in claim.said for claim in CLAIMS.values())

@@ -14,6 +14,7 @@ import pytest
 from tausweep.commands import partial, status
 from tausweep.report.tables.cells import Cells
 from tausweep.results import records
+from tausweep.results.cells import Key
 from tausweep.storage import provenance
 from tausweep.storage.atomic import write_json
 from tausweep.storage.layout import Layout
@@ -182,7 +183,7 @@ def test_pretrained_run_without_a_record_has_the_numbers_that_are_there(
     assert list(table["knn_accuracy"].dropna()) == [70.0]
     assert list(table["train_loss"].dropna()) == [1.5, 1.5]
     # Cells are made of finished runs.
-    assert Cells(table).cell(("digits", "contrastive", 0.1), "knn_accuracy").summary.n == 0
+    assert Cells(table).cell(Key("digits", "contrastive", 0.1), "knn_accuracy").summary.n == 0
 
 
 def test_what_the_gpu_visit_left_is_shown_as_what_it_is() -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -96,7 +97,7 @@ def test_a_gpu_without_triton_or_a_compiler_takes_plain_torch(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     found = {"triton": object(), "gcc": "/usr/bin/gcc"}
     monkeypatch.setattr(kernel_choice, "find_spec", lambda name: found.get(name))
-    monkeypatch.setattr(kernel_choice.shutil, "which", lambda name: found.get(name))
+    monkeypatch.setattr(shutil, "which", lambda name: found.get(name))
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.delenv(kernel_choice.VARIABLE, raising=False)
 

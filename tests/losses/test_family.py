@@ -1,7 +1,6 @@
 """The losses equal an independent float64 reference, exactly as far as their precision goes."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from loss_problems import (
     SEEDS,
     TEMPERATURES,
     by_similarities,
+    check_reference,
     problem,
     random_similarities,
     select_by,
@@ -53,25 +53,6 @@ def same_decisions(
     return tolerance.sets_are_clear(anchors, bank, index, 1) and bool(
         (abs(margin) > 2 * error).all()
     )
-
-
-def check_reference(
-    value: Tensor,
-    gradient: Tensor,
-    name: str,
-    anchors: Tensor,
-    bank: Tensor,
-    index: Tensor,
-    literal_topk: bool = False,
-    **chosen: Any,
-) -> None:
-    """Loss and gradient are the reference's, as far as their precision and its float64 go."""
-    chosen["literal_topk"] = literal_topk
-    expected = reference.loss_and_gradient(name, anchors.detach(), bank, index, **chosen)
-    ours = tolerance.loss(name, anchors, bank, index, **chosen)
-    its = tolerance.loss(name, anchors, bank, index, dtype=torch.float64, **chosen)
-    tolerance.check(value, expected[0], ours.value + its.value, "the loss is")
-    tolerance.check(gradient, expected[1], ours.gradient + its.gradient, "the gradient is")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The losses satisfy the identities and limits of the paper's equations."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_gradients_by_similarities_are_equations_2_and_4(name: str, seed: int, t
     negative[rows, index] = 0
     p[rows, index] = 0
     # In float64 nothing below e^-496 of the largest weight is told apart.
-    allowed = {"rtol": 2 * tolerance.weights(tau, 30), "atol": 1e-200}
+    allowed: dict[str, Any] = {"rtol": 2 * tolerance.weights(tau, 30), "atol": 1e-200}
     np.testing.assert_allclose(positive, -p.sum(1) / tau, **allowed)
     np.testing.assert_allclose(negative, p / tau, **allowed)
     np.testing.assert_allclose(negative.abs().sum(1), positive.abs(), **allowed)

@@ -54,7 +54,7 @@ class Allocations(TorchDispatchMode):
     """Counts the bytes of all tensors that operations made and that are still alive."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.alive = 0
         self.peak = 0
         self.seen: dict[int, weakref.finalize[Any, Any]] = {}

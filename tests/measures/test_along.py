@@ -180,7 +180,7 @@ def test_weights_of_epochs_that_are_not_asked_for_go_when_a_run_is_trained_again
 
 
 def test_a_row_is_what_the_record_of_a_run_of_that_length_says(asked: Path, tmp_path: Path) -> None:
-    length = {"pretrain": {"epochs": 2, "batch_size": 32, "milestones": []}}
+    length: dict[str, Any] = {"pretrain": {"epochs": 2, "batch_size": 32, "milestones": []}}
     shorter = train(tmp_path, **length)
     evaluate(tmp_path, **length)
     ended = records.read(shorter / "record.json")["columns"]

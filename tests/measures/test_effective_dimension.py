@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import tolerance
 from points import gaussian
 from tausweep.measures import geometry
+from tausweep.measures.effective_dimension import effective_dimension
 
 pytestmark = pytest.mark.numerical
 
@@ -48,9 +49,9 @@ def test_effective_dimension_inverts_closed_forms(t: float) -> None:
         4: scipy.special.i1(2 * t) / t,
     }
     for d, mean in forms.items():
-        found = geometry.effective_dimension(2 * t - math.log(mean), t)
+        found = effective_dimension(2 * t - math.log(mean), t)
         assert found == pytest.approx(d, rel=dimension_error(d, t))
-    assert geometry.effective_dimension(2 * t - math.log(math.cosh(2 * t)) + 1e-9, t) > 1
+    assert effective_dimension(2 * t - math.log(math.cosh(2 * t)) + 1e-9, t) > 1
 
 
 @given(d=st.floats(1.01, 1e4), t=st.floats(0.5, 5))
@@ -58,25 +59,25 @@ def test_effective_dimension_inverts_closed_forms(t: float) -> None:
 @example(d=303.0, t=0.5)
 def test_effective_dimension_inverts_the_hypergeometric_function(d: float, t: float) -> None:
     uniformity = 2 * t - log_0f1(d / 2, t * t)
-    found = geometry.effective_dimension(uniformity, t)
+    found = effective_dimension(uniformity, t)
     assert found == pytest.approx(d, rel=dimension_error(d, t))
 
 
 def test_effective_dimension_of_the_papers_ceiling_is_128() -> None:
-    assert geometry.effective_dimension(3.9375) == pytest.approx(128, abs=0.1)
-    assert geometry.effective_dimension(5.8595, t=3) == pytest.approx(128, abs=0.1)
+    assert effective_dimension(3.9375) == pytest.approx(128, abs=0.1)
+    assert effective_dimension(5.8595, t=3) == pytest.approx(128, abs=0.1)
 
 
 def test_effective_dimension_of_a_sample_is_that_of_its_sphere() -> None:
     for d in (2, 3, 20):
         spread = geometry.uniformity(gaussian(4000, d))
-        assert geometry.effective_dimension(spread) == pytest.approx(d, rel=0.02)
+        assert effective_dimension(spread) == pytest.approx(d, rel=0.02)
 
 
 def test_effective_dimension_at_its_limits() -> None:
-    assert geometry.effective_dimension(0.0) == 1.0
-    assert geometry.effective_dimension(2 - 0.5 * math.log(math.cosh(4)) - 1) == 1.0
-    assert geometry.effective_dimension(4.0) == math.inf
-    assert geometry.effective_dimension(8.0) == math.inf
+    assert effective_dimension(0.0) == 1.0
+    assert effective_dimension(2 - 0.5 * math.log(math.cosh(4)) - 1) == 1.0
+    assert effective_dimension(4.0) == math.inf
+    assert effective_dimension(8.0) == math.inf
     with pytest.raises(ValueError, match="not allowed"):
-        geometry.effective_dimension(math.nan)
+        effective_dimension(math.nan)

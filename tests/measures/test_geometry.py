@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import tolerance
 from examples import examples
 from points import clustered, gaussian, unit
 from tausweep.measures import geometry
+from tausweep.measures.effective_dimension import effective_dimension
 
 pytestmark = pytest.mark.numerical
 
@@ -33,6 +35,7 @@ def rankme_error(n: int, d: int) -> float:
 MEMORY = """
 import sys, psutil, torch
 from tausweep.measures import geometry
+from tausweep.measures.effective_dimension import effective_dimension
 torch.set_num_threads(1)
 name, n = sys.argv[1], int(sys.argv[2])
 more = [] if name == "uniformity" else [torch.arange(n) % 10]
@@ -157,7 +160,7 @@ def test_rows_without_a_direction_are_refused_by_name(value: float) -> None:
     x[13] = 0.0
     x[13, 2] = value
     fault = "zero" if value == 0 else "not finite"
-    for call in (
+    calls: tuple[Callable[[], float], ...] = (
         lambda: geometry.uniformity(x),
         lambda: geometry.tolerance(x, labels),
         lambda: geometry.nearest_interclass_similarity(x, labels),
@@ -165,7 +168,8 @@ def test_rows_without_a_direction_are_refused_by_name(value: float) -> None:
         lambda: geometry.alignment(x, x),
         lambda: geometry.rankme(x),
         lambda: geometry.wasserstein_uniformity(x),
-    ):
+    )
+    for call in calls:
         with pytest.raises(ValueError, match=f"x: row 13 is {fault}"):
             call()
 
@@ -176,7 +180,7 @@ def test_block_holds_the_single_measures_and_is_json() -> None:
     block = geometry.measure(x, labels, t=3.0, views=views)
     assert json.loads(json.dumps(block, allow_nan=False)) == block
     assert block["uniformity"] == geometry.uniformity(x, 3.0)
-    assert block["effective_dimension"] == geometry.effective_dimension(block["uniformity"], 3.0)
+    assert block["effective_dimension"] == effective_dimension(block["uniformity"], 3.0)
     assert block["alignment"] == geometry.alignment(*views)
     for name in ("rankme", "wasserstein_uniformity", "singular_values"):
         assert block[name] == getattr(geometry, name)(x)

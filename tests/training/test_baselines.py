@@ -12,6 +12,7 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 import tolerance
+from pictures import array
 from tausweep import cli
 from tausweep import data as datasets
 from tausweep.model.encoder import Encoder
@@ -94,7 +95,7 @@ def test_the_embedding_of_raw_pixels_is_the_normalised_image(folders: dict[str, 
     tensors, _ = load_tensors(folders["raw_pixels"] / "embeddings.safetensors")
     run = settings("raw_pixels").dataset
     data = datasets.load(Layout(folders["raw_pixels"].parents[5]).prepared(run))
-    pixels = (data.test_images / 255 - data.mean) / data.std
+    pixels = (array(data.test_images) / 255 - np.array(data.mean)) / np.array(data.std)
     flat = pixels.transpose(0, 3, 1, 2).reshape(len(pixels), -1)
     wanted = flat / np.linalg.norm(flat, axis=1, keepdims=True)
     allowed = 2 * tolerance.unit(flat.shape[1], torch.float32)

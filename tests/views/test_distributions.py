@@ -18,8 +18,9 @@ transforms = pytest.importorskip("torchvision.transforms")
 
 
 def torchvision_boxes(
-    n: int, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
+    n: int, height: int, width: int, scale: tuple[float, float] | None, ratio: tuple[float, float]
 ) -> np.ndarray:
+    assert scale is not None
     torch.manual_seed(0)
     image = torch.empty(3, height, width)
     get = transforms.RandomResizedCrop.get_params

@@ -22,10 +22,10 @@ def test_the_draw_of_an_instance_does_not_depend_on_the_number_of_instances() ->
 def test_global_generators_are_neither_read_nor_moved() -> None:
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002
-    states = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    states = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].tolist()  # noqa: NPY002
     first = rendering.draw(EVERYTHING, 32, 32, 50, 1, 1)
     assert torch.equal(torch.get_rng_state(), states[0])
-    assert np.random.get_state()[1].tolist() == states[1]  # noqa: NPY002
+    assert np.random.get_state(legacy=False)["state"]["key"].tolist() == states[1]  # noqa: NPY002
     torch.manual_seed(1)
     assert same(first, rendering.draw(EVERYTHING, 32, 32, 50, 1, 1))
 

@@ -1,6 +1,7 @@
 """Batched views against torchvision: the same pixels, in any batch, by either way."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -283,7 +284,7 @@ def test_stored_images_are_only_read() -> None:
     ],
 )
 def test_wrong_arguments_of_a_view_are_named(change: dict[str, object], named: str) -> None:
-    right = {
+    right: dict[str, Any] = {
         "images": torch.zeros(4, 8, 8, 3, dtype=torch.uint8),
         "parameters": untouched(4, 8, 8),
         "size": 8,

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from drawn_figures import FAST
+from drawn_figures import FAST, xs, ys
 from tausweep.report import figures
 from tausweep.report.figures import StudyResults
 
@@ -23,15 +23,15 @@ def test_measures_along_training_are_means_over_seeds_at_their_epochs(
     assert len(curves) == 3
     for line, (_, cell) in zip(curves, rows.groupby("temperature"), strict=True):
         mean = cell.groupby("epoch")["uniformity"].mean()
-        assert list(line.get_xdata()) == list(mean.index) == [50, 100, 200]
-        np.testing.assert_allclose(line.get_ydata(), mean)
+        assert list(xs(line)) == list(mean.index) == [50, 100, 200]
+        np.testing.assert_allclose(ys(line), mean)
     # Every seed is a point, and no panel cuts what it shows.
     points = [line for line in panel.lines if line.get_linestyle() == "None"]
-    assert sorted(y for line in points for y in line.get_ydata()) == sorted(rows["uniformity"])
+    assert sorted(y for line in points for y in ys(line)) == sorted(rows["uniformity"])
     for axes in drawn.axes:
         for line in axes.lines:
             low, high = axes.get_ylim()
-            assert all(low <= y <= high for y in line.get_ydata())
+            assert all(low <= y <= high for y in ys(line))
 
 
 def test_epochs_that_were_not_kept_are_counted_in_the_caption(complete: StudyResults) -> None:

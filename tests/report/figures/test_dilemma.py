@@ -26,7 +26,9 @@ def test_the_colour_scale_of_the_dilemma_spans_our_own_accuracies(tmp_path: Path
         assert (dots.norm.vmin, dots.norm.vmax) == pytest.approx((means.min(), means.max()))
         assert bar.get_ylim() == pytest.approx((means.min(), means.max()))
         stars = [c for c in panel.collections if c.get_zorder() == 3 and c.get_array() is not None]
-        filled = [np.isfinite(np.ma.filled(c.get_array(), np.nan)).any() for c in stars]
+        filled = [
+            np.isfinite(np.ma.filled(np.ma.asarray(c.get_array()), np.nan)).any() for c in stars
+        ]
         assert any(filled) == bool(fills)
         assert "spaced as −log(4 − u)" in panel.get_xlabel()
 

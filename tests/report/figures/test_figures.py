@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 import frames
-from drawn_figures import FAST, degenerate, texts, words_of
+from drawn_figures import FAST, degenerate, texts, words_of, ys
 from tausweep.measures import geometry
 from tausweep.measures import penalty as penalties
 from tausweep.measures import separation as measures
@@ -159,7 +159,7 @@ def test_two_seeds_have_no_band_but_their_own_dots(name: str, complete: StudyRes
         rows = complete.records
         rows = rows[(rows["dataset"] == "cifar10") & (rows["loss"] == "contrastive")]
         seeds = {float(y) for line in drawn.axes[0].lines if line.get_marker() == "."
-                 for y in line.get_ydata()}  # fmt: skip
+                 for y in ys(line)}  # fmt: skip
         assert {*rows["tolerance"]} <= seeds
 
 
@@ -184,8 +184,8 @@ def test_every_figure_comes_out_of_degenerate_embeddings(kind: str, tmp_path: Pa
     written = {"geometry": {"test": block}, "separation": apart, "penalty": shares}
     for folder in tmp_path.rglob("seed*"):
         for name, values in written.items():
-            content = json.dumps({"values": values})
-            (folder / f"{name}.json").write_text(content, encoding="utf-8")
+            text = json.dumps({"values": values})
+            (folder / f"{name}.json").write_text(text, encoding="utf-8")
         content = {"test": test.numpy(), "test_labels": labels[:images].numpy()}
         save_file(content, folder / tsne.FILE)
     for name in NAMES:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 import frames
-from drawn_figures import FAST
+from drawn_figures import FAST, xs, ys
 from tausweep.report import figures
 from tausweep.report.figures import StudyResults, panels
 from tausweep.results.cells import printed
@@ -48,7 +48,7 @@ def test_an_interval_widens_its_panel_by_a_fifth_of_the_points_range_at_most() -
     assert axes.get_ylim() == pytest.approx((-2.0, 12.0))
     before = len(axes.lines)
     assert intervals.mark_cut()
-    marks = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines[before:]]
+    marks = [(xs(line)[0], ys(line)[0]) for line in axes.lines[before:]]
     assert marks == [(2.0, 1.0), (2.0, 0.0)]
     assert axes.get_ylim() == pytest.approx((-2.0, 12.0))
 

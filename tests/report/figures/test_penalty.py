@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from drawn_figures import FAST
+from drawn_figures import FAST, xs, ys
 from tausweep.report import figures
 from tausweep.report.figures import StudyResults, penalty
 from tausweep.results.cells import printed
@@ -26,7 +26,7 @@ def test_a_temperature_has_one_colour_in_all_panels_of_fig_3(complete: StudyResu
         own = [line for line in panel.lines if line.get_marker() == "o"]
         assert own
         for dot in own:
-            colour, _ = above[f"τ = {printed(dot.get_xdata()[0])}"]
+            colour, _ = above[f"τ = {printed(xs(dot)[0])}"]
             assert to_hex(dot.get_color()) == to_hex(colour)
 
 
@@ -56,6 +56,5 @@ def test_the_banks_of_the_runs_are_drawn_beside_the_formula(complete: StudyResul
     blocks = complete.blocks("cifar10", "contrastive", 0.3, penalty.FILE)
     wanted = np.mean([np.array(b["entropy"]) - math.log(b["bank"] - 1) for b in blocks], axis=0)
     assert any(
-        len(line.get_ydata()) == len(wanted) and np.allclose(line.get_ydata(), wanted)
-        for line in entropy.lines
+        len(ys(line)) == len(wanted) and np.allclose(ys(line), wanted) for line in entropy.lines
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drawn_figures import FAST
+from drawn_figures import FAST, xs
 from tausweep.report import figures
 from tausweep.report.figures import StudyResults
 
@@ -12,4 +12,4 @@ def test_only_the_positive_the_nearest_and_the_tenth_negative_have_bands(
 ) -> None:
     axes = figures.figure("fig8_separation", complete, FAST).axes[0]
     assert len(axes.collections) == 3
-    assert len([line for line in axes.lines if len(line.get_xdata()) == 3]) == 11
+    assert len([line for line in axes.lines if len(xs(line)) == 3]) == 11

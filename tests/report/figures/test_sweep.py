@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import frames
-from drawn_figures import FAST, lines, texts, words_of
+from drawn_figures import FAST, lines, texts, words_of, xs, ys
 from tausweep.report import figures
 from tausweep.report.figures import StudyResults
 from tausweep.results import intervals, published
@@ -28,8 +28,8 @@ def test_a_line_is_the_mean_over_seeds_and_its_band_the_interval(tmp_path: Path)
     rows = rows[(rows["dataset"] == "cifar10") & (rows["loss"] == "contrastive")]
     wanted = rows.groupby("temperature")["uniformity"].apply(lambda s: np.float64(s.mean()))
     drawn = next(line for line in axes.lines if line.get_linestyle() == "-")
-    np.testing.assert_allclose(drawn.get_xdata(), wanted.index)
-    np.testing.assert_allclose(drawn.get_ydata(), wanted.to_numpy())
+    np.testing.assert_allclose(xs(drawn), wanted.index)
+    np.testing.assert_allclose(ys(drawn), wanted.to_numpy())
     band = axes.collections[0].get_paths()[0].get_extents()
     widths = [intervals.summary(s).half_width for _, s in rows.groupby("temperature")["uniformity"]]
     assert band.y1 == pytest.approx(max(m + w for m, w in zip(wanted, widths, strict=True)))
@@ -50,9 +50,9 @@ def test_a_miniatures_accuracies_keep_their_axis_and_their_baselines(tmp_path: P
     ]
     assert 30 < own.get_ylim()[0] < own.get_ylim()[1] < 45
     assert not [line for line in own.lines if line.get_marker() == "*"]
-    stars = [y for line in theirs.lines if line.get_marker() == "*" for y in line.get_ydata()]
+    stars = [y for line in theirs.lines if line.get_marker() == "*" for y in ys(line)]
     assert min(stars) > 70
-    assert 35.0 in [line.get_ydata()[0] for line in own.lines if len({*line.get_ydata()}) == 1]
+    assert 35.0 in [ys(line)[0] for line in own.lines if len({*ys(line)}) == 1]
     assert "raw pixels: 20.0 (n = 3)" in words_of(drawn)
     full = StudyResults(tmp_path, ours, published.records())
     assert len(figures.figure("fig9_accuracy", full, FAST).axes) == 1
@@ -64,7 +64,7 @@ def test_a_single_seed_has_no_band_and_the_legend_says_n(tmp_path: Path) -> None
     bands = [
         c
         for c in drawn.axes[0].collections
-        if len(c.get_paths()) and c.get_paths()[0].vertices.size
+        if len(c.get_paths()) and np.size(c.get_paths()[0].vertices)
     ]
     assert not [
         b
@@ -81,7 +81,7 @@ def test_published_points_are_overlaid_as_stars_and_labelled(complete: StudyResu
     found = {
         (round(float(x), 3), round(float(y), 2))
         for star in stars
-        for x, y in zip(star.get_xdata(), star.get_ydata(), strict=True)
+        for x, y in zip(xs(star), ys(star), strict=True)
     }
     sweep = published.records()
     sweep = sweep[(sweep["dataset"] == "cifar10") & (sweep["loss"] == "contrastive")]
@@ -98,8 +98,8 @@ def test_a_data_set_that_nobody_published_has_no_stars(tmp_path: Path) -> None:
 def test_diverged_and_missing_cells_are_marked(broken: StudyResults) -> None:
     drawn = lines("fig4_uniformity", broken)
     crosses = [line for line in drawn if line.get_marker() == "x"]
-    assert [float(line.get_xdata()[0]) for line in crosses] == [0.07]
-    dashes = [float(line.get_xdata()[0]) for line in drawn if line.get_marker() == "_"]
+    assert [float(xs(line)[0]) for line in crosses] == [0.07]
+    dashes = [float(xs(line)[0]) for line in drawn if line.get_marker() == "_"]
     assert 0.3 in dashes
     shown = texts("fig4_uniformity", broken)
     assert "diverged" in shown
@@ -112,10 +112,8 @@ def test_diverged_and_missing_cells_are_marked(broken: StudyResults) -> None:
 
 
 def test_a_gap_is_not_bridged(broken: StudyResults) -> None:
-    contrastive = next(
-        line for line in lines("fig4_uniformity", broken) if len(line.get_xdata()) == 3
-    )
-    assert [math.isnan(y) for y in contrastive.get_ydata()] == [True, True, False]
+    contrastive = next(line for line in lines("fig4_uniformity", broken) if len(xs(line)) == 3)
+    assert [math.isnan(y) for y in ys(contrastive)] == [True, True, False]
 
 
 def test_losses_without_temperature_stand_outside_the_scale(complete: StudyResults) -> None:
@@ -123,7 +121,7 @@ def test_losses_without_temperature_stand_outside_the_scale(complete: StudyResul
     ticks = [label.get_text() for label in axes.get_xticklabels()]
     # 0.7 is among the published temperatures only.
     assert [tick.strip() for tick in ticks] == ["0⁺", "0.07", "0.3", "0.7", "1.0", "∞"]
-    single_points = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
+    single_points = [xs(line)[0] for line in axes.lines if len(xs(line)) == 1]
     assert max(single_points) > 1.0
     assert min(single_points) < 0.07
 

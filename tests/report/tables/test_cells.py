@@ -10,6 +10,7 @@ import pandas as pd
 from table_cells import cell, entries
 from tausweep.report import tables
 from tausweep.report.tables.cells import Cells, Measured, best
+from tausweep.results.cells import Key
 
 
 def test_bold_needs_an_interval_above_zero_against_every_other_cell() -> None:
@@ -48,6 +49,6 @@ def test_an_infinite_or_absent_number_counts_as_no_seed(collected: pd.DataFrame)
     frame["effective_dimension"] = np.inf
     frame = frame.drop(columns="tolerance")
     cells = Cells(frame)
-    assert cells.cell(("cifar10", "simple", None), "effective_dimension").summary.n == 0
-    assert cells.cell(("cifar10", "simple", None), "tolerance").summary.n == 0
+    assert cells.cell(Key("cifar10", "simple", None), "effective_dimension").summary.n == 0
+    assert cells.cell(Key("cifar10", "simple", None), "tolerance").summary.n == 0
     assert entries(tables.table1(frame))[("CIFAR10", "tolerance", "measured", "simple")] == "—"

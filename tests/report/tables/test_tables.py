@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,13 @@ from tausweep.report import tables
 from tausweep.results import published
 from tausweep.results.cells import printed
 from tausweep.study.columns import ACCURACY, GEOMETRY, PENALTY, SEPARATION, SIZES, TRAINING
+
+
+def row_of(table: tables.Table, key: tuple[str, str, str, str]) -> pd.Series[Any]:
+    """The row of ``cells`` with this dataset, loss, temperature and measure."""
+    names = ["dataset", "loss", "temperature", "measure"]
+    (row,) = (row for _, row in table.cells.iterrows() if tuple(row[names]) == key)
+    return row
 
 
 def test_table1_has_the_papers_shape(collected: pd.DataFrame) -> None:
@@ -123,12 +131,11 @@ def test_missing_diverged_and_single_seeded_cells_are_marked(broken: pd.DataFram
     assert text[("CIFAR10", "accuracy (%)", "difference", "simple")] == ""
     for word in ("diverged", "—: no complete run", "a single seed has no interval"):
         assert word in table.caption
-    numbers = table.cells.set_index(["dataset", "loss", "temperature", "measure"])
-    cell = numbers.loc[("cifar10", "contrastive", "0.07", "linear_accuracy")]
+    cell = row_of(table, ("cifar10", "contrastive", "0.07", "linear_accuracy"))
     assert (cell["n"], cell["diverged"], cell["missing"]) == (0, 3, 0)
     assert math.isnan(cell["mean"])
-    assert numbers.loc[("cifar10", "simple", "", "linear_accuracy"), "missing"] == 3
-    one = numbers.loc[("cifar10", "hard_contrastive", "0.3", "linear_accuracy")]
+    assert row_of(table, ("cifar10", "simple", "", "linear_accuracy"))["missing"] == 3
+    one = row_of(table, ("cifar10", "hard_contrastive", "0.3", "linear_accuracy"))
     assert one["n"] == 1
     assert math.isnan(one["half_width"])
 
@@ -173,8 +180,7 @@ def test_a_collapsed_run_counts_and_is_marked(collected: pd.DataFrame) -> None:
     assert entries(table)[("CIFAR10", "uniformity", "measured", column)].endswith("(3‡)")
     assert "‡ In some runs training collapsed" in table.caption
     assert r"\ddagger" in table.text("tex")
-    numbers = table.cells.set_index(["dataset", "loss", "temperature", "measure"])
-    row = numbers.loc[("cifar10", "contrastive", "0.07", "uniformity")]
+    row = row_of(table, ("cifar10", "contrastive", "0.07", "uniformity"))
     assert (row["n"], row["collapsed"]) == (3, 1)
     plain = tables.table1(collected)
     assert "‡" not in plain.caption
