@@ -25,20 +25,17 @@ import numpy as np
 import yaml
 from PIL import Image
 
+import tiny_run
 from tausweep.results.records import TIMED
 
 REPOSITORY = Path(__file__).parents[1]
 CARRIED = ("Snakefile", "profiles", "workflow", "src", "benchmarks")
 
-TINY: dict[str, Any] = {
-    "study": "tiny",
-    "seeds": [0],
+TINY = tiny_run.STUDY | {
     "datasets": {
         "pictures": {"source": {"kind": "folder", "path": "pictures"}, "image_size": 8},
     },
-    "baselines": False,
     "losses": {"contrastive": {"temperature": 0.1}, "simple": {}},
-    "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
     "pretrain": {"epochs": 20, "batch_size": 32},
     "linear": {"epochs": 3, "lr": 1.0},
     "knn": {"k": 5},

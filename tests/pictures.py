@@ -40,6 +40,15 @@ def tree(
     return root
 
 
+def images(folder: Path, counts: dict[str, int]) -> Path:
+    """A split of an image folder: so many small files of each class."""
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (8, 8), (i, 0, 0)).save(folder / name / f"{i}.png")
+    return folder
+
+
 def array(images: object) -> NDArray[np.uint8]:
     """Images of one size, as the array that they are: N x H x W x 3."""
     assert isinstance(images, np.ndarray)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import tiny_run
 from tausweep.commands import partial, status
 from tausweep.report.tables.cells import Cells
 from tausweep.results import records
@@ -21,13 +22,9 @@ from tausweep.storage.layout import Layout
 from tausweep.storage.run_lock import run_lock
 from tausweep.study import Run, Study, load, parse
 
-STUDY = {
-    "study": "tiny",
+STUDY = tiny_run.STUDY | {
     "seeds": [0, 1],
-    "datasets": {"digits": {"train_limit": 130, "test_limit": 100}},
-    "baselines": False,
     "losses": {"contrastive": {"temperature": [0.1, 1.0]}, "simple": None},
-    "knn": {"k": 10},
 }
 DATA = "d" * 64
 

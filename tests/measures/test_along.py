@@ -22,7 +22,7 @@ from tausweep.results import records
 from tausweep.storage.layout import Layout, kept_weights
 from tausweep.study import LinearSettings, RunSettings, StudyError
 from tausweep.training.pretrain import StoppedError
-from tiny_run import study_file
+from tiny_run import run_settings, study_file
 
 RUN = "digits/hard_contrastive/0.3/seed0"
 EPOCHS = 4
@@ -351,16 +351,7 @@ def test_what_is_no_such_table_is_named(tmp_path: Path) -> None:
 
 
 def settings_at(shares: Any, epochs: int = 100) -> RunSettings:
-    content = {
-        "study": "s",
-        "seeds": [0],
-        "datasets": {"digits": None},
-        "baselines": False,
-        "losses": {"simple": None},
-        "pretrain": {"epochs": epochs},
-        "evaluate_at": shares,
-    }
-    return studies.parse(content).runs()[0].settings
+    return run_settings("simple", None, pretrain={"epochs": epochs}, evaluate_at=shares)
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
+import tiny_run
 import tolerance
 from pictures import array
 from tausweep import cli
@@ -24,12 +24,12 @@ from tausweep.training.checkpoints import load_tensors
 
 pytestmark = pytest.mark.numerical
 
-STUDY: dict[str, Any] = {
+STUDY = tiny_run.STUDY | {
     "study": "beaten",
     "seeds": [3],
     "datasets": {"digits": {"train_limit": 300, "test_limit": 100}},
+    "baselines": True,
     "losses": {"contrastive": {"temperature": [0.3]}, "untrained": {}, "raw_pixels": {}},
-    "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
     "pretrain": {"epochs": 2},
     "linear": {"epochs": 3},
     "knn": {"k": 1},
