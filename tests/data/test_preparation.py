@@ -18,6 +18,7 @@ from tausweep import data as datasets
 from tausweep.data import preparation
 from tausweep.data.pictures import square
 from tausweep.data.prepared import FILES
+from tausweep.data.subset import balanced
 from tausweep.study import DatasetSettings, Source, StudyError
 
 
@@ -241,8 +242,9 @@ def test_of_many_unreadable_images_the_first_five_are_named(tmp_path: Path) -> N
 def test_an_image_outside_of_the_subset_need_not_be_readable(tmp_path: Path) -> None:
     root = tree(tmp_path / "in", 40)
     wanted = settings(root, train_limit=10)
-    chosen = preparation._rows(datasets.read(wanted.source, "train"), 10, 0, "train_limit")
-    paths = paths_of(datasets.read(wanted.source, "train"))
+    split = datasets.read(wanted.source, "train")
+    chosen = balanced(split.labels, split.classes, 10, 0, "train_limit")
+    paths = paths_of(split)
     paths[next(i for i in range(80) if i not in chosen)].write_bytes(b"")
     assert datasets.prepare(wanted, tmp_path / "out")["splits"]["train"]["images"] == 10
 
