@@ -27,34 +27,6 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "same")
 
-# Files whose numbers come from a CPU's floating-point instructions: `make test-instructions` runs
-# them with the others that this CPU has.
-NUMERICAL = {
-    "test_footprint",
-    "test_bank",
-    "test_baselines",
-    "test_encoder",
-    "test_evaluate",
-    "test_geometry",
-    "test_knn",
-    "test_linear",
-    "test_losses",
-    "test_penalty",
-    "test_batches",
-    "test_pretrain",
-    "test_separation",
-    "test_intervals",
-    "test_views",
-}
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the numerical files, before ``-m`` selects."""
-    for item in items:
-        if item.path.stem in NUMERICAL:
-            item.add_marker("numerical")
-
 
 def pytest_report_header() -> str:
     """What decides whether a run can be repeated: the instructions and the examples."""

@@ -9,4 +9,5 @@ def examples(count: int) -> int:
     A number in ``@settings`` overrides the profile's, so a test that wants fewer or more than the
     profile scales with it.
     """
+    assert settings.default is not None
     return max(1, count * settings.default.max_examples // 100)

@@ -10,12 +10,13 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
-from tausweep.measures.geometry import effective_dimension
+from tausweep.measures.effective_dimension import effective_dimension
 from tausweep.results import published
 from tausweep.results.records import ALONG_IDENTITY
 from tausweep.study import LOSSES, TEMPERATURE_FREE, canonical
@@ -77,6 +78,11 @@ def mark(
     first, last = COLUMNS.index("linear_accuracy"), COLUMNS.index("alpha")
     changed.loc[chosen, list(COLUMNS[first : last + 1])] = np.nan
     return changed
+
+
+def named_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows by the names of their columns."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _row(
@@ -177,7 +183,7 @@ def run_folders(
     epochs: int = 20,
 ) -> None:
     """Write the files of every complete and diverged run of the records below ``folder``."""
-    for row in frame.to_dict("records"):
+    for row in named_rows(frame):
         tau = None if np.isnan(row["temperature"]) else float(row["temperature"])
         cell = Path(row["dataset"], row["loss"], canonical(tau), f"seed{row['seed']}")
         here = folder / "runs" / cell
@@ -205,7 +211,7 @@ def _measure(here: Path, name: str, values: dict[str, object]) -> None:
 
 def _history(
     here: Path,
-    row: dict[str, object],
+    row: dict[str, Any],
     tau: float | None,
     rng: np.random.Generator,
     bank: int,
@@ -241,7 +247,7 @@ def _embeddings(
     save_file(content, here / "embeddings.safetensors")
 
 
-def _separation(row: dict[str, object], rng: np.random.Generator) -> dict[str, object]:
+def _separation(row: dict[str, Any], rng: np.random.Generator) -> dict[str, object]:
     edges = np.linspace(-1, 1, 101)
     levels = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
     names = {"pos": "positive_similarity"} | {f"n{k}": n for k, n in enumerate(NEGATIVES, 1)}

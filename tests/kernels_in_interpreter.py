@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from test_losses import by_similarities, check_reference, settings_of, value_and_gradient
 from torch import Tensor
 
 import reference
 import tolerance
+from loss_problems import by_similarities, check_reference, settings_of, value_and_gradient
 from tausweep import losses
 from tausweep.losses import bank_softmax
 from tausweep.machine import kernel_choice

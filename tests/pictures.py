@@ -1,11 +1,17 @@
 """Small image files that look like photographs: of many sizes, in the formats of the originals."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
+
+from tausweep.data.originals import Originals
+from tausweep.data.pictures import Pictures
+from tausweep.data.sources import Images, SourceSplit
 
 SIZES = ((50, 37), (37, 50), (64, 64), (41, 90), (33, 33), (120, 81))
 """Width and height."""
@@ -32,6 +38,38 @@ def tree(
                 image.save(folder / f"{i:03}.jpg", quality=90)
                 seed += 1
     return root
+
+
+def images(folder: Path, counts: dict[str, int]) -> Path:
+    """A split of an image folder: so many small files of each class."""
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (8, 8), (i, 0, 0)).save(folder / name / f"{i}.png")
+    return folder
+
+
+def array(images: object) -> NDArray[np.uint8]:
+    """Images of one size, as the array that they are: N x H x W x 3."""
+    assert isinstance(images, np.ndarray)
+    return images
+
+
+def originals(images: object) -> Originals:
+    """Images as the originals that they are."""
+    assert isinstance(images, Originals)
+    return images
+
+
+def each(images: Images) -> list[Any]:
+    """Every image of a split, in order."""
+    return [images[row] for row in range(len(images))]
+
+
+def paths_of(split: SourceSplit) -> list[Path]:
+    """Files of a split's images."""
+    assert isinstance(split.images, Pictures)
+    return list(split.images.paths)
 
 
 needs_eight_bit_kernel = pytest.mark.skipif(

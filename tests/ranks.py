@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.distributed import TCPStore
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from tausweep.machine.peers import joined
 
@@ -83,7 +83,7 @@ def together(
     try:
         waiting = list(answers)
         while waiting and (ready := wait(waiting, max(0.0, end - time.monotonic()))):
-            for answer in ready:
+            for answer in [mine for mine in waiting if mine in ready]:
                 waiting.remove(answer)
                 try:
                     found[answers.index(answer)] = answer.recv()

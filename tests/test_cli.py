@@ -242,7 +242,7 @@ def test_a_bad_flag_is_one_sentence_that_names_it_as_typed(
     if name in ("pretrain", "evaluate"):
         flags += ["--run", "digits/contrastive/0.2/seed0"]
     try:
-        code = main([name, "study.yaml", *flags])
+        code: object = main([name, "study.yaml", *flags])
     except SystemExit as end:
         code = end.code
     assert code == 2

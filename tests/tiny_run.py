@@ -1,11 +1,11 @@
-"""Settings of a tiny run that the tests of training and evaluation share."""
+"""The tiny study that tests share: as settings of its run, as a study, as a file."""
 
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tausweep.study import RunSettings, parse
+from tausweep.study import RunSettings, Study, parse
 
 STUDY: dict[str, Any] = {
     "study": "tiny",
@@ -32,7 +32,7 @@ def run_settings(
     grid: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
     if loss.startswith("hard"):
         grid["negatives"] = sections.pop("negatives", 20)
-    study = STUDY | {
+    content = STUDY | {
         "seeds": [sections.pop("seed", 0)],
         "datasets": {"digits": {"train_limit": train_limit, "test_limit": 100}},
         "losses": {loss: grid},
@@ -40,7 +40,19 @@ def run_settings(
         "linear": STUDY["linear"] | sections.pop("linear", {}),
         **sections,
     }
-    return parse(study).runs()[0].settings
+    return parse(content).runs()[0].settings
+
+
+def study(**changes: Any) -> Study:
+    """The study with other sections."""
+    return parse(STUDY | changes)
+
+
+def of_the_paper(**sections: Any) -> Study:
+    """One run of digits by the paper's protocol, for plans and prices: it is never trained."""
+    content = {name: STUDY[name] for name in ("study", "seeds", "baselines", "knn")}
+    content |= {"datasets": {"digits": {}}, "losses": {"contrastive": {"temperature": [0.1]}}}
+    return parse(content | sections)
 
 
 def study_file(folder: Path, **changes: Any) -> str:

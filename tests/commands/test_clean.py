@@ -6,24 +6,21 @@ from pathlib import Path
 
 import pytest
 
+import tiny_run
 from tausweep.commands import clean
 from tausweep.storage.atomic import write_text
 from tausweep.storage.layout import Layout
 from tausweep.storage.run_lock import run_lock
-from tausweep.study import Study, StudyError, parse
+from tausweep.study import Study, StudyError
 
 DIGITS = {"train_limit": 130, "test_limit": 100}
 
 
 def study(temperatures: list[float], name: str = "tiny", limit: int = 130) -> Study:
-    return parse(
-        {
-            "study": name,
-            "seeds": [0],
-            "datasets": {"digits": DIGITS | {"train_limit": limit}},
-            "baselines": False,
-            "losses": {"contrastive": {"temperature": temperatures}},
-        }
+    return tiny_run.of_the_paper(
+        study=name,
+        datasets={"digits": {"train_limit": limit, "test_limit": 100}},
+        losses={"contrastive": {"temperature": temperatures}},
     )
 
 

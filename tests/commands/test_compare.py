@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import frames
+from frames import named_rows
 from tausweep.claims import judging
 from tausweep.commands.compare import compare, compare_files, difference
 from tausweep.results import published, records
@@ -34,7 +35,7 @@ def table(count: int = 3, first: int = 0, noise: float = 1.0) -> pd.DataFrame:
 
 
 def write(path: Path, frame: pd.DataFrame) -> str:
-    path.write_text(records.table(frame.to_dict("records")), encoding="utf-8")
+    path.write_text(records.table(named_rows(frame)), encoding="utf-8")
     return str(path)
 
 

@@ -8,19 +8,20 @@ from typing import Any
 
 import pytest
 
+from pictures import images
 from tausweep import data as datasets
 from tausweep.commands import cost
 from tausweep.model.footprint import parameter_count
 from tausweep.storage.layout import Layout
 from tausweep.study import Study, load
-from tiny_study import images, study
+from tiny_run import of_the_paper
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 def test_disk_of_imagenet100_is_its_files_and_its_runs(tmp_path: Path) -> None:
     """126,689 and 5,000 files of 115 kB; ResNet-50 has 23.8 million parameters with its head."""
-    asked = study(datasets={"imagenet100": {}}, losses={"contrastive": {"temperature": 0.3}})
+    asked = of_the_paper(datasets={"imagenet100": {}}, losses={"contrastive": {"temperature": 0.3}})
     run = 4 * (23.8e6 + 3.2 * 126_689 * 128)
     price = cost.cost(asked, Layout(tmp_path))
     assert price.disk == pytest.approx(131_689 * 115e3 + run, rel=1e-3)
@@ -30,7 +31,7 @@ def test_disk_of_prepared_data_is_what_they_take(tmp_path: Path) -> None:
     images(tmp_path / "in" / "train", {"a": 3, "b": 3})
     images(tmp_path / "in" / "test", {"a": 2, "b": 2})
     dataset = {"source": {"kind": "folder", "path": str(tmp_path / "in")}, "form": "originals"}
-    asked, layout = study(datasets={"mine": dataset}, knn={"k": 2}), Layout(tmp_path / "r")
+    asked, layout = of_the_paper(datasets={"mine": dataset}, knn={"k": 2}), Layout(tmp_path / "r")
     folder = layout.prepared(asked.runs()[0].settings.dataset)
     before = cost.cost(asked, layout).disk
     datasets.prepare(asked.runs()[0].settings.dataset, folder)
@@ -46,29 +47,31 @@ def test_weights_along_the_training_are_priced_as_kept_or_as_passing(tmp_path: P
         "losses": {"simple": {}, "untrained": {}},
         "datasets": {"cifar10": {}},
     }
-    plain = cost.cost(study(**asked), Layout(tmp_path))
-    along = cost.cost(study(**asked, evaluate_at=[0.25, 0.5]), Layout(tmp_path))
+    plain = cost.cost(of_the_paper(**asked), Layout(tmp_path))
+    along = cost.cost(of_the_paper(**asked, evaluate_at=[0.25, 0.5]), Layout(tmp_path))
     # The last epoch's are the encoder itself, and a baseline has no training.
     weights = 2 * 4 * (11.23e6 + 50_000 * 128)
     assert (plain.passing, along.disk) == (0, plain.disk)
     assert along.passing == pytest.approx(weights, rel=1e-3)
     assert 0 < along.training - plain.training < 0.01 * plain.training
-    lines = cost.describe(study(**asked, evaluate_at=[0.25, 0.5]), Layout(tmp_path))
+    lines = cost.describe(of_the_paper(**asked, evaluate_at=[0.25, 0.5]), Layout(tmp_path))
     assert "weights along the training: up to 0.1 GB more until runs are evaluated" in "\n".join(
         lines
     )
     small = asked | {"datasets": {"digits": {}}, "encoder": {"trunk": "resnet10", "width": 8}}
-    plain = cost.cost(study(**small), Layout(tmp_path))
-    along = cost.cost(study(**small, evaluate_at=[0.5]), Layout(tmp_path))
-    (trained,) = (run for run in study(**small).runs() if run.loss == "simple")
+    plain = cost.cost(of_the_paper(**small), Layout(tmp_path))
+    along = cost.cost(of_the_paper(**small, evaluate_at=[0.5]), Layout(tmp_path))
+    (trained,) = (run for run in of_the_paper(**small).runs() if run.loss == "simple")
     kept = 4 * (parameter_count(trained.settings.encoder) + 1437 * 128)
-    assert (along.passing, along.disk) == (0, pytest.approx(plain.disk + kept))
+    assert along.passing == 0
+    assert along.disk == pytest.approx(plain.disk + kept)
 
 
 def test_paper_run_costs_what_the_design_says() -> None:
     """200 epochs of ResNet-18 on CIFAR-10 are 33.5 PFLOP (evaluation and stem gradient beside)."""
     price = cost.cost(
-        study(datasets={"cifar10": {}}, losses={"contrastive": {"temperature": 0.3}}), Layout()
+        of_the_paper(datasets={"cifar10": {}}, losses={"contrastive": {"temperature": 0.3}}),
+        Layout(),
     )
     assert price.training / 1e15 == pytest.approx(33.5, rel=0.03)
 
@@ -96,14 +99,15 @@ def test_time_is_measured_where_records_exist_and_names_what_on(
     hardware: dict[str, Any], named: str, tmp_path: Path
 ) -> None:
     asked, layout = (
-        study(losses={"contrastive": {"temperature": 0.1}, "simple": {}}),
+        of_the_paper(losses={"contrastive": {"temperature": 0.1}, "simple": {}}),
         Layout(tmp_path),
     )
     assert "at the speed" not in "\n".join(cost.describe(asked, layout))
     finished(asked, layout, hardware)
     price = cost.cost(asked, layout)
     assert price.runs == 2
-    assert price.measured == {named: (pytest.approx(1437 * (200 + 8 / 3) / 100), 1)}
+    own: dict[str, Any] = {named: (pytest.approx(1437 * (200 + 8 / 3) / 100), 1)}
+    assert price.measured == own
     text = "\n".join(cost.describe(asked, layout))
     assert f"measured on {named}: at the speed of runs like these (1 of 2);" in text
     assert "49 min (1 of 2 runs)" in text
@@ -126,17 +130,18 @@ def test_what_is_kept_of_a_gpu_prices_runs_of_its_kind_and_precision(
     precision: str, loss: dict[str, Any], speed: float, tmp_path: Path
 ) -> None:
     of: dict[str, Any] = {"losses": loss, "pretrain": {"precision": precision}, "baselines": False}
-    asked, layout = study(datasets={"cifar10": {}}, **of), Layout(tmp_path)
+    asked, layout = of_the_paper(datasets={"cifar10": {}}, **of), Layout(tmp_path)
     seconds = 50_000 * (200 + 8 / 3) / speed
-    assert cost.cost(asked, layout).measured == {H100: (pytest.approx(seconds), 1)}
+    kept: dict[str, Any] = {H100: (pytest.approx(seconds), 1)}
+    assert cost.cost(asked, layout).measured == kept
     text = "\n".join(cost.describe(asked, layout))
     assert f"| measured on {H100} |" in text
     assert re.search(rf"that is optimistic for small batches; runs .* at \d+% in {precision}", text)
     # A record of the same device says more than what was kept of it.
     finished(asked, layout, {"device": "cuda", "threads": 1, "gpu": H100})
-    own = {H100: (pytest.approx(50_000 * (200 + 8 / 3) / 100), 1)}
+    own: dict[str, Any] = {H100: (pytest.approx(50_000 * (200 + 8 / 3) / 100), 1)}
     assert cost.cost(asked, layout).measured == own
-    other = study(datasets={"cifar10": {"image_size": 24}}, **of)
+    other = of_the_paper(datasets={"cifar10": {"image_size": 24}}, **of)
     assert cost.cost(other, Layout(tmp_path / "empty")).measured == {}
 
 
@@ -162,7 +167,7 @@ def test_kept_rates_are_what_the_check_printed() -> None:
 def test_gpu_hours_are_those_of_the_precision_that_is_asked_for(
     precision: str, seconds: float, tmp_path: Path
 ) -> None:
-    asked = study(
+    asked = of_the_paper(
         datasets={"cifar10": {}}, losses={"simple": {}}, pretrain={"precision": precision}
     )
     assert cost.cost(asked, Layout(tmp_path)).gpu_seconds == pytest.approx(seconds, rel=0.01)
@@ -171,7 +176,7 @@ def test_gpu_hours_are_those_of_the_precision_that_is_asked_for(
 
 def test_gpu_memory_of_a_paper_run_is_the_sum_of_its_parts(tmp_path: Path) -> None:
     """ResNet-18 has 11.2 million parameters and 614,400 numbers a map stack on 32 x 32."""
-    asked = study(datasets={"cifar10": {}}, losses={"simple": {}})
+    asked = of_the_paper(datasets={"cifar10": {}}, losses={"simple": {}})
     weights, bank, images = 3 * 4 * 11.23e6, 4 * 50_000 * 128, 50_000 * 3 * 32 * 32
     similarities, activations = 2 * 4 * 128 * 50_000, 128 * 8 * 614_400
     parts = weights + bank + images + similarities + activations + 2e9
@@ -182,7 +187,7 @@ def test_what_two_datasets_share_on_the_disk_counts_once(tmp_path: Path) -> None
     one = {"cifar10": {"source": {"kind": "cifar10"}}}
     two = one | {"mirrored": {"source": {"kind": "cifar10"}, "views": {"flip": True}}}
     single, double = (
-        cost.costs(study(datasets=datasets, losses={"simple": {}}), Layout(tmp_path))
+        cost.costs(of_the_paper(datasets=datasets, losses={"simple": {}}), Layout(tmp_path))
         for datasets in (one, two)
     )
     images = 1.2 * 50_000 * 3 * 32 * 32
@@ -194,18 +199,18 @@ def test_what_two_datasets_share_on_the_disk_counts_once(tmp_path: Path) -> None
 def test_size_that_is_not_known_yet_is_said_and_not_priced(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("def read(source, split): ...\n")
     own = {"source": {"kind": "plugin", "module": str(tmp_path / "own.py")}}
-    asked = study(datasets={"digits": {}, "own": own})
+    asked = of_the_paper(datasets={"digits": {}, "own": own})
     lines = cost.describe(asked, Layout(tmp_path))
     assert [cell.strip() for cell in next(x for x in lines if "| own" in x).split("|")[2:-1]] == [
         "1", *["not known yet"] * 6
     ]  # fmt: skip
     assert "not counted, for their size is not known yet: own" in lines
-    digits = cost.cost(study(), Layout(tmp_path))
+    digits = cost.cost(of_the_paper(), Layout(tmp_path))
     assert cost.cost(asked, Layout(tmp_path)).disk == digits.disk
 
 
 def test_table_is_markdown_of_one_width(tmp_path: Path) -> None:
-    asked = study(datasets={"digits": {}, "cifar10": {}})
+    asked = of_the_paper(datasets={"digits": {}, "cifar10": {}})
     head, rule, *rows = cost.table(cost.costs(asked, Layout(tmp_path)))
     assert {len(line) for line in (head, rule, *rows)} == {len(head)}
     # CIFAR10 in float32 is priced by what is kept of a GPU, in a column of its own.

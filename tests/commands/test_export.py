@@ -11,26 +11,19 @@ from pathlib import Path
 
 import pytest
 
+import tiny_run
 from tausweep.commands import export
 from tausweep.results import records
 from tausweep.storage.atomic import write_json, write_text
 from tausweep.storage.layout import Layout
-from tausweep.study import Study, StudyError, parse
+from tausweep.study import Study, StudyError
 
 SUFFIXES = pytest.mark.parametrize("suffix", [".tar.gz", ".zip"])
 
 
 @pytest.fixture
 def study() -> Study:
-    return parse(
-        {
-            "study": "tiny",
-            "seeds": [0, 1],
-            "datasets": {"digits": {"train_limit": 130}},
-            "baselines": False,
-            "losses": {"simple": None},
-        }
-    )
+    return tiny_run.study(seeds=[0, 1], losses={"simple": None})
 
 
 @pytest.fixture

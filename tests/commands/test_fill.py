@@ -146,7 +146,7 @@ def test_two_evaluations_at_once_and_the_others_after_them(tmp_path: Path) -> No
     notes = tmp_path / "notes"
     script = f"echo 1 >> {notes}; sleep 0.3; echo -1 >> {notes}; echo $1 has ended"
     evaluations = module.Evaluations("study.yaml", tmp_path, "cpu", 1)
-    evaluations._command = ["sh", "-c", script]
+    evaluations.command = ["sh", "-c", script]
     for run in runs:
         evaluations.add(run)
     said: list[str] = []
@@ -160,7 +160,7 @@ def test_two_evaluations_at_once_and_the_others_after_them(tmp_path: Path) -> No
 def test_an_evaluation_that_has_no_time_is_named(tmp_path: Path) -> None:
     runs = studies.load(study(tmp_path, seeds=[0, 1])).runs()[:3]
     evaluations = module.Evaluations("study.yaml", tmp_path, "cpu", 1)
-    evaluations._command = ["sh", "-c", "exec sleep 60"]
+    evaluations.command = ["sh", "-c", "exec sleep 60"]
     for run in runs:
         evaluations.add(run)
     said: list[str] = []

@@ -7,19 +7,20 @@ from typing import Any
 
 import pytest
 
+from pictures import images
 from tausweep.commands import plan
 from tausweep.storage.layout import Layout
 from tausweep.study import Study, StudyError
-from tiny_study import images, study
+from tiny_run import of_the_paper
 
 
 def folder_study(path: Path, **sections: Any) -> Study:
     source = {"kind": "folder", "path": str(path)}
-    return study(datasets={"mine": {"source": source, "image_size": 8}}, **sections)
+    return of_the_paper(datasets={"mine": {"source": source, "image_size": 8}}, **sections)
 
 
 def test_description_lists_runs_hard_sets_and_costs(tmp_path: Path) -> None:
-    asked = study(
+    asked = of_the_paper(
         seeds=[0, 1],
         losses={"contrastive": {"temperature": [0.1, 0.30]}, "hard_simple": {"negatives": 8}},
     )
@@ -36,7 +37,7 @@ def test_description_lists_runs_hard_sets_and_costs(tmp_path: Path) -> None:
 
 
 def test_settings_of_a_run_are_resolved_json() -> None:
-    found = json.loads(plan.settings_of(study(), "digits/contrastive/0.1/seed0"))
+    found = json.loads(plan.settings_of(of_the_paper(), "digits/contrastive/0.1/seed0"))
     assert found["pretrain"]["epochs"] == 200
     assert found["loss"] == {"name": "contrastive", "temperature": 0.1}
     assert found["knn"]["k"] == 10
@@ -44,11 +45,11 @@ def test_settings_of_a_run_are_resolved_json() -> None:
 
 def test_unknown_run_names_the_nearest() -> None:
     with pytest.raises(StudyError, match=r"did you mean digits/contrastive/0\.1/seed0"):
-        plan.find_run(study(), "digits/contrastive/0.10/seed0")
+        plan.find_run(of_the_paper(), "digits/contrastive/0.10/seed0")
 
 
 def test_hard_set_larger_than_the_bank_is_refused(tmp_path: Path) -> None:
-    asked = study(losses={"hard_simple": {"negatives": 1437}})
+    asked = of_the_paper(losses={"hard_simple": {"negatives": 1437}})
     with pytest.raises(StudyError, match="negatives: 1437 is more than the bank's 1436 negatives"):
         plan.check(asked, Layout(tmp_path))
 
@@ -67,7 +68,7 @@ def test_hard_set_larger_than_a_folder_is_refused_before_it_is_prepared(tmp_path
 
 def test_too_many_neighbours_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"knn\.k: 2000 is more than the 1437 training images"):
-        plan.check(study(knn={"k": 2000}), Layout(tmp_path))
+        plan.check(of_the_paper(knn={"k": 2000}), Layout(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -11,22 +11,20 @@ from typing import Any
 
 import pytest
 
+import tiny_run
 from tausweep.commands import partial, status
 from tausweep.report.tables.cells import Cells
 from tausweep.results import records
+from tausweep.results.cells import Key
 from tausweep.storage import provenance
 from tausweep.storage.atomic import write_json
 from tausweep.storage.layout import Layout
 from tausweep.storage.run_lock import run_lock
 from tausweep.study import Run, Study, load, parse
 
-STUDY = {
-    "study": "tiny",
+STUDY = tiny_run.STUDY | {
     "seeds": [0, 1],
-    "datasets": {"digits": {"train_limit": 130, "test_limit": 100}},
-    "baselines": False,
     "losses": {"contrastive": {"temperature": [0.1, 1.0]}, "simple": None},
-    "knn": {"k": 10},
 }
 DATA = "d" * 64
 
@@ -182,7 +180,7 @@ def test_pretrained_run_without_a_record_has_the_numbers_that_are_there(
     assert list(table["knn_accuracy"].dropna()) == [70.0]
     assert list(table["train_loss"].dropna()) == [1.5, 1.5]
     # Cells are made of finished runs.
-    assert Cells(table).cell(("digits", "contrastive", 0.1), "knn_accuracy").summary.n == 0
+    assert Cells(table).cell(Key("digits", "contrastive", 0.1), "knn_accuracy").summary.n == 0
 
 
 def test_what_the_gpu_visit_left_is_shown_as_what_it_is() -> None:

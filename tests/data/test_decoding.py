@@ -1,6 +1,7 @@
 """Decoded, cropped and resized pixels are torchvision's; damage is told in words."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,9 @@ def noise(height: int, width: int, seed: int = 0) -> Tensor:
     ],
 )
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_pixels_are_those_that_pillow_decodes(kind: str, options: dict, mode: str) -> None:
+def test_pixels_are_those_that_pillow_decodes(
+    kind: str, options: dict[str, Any], mode: str
+) -> None:
     content = file(picture(1, (53, 38)).convert(mode), kind, **options)
     expected = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
     found = decoding.decode(content)

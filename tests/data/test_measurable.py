@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pictures import images
 from tausweep import cli
 from tausweep.commands import plan
 from tausweep.data import measurable, trees
 from tausweep.storage.layout import Layout
-from tausweep.study import StudyError, load, parse
-from tiny_study import images
+from tausweep.study import StudyError, load
+from tiny_run import study, study_file
 
 TWO = {"a": 2, "b": 2}
+
+
+def of_folder(place: Path, **dataset: Any) -> dict[str, Any]:
+    """Sections of a study of a folder of a few images."""
+    source = {"kind": "folder", "path": str(place)}
+    return {
+        "datasets": {"mine": {"source": source, **dataset}},
+        "losses": {"simple": {}},
+        "knn": {"k": 1},
+        "pretrain": {"batch_size": 2},
+    }
 
 
 @pytest.mark.parametrize(
@@ -34,19 +45,11 @@ def test_plan_and_prepare_say_what_a_measure_would_lack(
 ) -> None:  # fmt: skip
     for name, counts in (("train", train), ("test", test)):
         images(tmp_path / "in" / name, {k: n for k, n in counts.items() if n})
-    study: dict[str, Any] = {
-        "study": "s",
-        "datasets": {"mine": {"source": {"kind": "folder", "path": str(tmp_path / "in")}}},
-        "losses": {"simple": {}},
-        "knn": {"k": 1},
-        "pretrain": {"batch_size": 2},
-    }
-    file = tmp_path / "s.yaml"
-    file.write_text(json.dumps(study))
+    file = study_file(tmp_path, **of_folder(tmp_path / "in"))
     with pytest.raises(StudyError, match=said):
         measurable.check("folder", train, test)
     for command in ("plan", "prepare"):
-        assert cli.main([command, str(file), "--results", str(tmp_path / "results")]) == 2
+        assert cli.main([command, file, "--results", str(tmp_path / "results")]) == 2
         assert "dataset mine: " in capsys.readouterr().err
 
 
@@ -68,16 +71,9 @@ def test_plan_looks_at_what_the_limits_leave(
 ) -> None:
     for split in ("train", "test"):
         images(tmp_path / split, {"a": 6, "b": 6})
-    source = {"kind": "folder", "path": str(tmp_path)}
-    study = {
-        "study": "s",
-        "datasets": {"mine": {"source": source, **limits}},
-        "losses": {"simple": {}},
-        "knn": {"k": 1},
-        "pretrain": {"batch_size": 2},
-    }
+    asked = study(**of_folder(tmp_path, **limits))
     with pytest.raises(StudyError, match=said):
-        plan.check(parse(study), Layout(tmp_path / "results"))
+        plan.check(asked, Layout(tmp_path / "results"))
 
 
 PLUGIN = """
@@ -95,20 +91,17 @@ def test_data_of_unknown_size_are_held_against_the_settings_before_training(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "six.py").write_text(PLUGIN)
-    study = {
-        "study": "s",
-        "datasets": {"six": {"source": {"kind": "plugin", "module": str(tmp_path / "six.py")},
-                             "image_size": 8}},
-        "losses": {"simple": {}},
-        "encoder": {"trunk": "resnet10", "width": 8},
-        "pretrain": {"batch_size": 3, "epochs": 1},
-        "knn": {"k": 50},
-    }  # fmt: skip
-    file = tmp_path / "s.yaml"
-    file.write_text(json.dumps(study))
+    source = {"kind": "plugin", "module": str(tmp_path / "six.py")}
+    file = study_file(
+        tmp_path,
+        datasets={"six": {"source": source, "image_size": 8}},
+        losses={"simple": {}},
+        pretrain={"batch_size": 3, "epochs": 1},
+        knn={"k": 50},
+    )
     results = tmp_path / "results"
     run = ["--run", "six/simple/none/seed0"] if command == "pretrain" else []
-    assert cli.main([command, str(file), *run, "--results", str(results)]) == 2
+    assert cli.main([command, file, *run, "--results", str(results)]) == 2
     assert "knn.k: 50 is more than the 6 training images" in capsys.readouterr().err
     assert not list(results.rglob("encoder.safetensors"))
 
@@ -120,17 +113,9 @@ def test_a_folder_that_was_refused_and_mended_is_planned(
     place = tmp_path / "in"
     images(place / "train", {"a": 3, "b": 3})
     images(place / "test", {"a": 3})
-    study: dict[str, Any] = {
-        "study": "s",
-        "datasets": {"mine": {"source": {"kind": "folder", "path": str(place)}}},
-        "losses": {"simple": {}},
-        "knn": {"k": 1},
-        "pretrain": {"batch_size": 2},
-    }
-    file = tmp_path / "s.yaml"
-    file.write_text(json.dumps(study))
+    file = study_file(tmp_path, **of_folder(place))
     results = ["--results", str(tmp_path / "results")]
-    assert cli.main(["prepare", str(file), *results]) == 2
+    assert cli.main(["prepare", file, *results]) == 2
     images(place / "test", {"b": 3})
     plan.source_fingerprint.cache_clear()
     plan.check(load(file), Layout(tmp_path / "results"))
@@ -149,13 +134,9 @@ def test_a_folder_is_listed_once_a_dataset_and_not_once_a_run(
         return known(folder, deep)
 
     monkeypatch.setattr(trees, "images", counted)
-    study: dict[str, Any] = {
-        "study": "s",
-        "datasets": {"mine": {"source": {"kind": "folder", "path": str(tmp_path / "in")}}},
-        "losses": {"contrastive": {"temperature": [0.1, 0.2, 0.3, 0.5, 1.0]}},
-        "knn": {"k": 1},
-        "pretrain": {"batch_size": 2},
-    }
-    plan.check(parse(study), Layout(tmp_path / "results"))
+    losses = {"contrastive": {"temperature": [0.1, 0.2, 0.3, 0.5, 1.0]}}
+    plan.check(
+        study(**of_folder(tmp_path / "in") | {"losses": losses}), Layout(tmp_path / "results")
+    )
     # Twice: for the fingerprint, and for the counts.
     assert listed.count(tmp_path / "in/train/a") == 2

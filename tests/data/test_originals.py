@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 
 from damage import DAMAGES, do_damage
-from pictures import picture, tree
+from pictures import each, originals, paths_of, picture, tree
 from tausweep import data as datasets
 from tausweep.data.decoding import decode
 from tausweep.data.encoded import encoded
@@ -27,7 +28,7 @@ from tausweep.views.batches import pixels as views_of
 ORIGINALS = FORMS["originals"].files
 
 
-def settings(root: Path, **options: object) -> DatasetSettings:
+def settings(root: Path, **options: Any) -> DatasetSettings:
     source = Source(kind="folder", path=str(root))
     return DatasetSettings(source=source, **({"form": "originals", "image_size": 16} | options))
 
@@ -40,7 +41,7 @@ def pixels(images: Originals, row: int) -> np.ndarray:
     return np.asarray(decode(images.encoded(row)))
 
 
-def save(image: Image.Image, path: Path, **options: object) -> Path:
+def save(image: Image.Image, path: Path, **options: Any) -> Path:
     image.save(path, **options)
     return path
 
@@ -97,7 +98,7 @@ def test_originals_stand_in_source_order_with_their_sizes(tmp_path: Path) -> Non
         images = getattr(data, f"{split}_images")
         assert len(images) == len(source.images)
         assert np.array_equal(getattr(data, f"{split}_labels"), source.labels)
-        for row, image in enumerate(source.images):
+        for row, image in enumerate(each(source.images)):
             assert np.array_equal(pixels(images, row), np.asarray(image))
             assert (images.widths[row], images.heights[row]) == image.size
 
@@ -180,7 +181,7 @@ def test_damaged_files_are_named_together(tmp_path: Path) -> None:
 
 def test_a_file_cut_short_while_it_is_in_use_is_named(tmp_path: Path) -> None:
     datasets.prepare(settings(tree(tmp_path / "in", 2)), tmp_path / "out")
-    images = datasets.load(tmp_path / "out").train_images
+    images = originals(datasets.load(tmp_path / "out").train_images)
     path = tmp_path / "out" / "train_images.bin"
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 1)
@@ -268,9 +269,9 @@ def test_real_originals_are_kept_byte_for_byte_and_cut_to_224(tmp_path: Path) ->
     datasets.prepare(wanted, tmp_path / "out")
     data, paths = (
         datasets.load(tmp_path / "out"),
-        datasets.read(wanted.source, "train").images.paths,
+        paths_of(datasets.read(wanted.source, "train")),
     )
-    assert [bytes(data.train_images.encoded(i)) for i in range(100)] == [
+    assert [bytes(originals(data.train_images).encoded(i)) for i in range(100)] == [
         path.read_bytes() for path in paths
     ]
     found = views_of(data.train_images, 224, data.mean, data.std, torch.device("cpu"))

@@ -6,20 +6,23 @@ import os
 import shutil
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from damage import DAMAGES, do_damage
+from pictures import array, each, paths_of
 from tausweep import data as datasets
 from tausweep.data import preparation
 from tausweep.data.pictures import square
 from tausweep.data.prepared import FILES
+from tausweep.data.subset import balanced
 from tausweep.study import DatasetSettings, Source, StudyError
 
 
-def tree(root, per_class=3, size=(12, 10)):
+def tree(root: Path, per_class: int = 3, size: tuple[int, int] = (12, 10)) -> Path:
     rng = np.random.default_rng(0)
     for split in ("train", "test"):
         for name in ("ant", "bee"):
@@ -31,36 +34,36 @@ def tree(root, per_class=3, size=(12, 10)):
     return root
 
 
-def settings(root, **options):
+def settings(root: Path, **options: Any) -> DatasetSettings:
     return DatasetSettings(
         source=Source(kind="folder", path=str(root)), **({"image_size": 8} | options)
     )
 
 
-def content(folder):
+def content(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in (*FILES, "manifest.json")}
 
 
-def visible(folder):
+def visible(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def test_images_are_squares_in_source_order(tmp_path):
+def test_images_are_squares_in_source_order(tmp_path: Path) -> None:
     wanted = settings(tree(tmp_path / "in", 40))
     datasets.prepare(wanted, tmp_path / "out", threads=3)
     data, read = datasets.load(tmp_path / "out"), datasets.read(wanted.source, "train")
-    assert np.array_equal(data.train_images, [square(image, 8) for image in read.images])
+    assert np.array_equal(array(data.train_images), [square(i, 8) for i in each(read.images)])
     assert np.array_equal(data.train_labels, read.labels)
 
 
-def test_twice_and_with_any_number_of_threads_the_same_bytes(tmp_path):
+def test_twice_and_with_any_number_of_threads_the_same_bytes(tmp_path: Path) -> None:
     wanted = settings(tree(tmp_path / "in", 40))
     for name, threads in (("a", 1), ("b", 1), ("c", 4)):
         datasets.prepare(wanted, tmp_path / name, threads)
     assert content(tmp_path / "a") == content(tmp_path / "b") == content(tmp_path / "c")
 
 
-def test_where_the_source_lies_and_when_it_was_made_leave_no_trace(tmp_path):
+def test_where_the_source_lies_and_when_it_was_made_leave_no_trace(tmp_path: Path) -> None:
     tree(tmp_path / "in")
     copy = tmp_path / "elsewhere" / "deep"
     for path in sorted((tmp_path / "in").rglob("*.png"), reverse=True):
@@ -74,7 +77,7 @@ def test_where_the_source_lies_and_when_it_was_made_leave_no_trace(tmp_path):
     assert str(tmp_path) not in (tmp_path / "a" / "manifest.json").read_text()
 
 
-def test_manifest_has_counts_sizes_and_digests(tmp_path):
+def test_manifest_has_counts_sizes_and_digests(tmp_path: Path) -> None:
     manifest = datasets.prepare(settings(tree(tmp_path / "in")), tmp_path / "out")
     assert manifest == json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["classes"] == ["ant", "bee"]
@@ -87,7 +90,7 @@ def test_manifest_has_counts_sizes_and_digests(tmp_path):
 @pytest.mark.parametrize(
     "change", ["pixel", "label", "class name", "size", "limit", "nothing but the file names"]
 )
-def test_the_data_digest_changes_exactly_with_the_data(tmp_path, change):
+def test_the_data_digest_changes_exactly_with_the_data(tmp_path: Path, change: str) -> None:
     root = tree(tmp_path / "in")
     before = datasets.prepare(settings(root), tmp_path / "a")["digest"]
     options = {"size": {"image_size": 9}, "limit": {"train_limit": 4}}.get(change, {})
@@ -106,7 +109,9 @@ def test_the_data_digest_changes_exactly_with_the_data(tmp_path, change):
     assert (after == before) == change.startswith("nothing")
 
 
-def test_what_is_complete_is_not_made_again(tmp_path, monkeypatch):
+def test_what_is_complete_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = settings(tree(tmp_path / "in"))
     first = datasets.prepare(wanted, tmp_path / "out")
     monkeypatch.setattr(preparation, "_make", lambda *_: pytest.fail("it was made again"))
@@ -119,7 +124,7 @@ def test_what_is_complete_is_not_made_again(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", [*FILES, "manifest.json"])
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_is_damaged_is_made_again(tmp_path, name, damage):
+def test_what_is_damaged_is_made_again(tmp_path: Path, name: str, damage: str) -> None:
     wanted = settings(tree(tmp_path / "in"))
     datasets.prepare(wanted, tmp_path / "out")
     whole, path = content(tmp_path / "out"), tmp_path / "out" / name
@@ -129,7 +134,7 @@ def test_what_is_damaged_is_made_again(tmp_path, name, damage):
 
 
 @pytest.mark.parametrize("options", [{"image_size": 9}, {"train_limit": 2}, {"test_limit": 4}])
-def test_other_settings_are_made_afresh(tmp_path, options):
+def test_other_settings_are_made_afresh(tmp_path: Path, options: Any) -> None:
     root = tree(tmp_path / "in")
     datasets.prepare(settings(root), tmp_path / "out")
     datasets.prepare(settings(root, **options), tmp_path / "out")
@@ -137,7 +142,7 @@ def test_other_settings_are_made_afresh(tmp_path, options):
     assert content(tmp_path / "out") == content(tmp_path / "fresh")
 
 
-def test_a_changed_source_is_made_afresh(tmp_path):
+def test_a_changed_source_is_made_afresh(tmp_path: Path) -> None:
     root = tree(tmp_path / "in")
     datasets.prepare(settings(root), tmp_path / "out")
     shutil.copy(root / "train" / "ant" / "0.png", root / "train" / "ant" / "9.png")
@@ -145,11 +150,13 @@ def test_a_changed_source_is_made_afresh(tmp_path):
     assert manifest["splits"]["train"]["per_class"] == {"ant": 4, "bee": 3}
 
 
-def test_failure_in_the_middle_leaves_nothing_and_a_redo_works(tmp_path, monkeypatch):
+def test_failure_in_the_middle_leaves_nothing_and_a_redo_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = settings(tree(tmp_path / "in", 40))
     write, calls = preparation._write, []
 
-    def failing(path, *rest):
+    def failing(path: Path, *rest: Any) -> Any:
         calls.append(path.name)
         if len(calls) == 3:
             raise OSError(28, "No space left on device")
@@ -165,19 +172,19 @@ def test_failure_in_the_middle_leaves_nothing_and_a_redo_works(tmp_path, monkeyp
     assert content(tmp_path / "out") == content(tmp_path / "fresh")
 
 
-def _killed(wanted, folder):
+def _killed(wanted: DatasetSettings, folder: Path) -> None:
     replace = Path.replace
 
-    def fatal(self, target):
+    def fatal(self: Path, target: Path) -> Path:
         if Path(target).name == "test_images.npy":
             os._exit(9)
         return replace(self, target)
 
-    Path.replace = fatal
+    Path.replace = fatal  # type: ignore[assignment,method-assign]
     datasets.prepare(wanted, folder)
 
 
-def test_killed_while_files_are_moved_into_place_there_is_no_manifest(tmp_path):
+def test_killed_while_files_are_moved_into_place_there_is_no_manifest(tmp_path: Path) -> None:
     wanted = settings(tree(tmp_path / "in"))
     process = multiprocessing.get_context("spawn").Process(
         target=_killed, args=(wanted, tmp_path / "out")
@@ -194,7 +201,7 @@ def test_killed_while_files_are_moved_into_place_there_is_no_manifest(tmp_path):
     assert visible(tmp_path / "out") == visible(tmp_path / "fresh")
 
 
-def test_two_processes_at_once_make_one_whole(tmp_path):
+def test_two_processes_at_once_make_one_whole(tmp_path: Path) -> None:
     wanted = settings(tree(tmp_path / "in", 40))
     context = multiprocessing.get_context("spawn")
     both = [
@@ -209,7 +216,7 @@ def test_two_processes_at_once_make_one_whole(tmp_path):
     datasets.load(tmp_path / "out", verify=True)
 
 
-def test_unreadable_images_are_named_together(tmp_path):
+def test_unreadable_images_are_named_together(tmp_path: Path) -> None:
     root = tree(tmp_path / "in", 40)
     for name in ("ant/3", "bee/9"):
         path = root / "train" / f"{name}.png"
@@ -223,7 +230,7 @@ def test_unreadable_images_are_named_together(tmp_path):
     assert visible(tmp_path / "out") == []
 
 
-def test_of_many_unreadable_images_the_first_five_are_named(tmp_path):
+def test_of_many_unreadable_images_the_first_five_are_named(tmp_path: Path) -> None:
     root = tree(tmp_path / "in", 40)
     for path in (root / "train" / "bee").iterdir():
         path.write_bytes(b"no image")
@@ -232,16 +239,17 @@ def test_of_many_unreadable_images_the_first_five_are_named(tmp_path):
     assert str(caught.value).count("cannot be read") == 5
 
 
-def test_an_image_outside_of_the_subset_need_not_be_readable(tmp_path):
+def test_an_image_outside_of_the_subset_need_not_be_readable(tmp_path: Path) -> None:
     root = tree(tmp_path / "in", 40)
     wanted = settings(root, train_limit=10)
-    chosen = preparation._rows(datasets.read(wanted.source, "train"), 10, 0, "train_limit")
-    paths = datasets.read(wanted.source, "train").images.paths
+    split = datasets.read(wanted.source, "train")
+    chosen = balanced(split.labels, split.classes, 10, 0, "train_limit")
+    paths = paths_of(split)
     paths[next(i for i in range(80) if i not in chosen)].write_bytes(b"")
     assert datasets.prepare(wanted, tmp_path / "out")["splits"]["train"]["images"] == 10
 
 
-def test_limits_are_balanced_and_seeded(tmp_path):
+def test_limits_are_balanced_and_seeded(tmp_path: Path) -> None:
     root = tree(tmp_path / "in", 20)
     limits = {"train_limit": 10, "test_limit": 7}
     datasets.prepare(settings(root, **limits), tmp_path / "a")
@@ -249,14 +257,14 @@ def test_limits_are_balanced_and_seeded(tmp_path):
     one, other = datasets.load(tmp_path / "a"), datasets.load(tmp_path / "b")
     assert np.bincount(one.train_labels).tolist() == [5, 5]
     assert np.bincount(one.test_labels).tolist() == [4, 3]
-    assert not np.array_equal(one.train_images, other.train_images)
+    assert not np.array_equal(array(one.train_images), array(other.train_images))
 
 
-def pixels(images):
+def pixels(images: Any) -> set[bytes]:
     return {image.tobytes() for image in images}
 
 
-def test_seeds_with_their_own_training_images_share_the_test_images(tmp_path):
+def test_seeds_with_their_own_training_images_share_the_test_images(tmp_path: Path) -> None:
     root = tree(tmp_path / "in", 20)
     limits = {"train_limit": 10, "test_limit": 6, "test_subset_seed": 0}
     one, other = (
@@ -264,11 +272,11 @@ def test_seeds_with_their_own_training_images_share_the_test_images(tmp_path):
         for name, seed in (("a", 0), ("b", 1))
         if datasets.prepare(settings(root, **limits, subset_seed=seed), tmp_path / name)
     )
-    assert not np.array_equal(one.train_images, other.train_images)
-    assert np.array_equal(one.test_images, other.test_images)
+    assert not np.array_equal(array(one.train_images), array(other.train_images))
+    assert np.array_equal(array(one.test_images), array(other.test_images))
 
 
-def test_validation_images_are_training_images_that_are_not_trained_on(tmp_path):
+def test_validation_images_are_training_images_that_are_not_trained_on(tmp_path: Path) -> None:
     root = tree(tmp_path / "in", 20)
     options = {"train_limit": 20, "test_limit": 12, "validation": True}
     datasets.prepare(settings(root, **options), tmp_path / "a")
@@ -282,14 +290,16 @@ def test_validation_images_are_training_images_that_are_not_trained_on(tmp_path)
         datasets.prepare(settings(root, **options | {"test_limit": 22}), tmp_path / "b")
 
 
-def test_a_limit_that_is_too_large_is_told_before_anything_is_decoded(tmp_path, monkeypatch):
+def test_a_limit_that_is_too_large_is_told_before_anything_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = tree(tmp_path / "in")
     monkeypatch.setattr(preparation, "_write", lambda *_: pytest.fail("something was written"))
     with pytest.raises(StudyError, match=r"test_limit: 10 .* needs 5 images of class 'ant'"):
         datasets.prepare(settings(root, test_limit=10), tmp_path / "out")
 
 
-def test_memory_holds_a_few_images_and_not_all(tmp_path):
+def test_memory_holds_a_few_images_and_not_all(tmp_path: Path) -> None:
     images = np.lib.format.open_memmap(
         tmp_path / "source.npy", mode="w+", dtype=np.uint8, shape=(3000, 64, 64, 3)
     )
@@ -305,7 +315,7 @@ def test_memory_holds_a_few_images_and_not_all(tmp_path):
 
 
 @pytest.mark.skipif("TAUSWEEP_SHARED_DATA" not in os.environ, reason="needs the real images")
-def test_real_images_of_a_tree_are_prepared(tmp_path):
+def test_real_images_of_a_tree_are_prepared(tmp_path: Path) -> None:
     import tarfile
 
     place = Path(os.environ["TAUSWEEP_SHARED_DATA"]) / "imagenet100_samples.tar.xz"
@@ -316,4 +326,4 @@ def test_real_images_of_a_tree_are_prepared(tmp_path):
     manifest = datasets.prepare(settings(root, image_size=32), tmp_path / "out")
     assert manifest["splits"]["train"]["images"] == len(manifest["classes"]) == 100
     images = datasets.load(tmp_path / "out", verify=True).train_images
-    assert images.std(axis=(1, 2, 3)).min() > 5
+    assert array(images).std(axis=(1, 2, 3)).min() > 5

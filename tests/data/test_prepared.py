@@ -1,10 +1,14 @@
 """The prepared format: what is loaded is what was written, and damage is named."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from pictures import array
 from tausweep import data as datasets
 from tausweep.data.prepared import FILES, manifest_text, per_class, sealed
 from tausweep.study import DatasetSettings, Source, StudyError
@@ -13,31 +17,32 @@ AGAIN = r"; remove .*manifest\.json and prepare the dataset again"
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     settings = DatasetSettings(source=Source(kind="digits"), image_size=8, train_limit=50)
     datasets.prepare(settings, tmp_path / "digits")
     return tmp_path / "digits"
 
 
-def test_types_shapes_and_constants(folder):
+def test_types_shapes_and_constants(folder: Path) -> None:
     data = datasets.load(folder, verify=True)
-    assert (data.train_images.dtype, data.train_images.shape) == (np.uint8, (50, 8, 8, 3))
-    assert (data.train_labels.dtype, data.train_labels.shape) == (np.int64, (50,))
-    assert (data.test_images.dtype, data.test_images.shape) == (np.uint8, (360, 8, 8, 3))
-    assert (data.test_labels.dtype, data.test_labels.shape) == (np.int64, (360,))
+    train, test = array(data.train_images), array(data.test_images)
+    assert (train.dtype, train.shape) == (np.dtype(np.uint8), (50, 8, 8, 3))
+    assert (data.train_labels.dtype, data.train_labels.shape) == (np.dtype(np.int64), (50,))
+    assert (test.dtype, test.shape) == (np.dtype(np.uint8), (360, 8, 8, 3))
+    assert (data.test_labels.dtype, data.test_labels.shape) == (np.dtype(np.int64), (360,))
     assert data.classes == [str(i) for i in range(10)]
     assert (data.mean, data.std) == datasets.normalisation("digits")
     assert data.digest == data.manifest["digest"]
 
 
-def test_images_are_mapped_and_read_only(folder):
+def test_images_are_mapped_and_read_only(folder: Path) -> None:
     images = datasets.load(folder).train_images
     assert isinstance(images, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         images[0] = 0
 
 
-def test_the_files_are_plain_npy_and_json(folder):
+def test_the_files_are_plain_npy_and_json(folder: Path) -> None:
     for name in FILES:
         np.load(folder / name, allow_pickle=False)
     text = (folder / "manifest.json").read_text()
@@ -46,7 +51,7 @@ def test_the_files_are_plain_npy_and_json(folder):
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", ["removed", "truncated", "longer", "not npy"])
-def test_damage_is_named_with_how_to_mend_it(folder, name, damage):
+def test_damage_is_named_with_how_to_mend_it(folder: Path, name: str, damage: str) -> None:
     path = folder / name
     content = path.read_bytes()
     if damage == "removed":
@@ -61,7 +66,7 @@ def test_damage_is_named_with_how_to_mend_it(folder, name, damage):
         datasets.load(folder)
 
 
-def test_a_header_of_another_dtype_or_shape_is_named(folder):
+def test_a_header_of_another_dtype_or_shape_is_named(folder: Path) -> None:
     labels = folder / "test_labels.npy"
     content = labels.read_bytes()
     labels.write_bytes(content.replace(b"<i8", b"<u8"))
@@ -74,7 +79,7 @@ def test_a_header_of_another_dtype_or_shape_is_named(folder):
         datasets.load(folder)
 
 
-def test_altered_labels_are_noticed_at_once(folder):
+def test_altered_labels_are_noticed_at_once(folder: Path) -> None:
     path = folder / "test_labels.npy"
     content = bytearray(path.read_bytes())
     content[-8] ^= 1
@@ -83,7 +88,7 @@ def test_altered_labels_are_noticed_at_once(folder):
         datasets.load(folder)
 
 
-def test_one_altered_pixel_is_found_by_verification(folder):
+def test_one_altered_pixel_is_found_by_verification(folder: Path) -> None:
     path = folder / "train_images.npy"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -93,7 +98,7 @@ def test_one_altered_pixel_is_found_by_verification(folder):
         datasets.load(folder, verify=True)
 
 
-def test_no_manifest_means_not_prepared(folder):
+def test_no_manifest_means_not_prepared(folder: Path) -> None:
     (folder / "manifest.json").unlink()
     with pytest.raises(StudyError, match=r"holds no prepared data \(manifest\.json is missing\)"):
         datasets.load(folder)
@@ -112,26 +117,28 @@ def test_no_manifest_means_not_prepared(folder):
         (lambda m: [m], "its format is None"),
     ],
 )
-def test_an_altered_manifest_is_named(folder, change, sentence):
+def test_an_altered_manifest_is_named(
+    folder: Path, change: Callable[[Any], Any], sentence: str
+) -> None:
     path = folder / "manifest.json"
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
     with pytest.raises(StudyError, match=rf"manifest\.json: {sentence}.*{AGAIN}"):
         datasets.load(folder)
 
 
-def test_a_truncated_manifest_is_named(folder):
+def test_a_truncated_manifest_is_named(folder: Path) -> None:
     path = folder / "manifest.json"
     path.write_text(path.read_text()[:100])
     with pytest.raises(StudyError, match=r"manifest\.json: it is no JSON"):
         datasets.load(folder)
 
 
-def test_seal_covers_every_part():
+def test_seal_covers_every_part() -> None:
     manifest = sealed({"a": 1, "b": {"c": 2}})
     assert sealed(manifest) == manifest
     assert sealed(manifest | {"b": {"c": 3}})["seal"] != manifest["seal"]
 
 
-def test_counts_name_every_class_even_an_empty_one():
+def test_counts_name_every_class_even_an_empty_one() -> None:
     assert per_class(np.array([0, 0, 2]), ["a", "b", "c"]) == {"a": 2, "b": 0, "c": 1}
     assert per_class(np.array([0, 7]), ["a"]) == {"a": 1, "7": 1}

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tausweep.data.sources import SourceSplit, aligned, root
 from tausweep.study import Source, StudyError
 
 
-def test_fingerprint_imports_nothing_heavy(tmp_path):
+def test_fingerprint_imports_nothing_heavy(tmp_path: Path) -> None:
     for split in ("train", "test"):
         (tmp_path / "tree" / split / "a").mkdir(parents=True)
         (tmp_path / "tree" / split / "a" / "1.png").write_bytes(b"x")
@@ -37,7 +38,7 @@ print([name for name in heavy if name in sys.modules])
     assert done.stdout.strip() == "[]"
 
 
-def test_fingerprints_tell_the_sources_apart():
+def test_fingerprints_tell_the_sources_apart() -> None:
     kinds = ("digits", "translated_digits", "cifar10", "cifar100", "svhn")
     sources = [Source(kind=kind) for kind in kinds]
     sources.append(Source(kind="svhn", extra=True))
@@ -46,30 +47,30 @@ def test_fingerprints_tell_the_sources_apart():
     assert all(re.fullmatch("[0-9a-f]{64}", value) for value in prints)
 
 
-def test_archives_fingerprint_does_not_depend_on_where_they_lie():
+def test_archives_fingerprint_does_not_depend_on_where_they_lie() -> None:
     here, there = Source(kind="cifar10"), Source(kind="cifar10", path="elsewhere", download=True)
     assert datasets.fingerprint(here) == datasets.fingerprint(there)
 
 
-def test_the_default_place_is_data_and_the_kind(monkeypatch):
+def test_the_default_place_is_data_and_the_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     assert root(Source(kind="svhn")).as_posix() == "data/svhn"
     monkeypatch.setenv("HOME", "/home/somebody")
     assert root(Source(kind="svhn", path="~/x")).as_posix() == "/home/somebody/x"
 
 
-def test_normalisation_constants_are_the_protocols():
+def test_normalisation_constants_are_the_protocols() -> None:
     cifar = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
     for kind in ("cifar10", "cifar100", "svhn", "folder", "plugin"):
         assert datasets.normalisation(kind) == cifar
     assert datasets.normalisation("imagenet100") == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def test_a_split_is_train_or_test():
+def test_a_split_is_train_or_test() -> None:
     with pytest.raises(ValueError, match="'val' is not allowed"):
-        datasets.read(Source(kind="digits"), "val")
+        datasets.read(Source(kind="digits"), "val")  # type: ignore[arg-type]
 
 
-def test_aligned_renames_ids_by_class_name():
+def test_aligned_renames_ids_by_class_name() -> None:
     train = SourceSplit([0] * 3, np.array([0, 1, 2]), ["x", "y", "z"])
     test = aligned(train, SourceSplit([0] * 3, np.array([0, 1, 1]), ["z", "x"]))
     assert test.labels.tolist() == [2, 0, 0]

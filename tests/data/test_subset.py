@@ -4,15 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from tausweep.data.subset import balanced
 from tausweep.study import StudyError
+
+Problem = tuple[NDArray[np.int64], list[str], int, int]
 
 NAMES = ["cat", "dog", "eel", "fox", "gnu"]
 
 
 @st.composite
-def problems(draw):
+def problems(draw: st.DrawFn) -> Problem:
     count = draw(st.integers(1, 5))
     least = draw(st.integers(1, 6))
     labels = [label for label in range(count) for _ in range(least + draw(st.integers(0, 4)))]
@@ -22,7 +25,9 @@ def problems(draw):
 
 
 @given(problems())
-def test_counts_differ_by_at_most_one_and_the_first_classes_have_the_remainder(problem):
+def test_counts_differ_by_at_most_one_and_the_first_classes_have_the_remainder(
+    problem: Problem,
+) -> None:
     labels, classes, limit, seed = problem
     rows = balanced(labels, classes, limit, seed, "train_limit")
     counts = np.bincount(labels[rows], minlength=len(classes))
@@ -31,7 +36,7 @@ def test_counts_differ_by_at_most_one_and_the_first_classes_have_the_remainder(p
 
 
 @given(problems())
-def test_indices_ascend_without_repetition(problem):
+def test_indices_ascend_without_repetition(problem: Problem) -> None:
     labels, classes, limit, seed = problem
     rows = balanced(labels, classes, limit, seed, "train_limit")
     assert rows.dtype == np.int64
@@ -41,7 +46,7 @@ def test_indices_ascend_without_repetition(problem):
 
 
 @given(problems())
-def test_a_smaller_subset_is_part_of_a_larger_one(problem):
+def test_a_smaller_subset_is_part_of_a_larger_one(problem: Problem) -> None:
     labels, classes, limit, seed = problem
     rows = balanced(labels, classes, limit, seed, "train_limit")
     for smaller in range(len(classes), limit):
@@ -49,14 +54,14 @@ def test_a_smaller_subset_is_part_of_a_larger_one(problem):
 
 
 @given(problems())
-def test_the_global_random_state_plays_no_part(problem):
+def test_the_global_random_state_plays_no_part(problem: Problem) -> None:
     labels, classes, limit, seed = problem
     first = balanced(labels, classes, limit, seed, "train_limit")
     np.random.seed(seed % 1000)  # noqa: NPY002
     assert np.array_equal(first, balanced(labels, classes, limit, seed, "train_limit"))
 
 
-def test_seeds_choose_differently_and_each_image_about_equally_often():
+def test_seeds_choose_differently_and_each_image_about_equally_often() -> None:
     labels = np.repeat(np.arange(2), 20)
     counts = np.zeros(40)
     for seed in range(400):
@@ -65,17 +70,17 @@ def test_seeds_choose_differently_and_each_image_about_equally_often():
     assert np.abs(counts - 200).max() < 50
 
 
-def test_the_choice_of_a_seed_is_fixed_for_ever():
+def test_the_choice_of_a_seed_is_fixed_for_ever() -> None:
     labels = np.tile(np.arange(2), 10)
     assert balanced(labels, NAMES[:2], 6, 0, "train_limit").tolist() == [2, 3, 8, 11, 13, 18]
 
 
-def test_all_of_a_balanced_set_is_the_set_itself():
+def test_all_of_a_balanced_set_is_the_set_itself() -> None:
     labels = np.tile(np.arange(5), 4)
     assert balanced(labels, NAMES, 20, 7, "train_limit").tolist() == list(range(20))
 
 
-def test_too_few_of_a_class_names_field_class_and_count():
+def test_too_few_of_a_class_names_field_class_and_count() -> None:
     labels = np.array([0, 0, 0, 1, 1, 1, 2])
     with pytest.raises(
         StudyError, match=r"test_limit: 6 .* needs 2 images of class 'eel', which has 1"
@@ -83,6 +88,6 @@ def test_too_few_of_a_class_names_field_class_and_count():
         balanced(labels, NAMES[:3], 6, 0, "test_limit")
 
 
-def test_less_than_one_a_class_is_refused():
+def test_less_than_one_a_class_is_refused() -> None:
     with pytest.raises(StudyError, match=r"train_limit: 4 .* each of the 5 classes"):
         balanced(np.tile(np.arange(5), 4), NAMES, 4, 0, "train_limit")

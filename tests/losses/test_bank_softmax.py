@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -20,7 +21,7 @@ from tausweep.machine import kernel_choice
 from tausweep.study import StudyError
 
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
-FILE = Path(__file__).with_name("kernels_in_interpreter.py")
+FILE = Path(__file__).parents[1] / "kernels_in_interpreter.py"
 
 
 @needs_triton
@@ -96,7 +97,7 @@ def test_a_gpu_without_triton_or_a_compiler_takes_plain_torch(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     found = {"triton": object(), "gcc": "/usr/bin/gcc"}
     monkeypatch.setattr(kernel_choice, "find_spec", lambda name: found.get(name))
-    monkeypatch.setattr(kernel_choice.shutil, "which", lambda name: found.get(name))
+    monkeypatch.setattr(shutil, "which", lambda name: found.get(name))
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.delenv(kernel_choice.VARIABLE, raising=False)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import tiny_run
 from tausweep import cli
 from tausweep.cli import main
 from tausweep.machine import instructions
@@ -111,15 +112,9 @@ def test_numbers_are_the_same_whatever_the_machine_sets() -> None:
     assert process("-c", DIGEST).stdout == process("-c", DIGEST, **OTHERS).stdout
 
 
-STUDY: dict[str, Any] = {
-    "study": "tiny",
-    "seeds": [0],
-    "datasets": {"digits": {"train_limit": 130, "test_limit": 100}},
-    "baselines": False,
+STUDY = tiny_run.STUDY | {
     "losses": {"contrastive": {"temperature": [0.2]}},
-    "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
     "pretrain": {"epochs": 0, "batch_size": 32},
-    "knn": {"k": 10},
 }
 RUN = "digits/contrastive/0.2/seed0"
 

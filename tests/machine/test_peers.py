@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
+import tiny_run
 import tolerance
 from ranks import HANGS_AFTER, together
 from tausweep import cli
@@ -183,6 +184,7 @@ def test_process_without_a_part_leaves_the_running_statistics_alone() -> None:
     norm = GhostBatchNorm2d(3, group=4)
     x = torch.empty(0, 3, 2, 2, requires_grad=True)
     gradients = torch.autograd.grad(norm(x).sum(), [x, norm.weight, norm.bias])
+    assert norm.running_mean is not None
     assert torch.equal(norm.running_mean, torch.zeros(3))
     assert all(not gradient.any() for gradient in gradients)
 
@@ -221,7 +223,7 @@ def test_stop_of_one_stops_all_and_any_number_goes_on(folder: Path, tmp_path: Pa
 def untrained(processes: Processes, folder: Path, run: Path) -> dict[str, np.ndarray]:
     settings, data = prepared(folder, pretrain={"epochs": 0, "batch_size": 64})
     checkpoints = CheckpointFile(run, {})
-    made = pretrain(settings, data, CPU, checkpoints, say=str, processes=processes)
+    made = pretrain(settings, data, CPU, checkpoints, say=lambda line: None, processes=processes)
     return {name: t.detach().numpy().copy() for name, t in made.encoder.state_dict().items()}
 
 
@@ -288,15 +290,7 @@ def test_processes_that_would_have_nothing_to_do_are_refused(
         module.Trainer(settings, data, CPU, Processes(0, 8))
 
 
-COMMAND_STUDY = {
-    "study": "s",
-    "seeds": [0],
-    "datasets": {"digits": {"train_limit": 200, "test_limit": 40}},
-    "losses": {"contrastive": {"temperature": 0.3}},
-    "baselines": False,
-    "encoder": {"trunk": "resnet10", "width": 8},
-    "knn": {"k": 10},
-}
+COMMAND_STUDY = tiny_run.STUDY | {"datasets": {"digits": {"train_limit": 200, "test_limit": 40}}}
 
 
 def command(folder: Path, epochs: int, processes: int) -> list[str]:
@@ -315,7 +309,7 @@ def test_command_trains_with_the_processes_it_is_asked_for(tmp_path: Path) -> No
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("epoch 1/1") == 1, "more than the first process spoke"
-    described = tmp_path / "r/s/runs/digits/contrastive/0.3/seed0/pretrain.json"
+    described = tmp_path / "r/tiny/runs/digits/contrastive/0.3/seed0/pretrain.json"
     assert json.loads(described.read_text(encoding="utf-8"))["hardware"]["processes"] == 2
 
 

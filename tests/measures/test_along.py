@@ -22,7 +22,7 @@ from tausweep.results import records
 from tausweep.storage.layout import Layout, kept_weights
 from tausweep.study import LinearSettings, RunSettings, StudyError
 from tausweep.training.pretrain import StoppedError
-from tiny_run import study_file
+from tiny_run import run_settings, study_file
 
 RUN = "digits/hard_contrastive/0.3/seed0"
 EPOCHS = 4
@@ -180,7 +180,7 @@ def test_weights_of_epochs_that_are_not_asked_for_go_when_a_run_is_trained_again
 
 
 def test_a_row_is_what_the_record_of_a_run_of_that_length_says(asked: Path, tmp_path: Path) -> None:
-    length = {"pretrain": {"epochs": 2, "batch_size": 32, "milestones": []}}
+    length: dict[str, Any] = {"pretrain": {"epochs": 2, "batch_size": 32, "milestones": []}}
     shorter = train(tmp_path, **length)
     evaluate(tmp_path, **length)
     ended = records.read(shorter / "record.json")["columns"]
@@ -351,16 +351,7 @@ def test_what_is_no_such_table_is_named(tmp_path: Path) -> None:
 
 
 def settings_at(shares: Any, epochs: int = 100) -> RunSettings:
-    content = {
-        "study": "s",
-        "seeds": [0],
-        "datasets": {"digits": None},
-        "baselines": False,
-        "losses": {"simple": None},
-        "pretrain": {"epochs": epochs},
-        "evaluate_at": shares,
-    }
-    return studies.parse(content).runs()[0].settings
+    return run_settings("simple", None, pretrain={"epochs": epochs}, evaluate_at=shares)
 
 
 @pytest.mark.parametrize(

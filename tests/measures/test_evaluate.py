@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,20 +11,21 @@ import torch
 from safetensors.numpy import load_file
 
 import tolerance
-from pictures import needs_eight_bit_kernel, tree
+from pictures import array, needs_eight_bit_kernel, originals, tree
 from tausweep import data as datasets
 from tausweep.data.decoding import decode
 from tausweep.data.prepared import Prepared
-from tausweep.measures import evaluate as module
 from tausweep.measures.embed import Embedder
 from tausweep.measures.evaluate import Evaluation, evaluate
 from tausweep.model.encoder import Encoder
 from tausweep.results import records
-from tausweep.study import StudyError
+from tausweep.study import MEASURED, StudyError
 from tausweep.study.columns import ACCURACY, GEOMETRY, PENALTY, SEPARATION
 from tausweep.training.checkpoints import load_tensors, save_tensors, tensors_digest
 from tiny_run import run_settings
 from trained_run import trained
+
+pytestmark = pytest.mark.numerical
 
 # A GPU machine has not got it.
 reference = pytest.importorskip("torchvision.transforms.v2.functional")
@@ -36,7 +38,9 @@ def folder(digits: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(run_settings("hard_contrastive", 0.3), digits, tmp_path_factory.mktemp("run"))
 
 
-def evaluation(folder: Path, data: Prepared, said: list[str] | None = None, **sections: object):
+def evaluation(
+    folder: Path, data: Prepared, said: list[str] | None = None, **sections: Any
+) -> Evaluation:
     settings = run_settings("hard_contrastive", 0.3, **sections)
     return Evaluation(settings, folder, data, CPU, ([] if said is None else said).append)
 
@@ -60,7 +64,8 @@ def test_evaluation_leaves_encoder_and_bank_bit_identical(
     assert torch.equal(measured.bank, bank)
     assert (tmp_path / "encoder.safetensors").read_bytes() == before
     assert all(p.grad is None for p in measured.embedder.encoder.parameters())
-    assert int(measured.embedder.encoder.trunk.stem.norm.num_batches_tracked) > 0
+    trunk: Any = measured.embedder.encoder.trunk
+    assert int(trunk.stem.norm.num_batches_tracked) > 0
 
 
 def network_error(expected: torch.Tensor) -> float:
@@ -100,7 +105,7 @@ def test_numbers_follow_from_the_stored_embeddings_in_float64(
     assert row["test_images"] == len(x)
     right = load_file(folder / "correct.safetensors")
     assert {name: (part.dtype, part.shape) for name, part in right.items()} == dict.fromkeys(
-        ("linear", "knn", "knn_bank"), (np.bool_, labels.shape)
+        ("linear", "knn", "knn_bank"), (np.dtype(np.bool_), labels.shape)
     )
     assert row["linear_accuracy"] == 100 * right["linear"].mean()
     for keys, column in (("train", "knn_accuracy"), ("bank", "knn_accuracy_bank")):
@@ -301,7 +306,7 @@ def test_probe_alternates_between_the_versions_of_its_setting(
     assert len(found) == versions
     assert torch.equal(found[0], plain) == (views != "colour")
     if views == "flip":
-        mirrored = np.ascontiguousarray(digits.train_images[:, :, ::-1])
+        mirrored = np.ascontiguousarray(array(digits.train_images)[:, :, ::-1])
         expected = measured.embedder.features(mirrored)
         tolerance.check(found[1], expected, network_error(expected))
 
@@ -325,7 +330,9 @@ def test_originals_are_measured_at_their_centre_and_probed_on_their_crops(tmp_pa
     assert all(math.isfinite(row[name]) for name in (*ACCURACY, "alignment"))
     centres = []
     for i in range(len(data.test_images)):
-        image = torch.from_numpy(np.array(decode(data.test_images.encoded(i)))).permute(2, 0, 1)
+        image = torch.from_numpy(np.array(decode(originals(data.test_images).encoded(i)))).permute(
+            2, 0, 1
+        )
         size = [32 * extent // min(image.shape[1:]) for extent in image.shape[1:]]
         square = reference.center_crop(reference.resize(image, size, antialias=True), [28, 28])
         centres.append(square.permute(1, 2, 0).numpy())
@@ -357,7 +364,7 @@ def test_embeddings_are_the_encoders_in_eval_mode_in_prepared_order(
 
 
 def test_measure_files_hold_no_nan(folder: Path, row: dict[str, float]) -> None:
-    for name in module.MEASURED:
+    for name in MEASURED:
         text = (folder / f"{name}.json").read_text()
         assert "NaN" not in text
         assert json.loads(text)["values"]

@@ -13,6 +13,8 @@ from torch.nn.functional import normalize
 from examples import examples
 from tausweep.measures import knn
 
+pytestmark = pytest.mark.numerical
+
 
 def embeddings(n: int, d: int, classes: int, spread: float, seed: int) -> tuple[Tensor, Tensor]:
     """Stored embeddings: float32 rows of length 1 around class centres common to all seeds."""

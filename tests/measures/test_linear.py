@@ -17,6 +17,8 @@ from examples import examples
 from tausweep.measures import linear, logistic
 from tausweep.study import LinearSettings
 
+pytestmark = pytest.mark.numerical
+
 GENTLE = LinearSettings(epochs=10, batch_size=32, lr=0.5)
 
 

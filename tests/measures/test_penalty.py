@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ import tolerance
 from examples import examples
 from tausweep.losses import make
 from tausweep.measures import penalty
+
+pytestmark = pytest.mark.numerical
 
 LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 GRID = (0.05, 0.3, 1.0)
@@ -181,9 +184,7 @@ def test_exchanging_instances_leaves_the_loss(m: int) -> None:
     for name in ("contrastive", "hard_contrastive"):
         size = 12 if name.startswith("hard") else None
         data = embeddings(m)
-        difference = penalty.exchange_difference(
-            *data, GRID, lambda tau, name=name, size=size: make(name, tau, size)
-        )
+        difference = penalty.exchange_difference(*data, GRID, partial(make, name, negatives=size))
         assert difference <= exchanged(data, name, size)
 
 

@@ -14,6 +14,8 @@ import tolerance
 from examples import examples
 from tausweep.measures.separation import separation
 
+pytestmark = pytest.mark.numerical
+
 
 def anchors_and_bank(
     m: int, n: int, d: int, closeness: float, seed: int

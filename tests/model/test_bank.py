@@ -17,6 +17,8 @@ from examples import examples
 from tausweep import losses
 from tausweep.model.bank import MemoryBank
 
+pytestmark = pytest.mark.numerical
+
 HYPOTHESIS = settings(max_examples=examples(25))
 
 

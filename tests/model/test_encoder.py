@@ -1,5 +1,7 @@
 """Encoders have the shapes, sizes and initialisation of docs/protocol.md."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,8 @@ from torch import nn
 import tolerance
 from tausweep.model.encoder import Encoder, GhostBatchNorm2d, Trunk
 from tausweep.study import EncoderSettings
+
+pytestmark = pytest.mark.numerical
 
 # A GPU machine has not got it.
 resnet18 = pytest.importorskip("torchvision.models").resnet18
@@ -20,8 +24,9 @@ def parameters(module: nn.Module) -> int:
 def test_resnet18_on_32_px_has_the_papers_shapes_and_parameter_counts() -> None:
     encoder = Encoder(EncoderSettings(), seed=0).eval()
     images = torch.zeros(2, 3, 32, 32)
-    assert encoder.trunk.stem(images).shape == (2, 64, 32, 32)
-    assert encoder.trunk.stages(encoder.trunk.stem(images)).shape == (2, 512, 4, 4)
+    trunk: Any = encoder.trunk
+    assert trunk.stem(images).shape == (2, 64, 32, 32)
+    assert trunk.stages(trunk.stem(images)).shape == (2, 512, 4, 4)
     assert parameters(encoder.trunk) == 11_168_832
     assert parameters(encoder.head) == 65_664
 
@@ -68,7 +73,8 @@ def test_parameters_belong_to_the_seed_and_leave_the_global_generator_alone() ->
     assert torch.equal(before, torch.get_rng_state())
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(a, b)
-    assert not torch.equal(one.trunk.stem.conv.weight, other.trunk.stem.conv.weight)
+    trunks: list[Any] = [one.trunk, other.trunk]
+    assert not torch.equal(*(trunk.stem.conv.weight for trunk in trunks))
 
 
 def test_mlp_head_has_one_hidden_layer_of_the_features_width() -> None:
@@ -78,7 +84,8 @@ def test_mlp_head_has_one_hidden_layer_of_the_features_width() -> None:
 
 def test_embeddings_of_zero_features_are_finite() -> None:
     encoder = Encoder(EncoderSettings(trunk="resnet10", width=8), seed=0)
-    encoder.head.bias.data.zero_()
+    head: Any = encoder.head
+    head.bias.data.zero_()
     assert torch.isfinite(encoder.embed(torch.zeros(1, 64))).all()
 
 

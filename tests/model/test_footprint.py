@@ -9,6 +9,8 @@ from tausweep.model import footprint
 from tausweep.model.encoder import Encoder
 from tausweep.study import EncoderSettings
 
+pytestmark = pytest.mark.numerical
+
 
 @pytest.mark.parametrize(
     ("settings", "size"),

@@ -14,17 +14,11 @@ from tausweep.commands import show
 from tausweep.report import page
 from tausweep.results import kept, records
 from tausweep.storage.layout import Layout
-from tausweep.study import Run, Study, StudyError, parse
+from tausweep.study import Run, Study, StudyError
+from tiny_run import of_the_paper
 
-STUDY = parse(
-    {
-        "study": "s",
-        "seeds": [0, 1],
-        "datasets": {"digits": {}},
-        "baselines": False,
-        "losses": {"contrastive": {"temperature": [0.07, 1]}, "simple": {}},
-    }
-)
+LOSSES = {"contrastive": {"temperature": [0.07, 1]}, "simple": {}}
+STUDY = of_the_paper(study="s", seeds=[0, 1], losses=LOSSES)
 FIRST = "digits/contrastive/0.07/seed0"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import frames
+from frames import named_rows
 from tausweep.commands import compare
 from tausweep.report import tables
 from tausweep.results import published, records
@@ -29,7 +30,7 @@ def test_names_survive_from_records_to_tables_and_comparison(tmp_path: Path) -> 
     names = ["NA", "None", "NULL", "NaN", "null", "nan", "True", "1e3", "2024-01-01", "007"]
     made = frames.records(names, (0.1, 1.0), ("contrastive",), (0, 1))
     path = tmp_path / "records.csv"
-    path.write_text(records.table(made.to_dict("records")), encoding="utf-8")
+    path.write_text(records.table(named_rows(made)), encoding="utf-8")
     frame = read_table(path)
     assert list(frame["dataset"].unique()) == names
     out = tmp_path / "cells.csv"

@@ -6,18 +6,11 @@ from pathlib import Path
 import pytest
 
 from tausweep.results import records
-from tausweep.study import StudyError, parse
+from tausweep.study import StudyError
 from tausweep.study.columns import COLUMNS
+from tiny_run import of_the_paper
 
-STUDY = parse(
-    {
-        "study": "s",
-        "seeds": [0],
-        "datasets": {"digits": {}},
-        "baselines": False,
-        "losses": {"contrastive": {"temperature": [0.07, 1]}, "simple": {}},
-    }
-)
+STUDY = of_the_paper(losses={"contrastive": {"temperature": [0.07, 1]}, "simple": {}})
 
 
 def rows() -> list[dict[str, object]]:

@@ -23,6 +23,13 @@ with run_lock(Path(sys.argv[1])):
 """
 
 
+def pid_of_holder(folder: Path) -> int:
+    """The process that holds the folder's lock."""
+    held = held_by(folder)
+    assert held is not None
+    return int(held["pid"])
+
+
 def holder(folder: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True
@@ -37,7 +44,7 @@ def test_second_writer_is_refused_by_name_and_the_first_goes_on(tmp_path: Path) 
     try:
         with pytest.raises(RunLockedError, match=f"process {process.pid} on"), run_lock(tmp_path):
             pass
-        assert held_by(tmp_path)["pid"] == process.pid
+        assert pid_of_holder(tmp_path) == process.pid
     finally:
         process.kill()
         process.wait()
@@ -49,7 +56,7 @@ def test_lock_of_a_killed_writer_is_taken_over(tmp_path: Path) -> None:
     process.wait()
     assert (tmp_path / "lock.json").exists()
     with run_lock(tmp_path):
-        assert held_by(tmp_path)["pid"] == os.getpid()
+        assert pid_of_holder(tmp_path) == os.getpid()
     assert not any(tmp_path.iterdir())
 
 
@@ -111,7 +118,7 @@ def test_waiting_starter_gets_the_lock_when_the_writer_ends(tmp_path: Path) -> N
         process.wait()
 
     with run_lock(tmp_path, wait):
-        assert held_by(tmp_path)["pid"] == os.getpid()
+        assert pid_of_holder(tmp_path) == os.getpid()
     assert len(said) == 1
     assert f"process {process.pid} on" in said[0]
 
@@ -124,7 +131,7 @@ def test_waiting_ends_when_it_is_stopped(tmp_path: Path) -> None:
             run_lock(tmp_path, lambda line: stopped.append(True), lambda: bool(stopped)),
         ):
             pass
-        assert held_by(tmp_path)["pid"] == process.pid
+        assert pid_of_holder(tmp_path) == process.pid
     finally:
         process.kill()
         process.wait()

@@ -11,6 +11,7 @@ import pytest
 
 from tausweep import cli
 from tausweep.commands import cost, plan
+from tausweep.commands.flags import USAGE_ERROR
 from tausweep.storage.layout import Layout
 from tausweep.study import Run, Study, StudyError, canonical, load
 
@@ -111,7 +112,7 @@ def test_commands_of_an_options_comment_are_commands(name: str, tmp_path: Path) 
     for words in re.findall(r"tausweep (compare .*)", comment):
         arguments = words.replace("$R", str(tmp_path / "records.csv")).split()
         # Understood, and refused only because nothing has run.
-        assert cli.main(arguments) == cli.USAGE_ERROR
+        assert cli.main(arguments) == USAGE_ERROR
 
 
 def test_options_are_listed_in_the_protocol() -> None:

@@ -94,10 +94,11 @@ def test_an_own_loss_has_the_value_and_gradient_that_it_has_bare(tmp_path: Path)
     body = "return (anchors @ bank.T / 0.1).logsumexp(1).mean()"
     loss = own_loss(tmp_path, body)
     found = []
-    for function in (
+    functions: tuple[Callable[..., torch.Tensor], ...] = (
         loss,
         lambda anchors, bank, index: (anchors @ bank.T / 0.1).logsumexp(1).mean(),
-    ):
+    )
+    for function in functions:
         weights = torch.full((4, 4), 0.5).requires_grad_()
         value = function(ROWS[:3] @ weights, ROWS, torch.arange(3))
         found.append((value.detach(), *torch.autograd.grad(value * 1.0, [weights])))

@@ -125,7 +125,7 @@ def test_form_of_the_images_leaves_the_digests_of_squares_as_they_were() -> None
     assert prepared_name(squares) == "folder-d15606377eba9df7"
 
 
-def limited(**options) -> Study:
+def limited(**options: Any) -> Study:
     dataset = {"source": {"kind": "folder", "path": "images"}, **options}
     losses = {"contrastive": {"temperature": [0.3]}}
     return parse({"study": "s", "seeds": [0, 3], "datasets": {"d": dataset}, "losses": losses})
@@ -153,7 +153,7 @@ def test_each_seed_can_have_its_own_training_images() -> None:
         ),
     ],
 )  # fmt: skip
-def test_choices_of_images_that_cannot_be_made_are_refused(options, said) -> None:
+def test_choices_of_images_that_cannot_be_made_are_refused(options: Any, said: str) -> None:
     with pytest.raises(StudyError, match=said):
         limited(**options)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
+import tiny_run
 import tolerance
+from pictures import array
 from tausweep import cli
 from tausweep import data as datasets
 from tausweep.model.encoder import Encoder
@@ -21,12 +22,14 @@ from tausweep.study import BASELINES, RunSettings, StudyError, parse
 from tausweep.study.columns import PENALTY
 from tausweep.training.checkpoints import load_tensors
 
-STUDY: dict[str, Any] = {
+pytestmark = pytest.mark.numerical
+
+STUDY = tiny_run.STUDY | {
     "study": "beaten",
     "seeds": [3],
     "datasets": {"digits": {"train_limit": 300, "test_limit": 100}},
+    "baselines": True,
     "losses": {"contrastive": {"temperature": [0.3]}, "untrained": {}, "raw_pixels": {}},
-    "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
     "pretrain": {"epochs": 2},
     "linear": {"epochs": 3},
     "knn": {"k": 1},
@@ -92,7 +95,7 @@ def test_the_embedding_of_raw_pixels_is_the_normalised_image(folders: dict[str, 
     tensors, _ = load_tensors(folders["raw_pixels"] / "embeddings.safetensors")
     run = settings("raw_pixels").dataset
     data = datasets.load(Layout(folders["raw_pixels"].parents[5]).prepared(run))
-    pixels = (data.test_images / 255 - data.mean) / data.std
+    pixels = (array(data.test_images) / 255 - np.array(data.mean)) / np.array(data.std)
     flat = pixels.transpose(0, 3, 1, 2).reshape(len(pixels), -1)
     wanted = flat / np.linalg.norm(flat, axis=1, keepdims=True)
     allowed = 2 * tolerance.unit(flat.shape[1], torch.float32)

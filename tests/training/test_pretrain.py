@@ -14,6 +14,7 @@ import tolerance
 from pictures import tree
 from tausweep import data as datasets
 from tausweep.data.prepared import Prepared
+from tausweep.model.bank import MemoryBank
 from tausweep.study import RunSettings, StudyError
 from tausweep.training import pretrain as module
 from tausweep.training.checkpoints import CheckpointFile
@@ -25,9 +26,12 @@ from tausweep.training.pretrain import (
     pretrain,
     read_history,
 )
+from tausweep.training.step_graph import StepGraph
 from tausweep.views import rendering
 from tiny_run import run_settings
 from trained_run import assert_same_state, in_parts, measured, trained
+
+pytestmark = pytest.mark.numerical
 
 CPU = torch.device("cpu")
 ALL = [
@@ -157,13 +161,13 @@ def test_every_image_is_an_anchor_once_an_epoch_and_the_partial_batch_is_kept(
     digits: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[np.ndarray] = []
-    update = module.MemoryBank.update
+    update = MemoryBank.update
 
     def watched(self: Any, index: torch.Tensor, embeddings: torch.Tensor) -> None:
         seen.append(index.numpy().copy())
         update(self, index, embeddings)
 
-    monkeypatch.setattr(module.MemoryBank, "update", watched)
+    monkeypatch.setattr(MemoryBank, "update", watched)
     train(run_settings(pretrain={"epochs": 2}), digits, tmp_path)
     assert [len(index) for index in seen] == [32, 32, 32, 32, 2] * 2
     epochs = [np.concatenate(seen[:5]), np.concatenate(seen[5:])]
@@ -235,7 +239,7 @@ def test_weights_follow_a_plain_transcription_of_the_protocol(
             ):
                 decayed = gradient + 5e-4 * parameter
                 v.copy_(decayed if step == 0 else 0.9 * v + decayed)
-                parameter -= 0.03 * v
+                parameter.sub_(0.03 * v)
             moved = 0.5 * bank.entries[index] + 0.5 * anchors
             bank.entries[index] = moved / moved.norm(dim=1, keepdim=True)
     # Five steps; gradients go twice through eleven layers of up to 9 x 64 terms.
@@ -293,7 +297,8 @@ def test_weights_and_bank_are_drawn_from_streams_of_their_own(
     digits: Prepared, tmp_path: Path
 ) -> None:
     trainer = module.Trainer(run_settings(), digits, CPU)
-    weights = trainer.encoder.trunk.stem.conv.weight.detach().flatten()
+    trunk: Any = trainer.encoder.trunk
+    weights = trunk.stem.conv.weight.detach().flatten()
     entries = trainer.bank.entries.flatten()[: len(weights)]
     assert abs(float(torch.corrcoef(torch.stack([weights, entries]))[0, 1])) < 0.3
 
@@ -401,7 +406,7 @@ def test_bf16_trunk_moves_measures_of_short_runs_by_less_than_a_seed_does(
     def moved(name: str) -> float:
         pairs = [columns["bf16", seed][name] - columns["float32", seed][name] for seed in (0, 1)]
         assert all(pairs), name
-        return abs(sum(pairs) / 2)
+        return float(abs(sum(pairs) / 2))
 
     for name in ("uniformity", "tolerance", "alignment"):
         assert moved(name) < abs(columns["float32", 0][name] - columns["float32", 1][name]), name
@@ -455,14 +460,14 @@ def test_a_recorded_step_gives_the_bytes_of_a_plain_one_across_stops_too(
     )
     assert settings.pretrain.lr_at(0) != settings.pretrain.lr_at(1)
     calls = 0
-    call = module.StepGraph.__call__
+    call = StepGraph.__call__
 
     def counted(self: Any) -> None:
         nonlocal calls
         calls += 1
         call(self)
 
-    monkeypatch.setattr(module.StepGraph, "__call__", counted)
+    monkeypatch.setattr(StepGraph, "__call__", counted)
     plain = in_parts(settings, digits, CPU, (10, False))
     assert calls == 0
     assert_same_state(plain, in_parts(settings, digits, CPU, (10, True)))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import tolerance
-from pictures import needs_eight_bit_kernel, tree
+from pictures import each, needs_eight_bit_kernel, originals, tree
 from tausweep import data as datasets
 from tausweep.data.prepared import Prepared
 from tausweep.study import DatasetSettings, Source, StudyError, ViewSettings
@@ -17,6 +17,8 @@ from tausweep.views import batches as module
 from tausweep.views import rendering
 from tausweep.views.batches import OriginalPixels, Pixels, SquarePixels, pixels, resident
 from tausweep.views.parameters import ViewParameters
+
+pytestmark = pytest.mark.numerical
 
 # A GPU machine has not got it.
 reference = pytest.importorskip("torchvision.transforms.v2.functional")
@@ -39,9 +41,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 @pytest.fixture(scope="module")
 def wholes(data: Prepared) -> list[Tensor]:
     """The training images, uint8 3 x H x W."""
-    path = data.train_images.path.parent.parent / "in"
+    path = originals(data.train_images).path.parent.parent / "in"
     read = datasets.read(Source(kind="folder", path=str(path)), "train")
-    return [torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in read.images]
+    return [torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in each(read.images)]
 
 
 def of(data: Prepared, size: int = SIZE) -> Pixels:
@@ -58,7 +60,7 @@ def rendered(found: Pixels, drawn: ViewParameters, *sizes: int) -> Tensor:
     return torch.cat([*found.views(order.split(list(sizes) or len(found)), drawn)])
 
 
-def boxes(drawn: ViewParameters) -> Iterator[list[int]]:
+def boxes(drawn: ViewParameters) -> Iterator[tuple[int, ...]]:
     return zip(
         *(getattr(drawn, side).tolist() for side in ("top", "left", "height", "width")), strict=True
     )
@@ -196,7 +198,7 @@ def test_damage_on_the_way_is_named(tmp_path: Path, damage: str) -> None:
         content[-500:] = bytes(500)
         content[: len(content) // 4] = bytes(len(content) // 4)
     else:
-        found.train_images.heights[1] += 1
+        originals(found.train_images).heights[1] += 1
     path.write_bytes(content)
     with pytest.raises(StudyError, match=r"train_images\.bin: image \d: it .*; remove .*manifest"):
         list(of(found).plain([torch.arange(4)]))

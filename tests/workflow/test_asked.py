@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from checkout import LONE, TINY, Checkout, DryRuns
 
 OTHER = TINY | {"study": "other", "pretrain": {"epochs": 1, "batch_size": 32}}

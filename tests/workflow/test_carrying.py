@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from checkout import LONE, RUNS, TINY, Checkout, DryRuns
 
 PRETRAIN = {f"pretrain {run}" for run in RUNS}
@@ -108,7 +110,9 @@ def damaged_embeddings(folder: Path) -> str:
 @pytest.mark.parametrize(
     "tamper", [edited_accuracy, edited_without_digests, edited_measure, damaged_embeddings]
 )
-def test_tampered_results_are_refused_by_name(home: Checkout, tamper) -> None:  # type: ignore[no-untyped-def]
+def test_tampered_results_are_refused_by_name(
+    home: Checkout, tamper: Callable[[Path], str]
+) -> None:
     expected = tamper(home.folder / f"away/tiny/runs/{LONE}")
     said = tausweep(home, "import", "away", code=2)
     assert f"runs/{LONE}/" in said

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from checkout import REPOSITORY, RUNS, TINY, Checkout, DryRuns, jobs_of
 
-Edit = Callable[[Checkout], None]
+Edit = Callable[[Checkout], object]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,14 @@ def study_edit(change: Callable[[dict[str, Any]], None]) -> Edit:
         study = copy.deepcopy(TINY)
         change(study)
         checkout.write_study(study)
+
+    return edit
+
+
+def remove(*names: str) -> Edit:
+    def edit(checkout: Checkout) -> None:
+        for name in names:
+            (checkout.folder / RUN / name).unlink()
 
     return edit
 
@@ -208,10 +217,7 @@ CASES = [
     ),
     Case(
         "an encoder and its record are deleted",
-        lambda c: (
-            [(c.folder / RUN / name).unlink() for name in ("encoder.safetensors", "record.json")]
-            and None
-        ),
+        remove("encoder.safetensors", "record.json"),
         of("pretrain", "evaluate", runs=("pictures/simple/none/seed0",)) | {"collect"},
         "pretraining and evaluation of that run",
     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from checkout import LONE, REPOSITORY, Checkout, DryRuns, jobs_of
-
-sys.path.insert(0, str(Path(__file__).with_name("slurm")))
-
-from cluster import Cluster, NoSlurmError, running
+from slurm_cluster import Cluster, NoSlurmError, running
 
 LOG = f"results/tiny/logs/{LONE}/pretrain.log"
 PATIENCE = 150
@@ -140,7 +137,7 @@ def test_small_runs_share_one_gpu_of_one_job(
 
 def _environment(checkout: Checkout, slurm: Cluster) -> dict[str, str]:
     path = f"{slurm.folder / 'bin'}:{checkout.environment['PATH']}"
-    return slurm.environment | {"PATH": path}
+    return {**slurm.environment, "PATH": path}
 
 
 def resources(said: str) -> dict[str, dict[str, str]]:

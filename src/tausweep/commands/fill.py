@@ -171,8 +171,8 @@ class Evaluations:
     """
 
     def __init__(self, study_file: str, results: Path, device: str, threads: int) -> None:
-        self._command = [sys.executable, "-m", "tausweep.cli", "evaluate", study_file]
-        self._command += ["--results", str(results), "--device", device, "--threads", str(threads)]
+        self.command = [sys.executable, "-m", "tausweep.cli", "evaluate", study_file]
+        self.command += ["--results", str(results), "--device", device, "--threads", str(threads)]
         self._layout = Layout(results)
         self._waiting: deque[Run] = deque()
         self._begun: list[tuple[Run, Path, subprocess.Popen[bytes]]] = []
@@ -195,7 +195,7 @@ class Evaluations:
         log = logs_of(run, self._layout) / "evaluate.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as said:
-            command = [*self._command, "--run", run.id]
+            command = [*self.command, "--run", run.id]
             process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
         self._begun.append((run, log, process))
 

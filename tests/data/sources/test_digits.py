@@ -7,6 +7,7 @@ import numpy as np
 import sklearn
 from sklearn.datasets import load_digits
 
+from pictures import array, each
 from tausweep import data as datasets
 from tausweep.data.sources import digits
 from tausweep.study import DatasetSettings, Source
@@ -15,45 +16,45 @@ SOURCE = Source(kind="digits")
 DIGEST = "aea0b3e8c6e28818f8a861cf97714b59bb0bb34272146c2bd7c4f4a3af794c34"
 
 
-def test_split_is_1437_to_360_with_36_test_images_a_class():
+def test_split_is_1437_to_360_with_36_test_images_a_class() -> None:
     train, test = datasets.read(SOURCE, "train"), datasets.read(SOURCE, "test")
     assert (len(train.images), len(test.images)) == (1437, 360)
     assert np.bincount(test.labels).tolist() == [36] * 10
     assert train.classes == test.classes == [str(i) for i in range(10)]
 
 
-def test_the_two_splits_are_the_whole_and_share_no_image():
+def test_the_two_splits_are_the_whole_and_share_no_image() -> None:
     parts = [datasets.read(SOURCE, split) for split in ("train", "test")]
     ours = sorted(
         (int(label), image[..., 0].tobytes())
         for part in parts
-        for image, label in zip(part.images, part.labels, strict=True)
+        for image, label in zip(each(part.images), part.labels, strict=True)
     )
     bundle = load_digits()
     grey = np.rint(bundle.images * 255 / 16).astype(np.uint8)
     assert ours == sorted((int(t), g.tobytes()) for g, t in zip(grey, bundle.target, strict=True))
 
 
-def test_grey_values_span_0_to_255_in_equal_channels():
-    images = datasets.read(SOURCE, "train").images
+def test_grey_values_span_0_to_255_in_equal_channels() -> None:
+    images = array(datasets.read(SOURCE, "train").images)
     assert set(np.unique(images)) == {round(value * 255 / 16) for value in range(17)}
     assert (images[..., 0] == images[..., 2]).all()
 
 
-def test_fingerprint_is_the_digest_of_the_bundled_file():
+def test_fingerprint_is_the_digest_of_the_bundled_file() -> None:
     bundled = Path(sklearn.__file__).parent / "datasets" / "data" / "digits.csv.gz"
     assert datasets.fingerprint(SOURCE) == hashlib.sha256(bundled.read_bytes()).hexdigest()
     assert digits.fingerprint(SOURCE) == digits.SHA256
 
 
-def test_normalisation_is_the_training_splits_own():
-    pixels = datasets.read(SOURCE, "train").images / 255
+def test_normalisation_is_the_training_splits_own() -> None:
+    pixels = array(datasets.read(SOURCE, "train").images) / 255
     mean, std = datasets.normalisation("digits")
     assert np.allclose(pixels.mean((0, 1, 2)), mean, atol=5e-5)
     assert np.allclose(pixels.std((0, 1, 2)), std, atol=5e-5)
 
 
-def test_data_digest_is_the_same_everywhere(tmp_path):
+def test_data_digest_is_the_same_everywhere(tmp_path: Path) -> None:
     manifest = datasets.prepare(DatasetSettings(source=SOURCE, image_size=8), tmp_path)
     assert manifest["digest"] == DIGEST
-    assert datasets.load(tmp_path).train_images.shape == (1437, 8, 8, 3)
+    assert array(datasets.load(tmp_path).train_images).shape == (1437, 8, 8, 3)

@@ -3,12 +3,14 @@
 import hashlib
 import io
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from pictures import array, each
 from tausweep import data as datasets
 from tausweep.data.sources import imagenet100
 from tausweep.study import DatasetSettings, Source, StudyError
@@ -18,14 +20,14 @@ LIST = "d61d354b64beb3ce2c2c9cf04a874298362dc9fcd589e15ee34c5e4592145746"
 OTHERS = [f"n{i:08d}" for i in range(900)]
 
 
-def jpeg(grey):
+def jpeg(grey: int) -> bytes:
     stream = io.BytesIO()
     Image.new("L", (10, 6), grey).save(stream, "JPEG", quality=100)
     return stream.getvalue()
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory):
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The 100 classes, one image each a split, its grey value twice its class id."""
     root = tmp_path_factory.mktemp("imagenet")
     for i, wnid in enumerate(WNIDS):
@@ -37,16 +39,16 @@ def original(tmp_path_factory):
 
 
 @pytest.fixture
-def tree(original, tmp_path):
+def tree(original: Path, tmp_path: Path) -> Path:
     shutil.copytree(original, tmp_path / "imagenet")
     return tmp_path / "imagenet"
 
 
-def source(root):
+def source(root: Path) -> Source:
     return Source(kind="imagenet100", path=str(root))
 
 
-def flatten(root, extra=0):
+def flatten(root: Path, extra: int = 0) -> list[str]:
     """Put the validation images side by side in another order; wnids in the order of the names."""
     order = np.random.default_rng(0).permutation(100 + extra)
     wnids = []
@@ -63,32 +65,34 @@ def flatten(root, extra=0):
     return wnids
 
 
-def test_the_list_is_cmcs_100_classes():
+def test_the_list_is_cmcs_100_classes() -> None:
     assert len(set(WNIDS)) == 100
     assert sorted(WNIDS) == WNIDS
     assert hashlib.sha256("\n".join(WNIDS).encode()).hexdigest() == LIST
 
 
-def test_ids_follow_the_sorted_wnids(original):
+def test_ids_follow_the_sorted_wnids(original: Path) -> None:
     for split in ("train", "test"):
         read = datasets.read(source(original), split)
         assert read.classes == WNIDS
         assert read.labels.tolist() == list(range(100))
-        assert [image.getpixel((0, 0))[0] for image in read.images] == [2 * i for i in range(100)]
+        assert [image.getpixel((0, 0))[0] for image in each(read.images)] == [
+            2 * i for i in range(100)
+        ]
 
 
-def test_the_number_of_images_is_recorded(original, tmp_path):
+def test_the_number_of_images_is_recorded(original: Path, tmp_path: Path) -> None:
     settings = DatasetSettings(source=source(original), image_size=4)
     splits = datasets.prepare(settings, tmp_path / "out")["splits"]
     assert splits["train"]["images"] == splits["test"]["images"] == 100
     data = datasets.load(tmp_path / "out")
-    assert data.train_images.shape == (100, 4, 4, 3)
-    assert data.train_images[:, 2, 2, 0].tolist() == [2 * i for i in range(100)]
+    assert array(data.train_images).shape == (100, 4, 4, 3)
+    assert array(data.train_images)[:, 2, 2, 0].tolist() == [2 * i for i in range(100)]
     assert (data.mean, data.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_99_classes_are_refused_and_the_missing_one_named(tree, split):
+def test_99_classes_are_refused_and_the_missing_one_named(tree: Path, split: str) -> None:
     shutil.rmtree(tree / split / WNIDS[41])
     sentence = rf"{split}: class {WNIDS[41]} of ImageNet100 is missing \(99 of 100"
     with pytest.raises(StudyError, match=sentence):
@@ -98,13 +102,13 @@ def test_99_classes_are_refused_and_the_missing_one_named(tree, split):
 
 
 @pytest.mark.parametrize("name", ["n00000001", "my_class"])
-def test_an_unknown_class_is_refused_by_name(tree, name):
+def test_an_unknown_class_is_refused_by_name(tree: Path, name: str) -> None:
     (tree / "train" / name).mkdir()
     with pytest.raises(StudyError, match=rf"{name} is no class of ImageNet100; .* not 101"):
         datasets.read(source(tree), "train")
 
 
-def test_of_all_1000_classes_the_100_are_taken(tree):
+def test_of_all_1000_classes_the_100_are_taken(tree: Path) -> None:
     before = datasets.fingerprint(source(tree))
     for name in OTHERS:
         (tree / "train" / name).mkdir()
@@ -112,13 +116,13 @@ def test_of_all_1000_classes_the_100_are_taken(tree):
     assert datasets.fingerprint(source(tree)) == before
 
 
-def test_an_empty_class_is_named(tree):
+def test_an_empty_class_is_named(tree: Path) -> None:
     next((tree / "train" / WNIDS[7]).iterdir()).unlink()
     with pytest.raises(StudyError, match=rf"train/{WNIDS[7]}: it holds no image"):
         datasets.read(source(tree), "train")
 
 
-def write_truth(root, form, wnids):
+def write_truth(root: Path, form: str, wnids: list[str]) -> Path:
     kit = root / "ILSVRC2012_devkit_t12" / "data"
     if form == "csv":
         names = [f"ILSVRC2012_val_{i + 1:08d}" for i in range(len(wnids))]
@@ -141,14 +145,16 @@ def write_truth(root, form, wnids):
 
 @pytest.mark.parametrize("extra", [0, 900])
 @pytest.mark.parametrize("form", ["csv", "wnids", "numbers"])
-def test_flat_validation_images_are_labelled_by_the_ground_truth(tree, form, extra):
+def test_flat_validation_images_are_labelled_by_the_ground_truth(
+    tree: Path, form: str, extra: int
+) -> None:
     write_truth(tree, form, flatten(tree, extra))
     read = datasets.read(source(tree), "test")
     assert read.labels.tolist() == list(range(100))
-    assert [image.getpixel((0, 0))[0] for image in read.images] == [2 * i for i in range(100)]
+    assert [image.getpixel((0, 0))[0] for image in each(read.images)] == [2 * i for i in range(100)]
 
 
-def test_the_ground_truth_is_part_of_the_fingerprint(tree):
+def test_the_ground_truth_is_part_of_the_fingerprint(tree: Path) -> None:
     wnids = flatten(tree)
     write_truth(tree, "wnids", wnids)
     before = datasets.fingerprint(source(tree))
@@ -156,7 +162,7 @@ def test_the_ground_truth_is_part_of_the_fingerprint(tree):
     assert datasets.fingerprint(source(tree)) != before
 
 
-def test_flat_images_without_ground_truth_are_refused(tree):
+def test_flat_images_without_ground_truth_are_refused(tree: Path) -> None:
     flatten(tree)
     for ask in (datasets.fingerprint, lambda s: datasets.read(s, "test")):
         with pytest.raises(StudyError, match=r"no ground truth: neither LOC_val_solution\.csv"):
@@ -164,7 +170,7 @@ def test_flat_images_without_ground_truth_are_refused(tree):
 
 
 @pytest.mark.parametrize("form", ["csv", "wnids", "numbers"])
-def test_ground_truth_of_another_list_is_refused(tree, form):
+def test_ground_truth_of_another_list_is_refused(tree: Path, form: str) -> None:
     wnids = flatten(tree)
     wnids[3] = wnids[4]
     path = write_truth(tree, form, wnids)
@@ -172,7 +178,7 @@ def test_ground_truth_of_another_list_is_refused(tree, form):
         datasets.read(source(tree), "test")
 
 
-def test_ground_truth_that_does_not_fit_the_images_is_refused(tree):
+def test_ground_truth_that_does_not_fit_the_images_is_refused(tree: Path) -> None:
     wnids = flatten(tree)
     path = write_truth(tree, "csv", [*wnids, wnids[0]])
     with pytest.raises(StudyError, match="image ILSVRC2012_val_00000101 is missing"):
@@ -197,7 +203,7 @@ def test_ground_truth_that_does_not_fit_the_images_is_refused(tree):
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_missing_folders_are_named(tree, split):
+def test_missing_folders_are_named(tree: Path, split: str) -> None:
     shutil.rmtree(tree / split)
     with pytest.raises(StudyError, match=f"the {split} folder of ImageNet is missing"):
         datasets.fingerprint(source(tree))

@@ -1,9 +1,13 @@
 """A user's own file is a source like any other."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from pictures import array
 from tausweep import data as datasets
 from tausweep.study import DatasetSettings, Source, StudyError
 
@@ -25,21 +29,21 @@ def read(source, split):
 """
 
 
-def plugin(tmp_path, text=PLUGIN, **options):
+def plugin(tmp_path: Path, text: str = PLUGIN, **options: Any) -> Source:
     path = tmp_path / "my_source.py"
     path.write_text(text)
     return Source(kind="plugin", module=str(path), options={"count": 4} | options)
 
 
-def test_a_plugin_is_read_prepared_and_loaded(tmp_path):
+def test_a_plugin_is_read_prepared_and_loaded(tmp_path: Path) -> None:
     settings = DatasetSettings(source=plugin(tmp_path), image_size=6)
     datasets.prepare(settings, tmp_path / "out")
     data = datasets.load(tmp_path / "out")
-    assert data.train_images.shape == (4, 6, 6, 3)
-    assert (data.train_images == 9).all()
+    assert array(data.train_images).shape == (4, 6, 6, 3)
+    assert (array(data.train_images) == 9).all()
 
 
-def test_test_labels_are_translated_to_the_training_splits_ids(tmp_path):
+def test_test_labels_are_translated_to_the_training_splits_ids(tmp_path: Path) -> None:
     datasets.prepare(DatasetSettings(source=plugin(tmp_path), image_size=6), tmp_path / "out")
     data = datasets.load(tmp_path / "out")
     assert data.classes == ["b", "a"]
@@ -47,14 +51,14 @@ def test_test_labels_are_translated_to_the_training_splits_ids(tmp_path):
     assert data.test_labels.tolist() == [1, 0, 1, 0]
 
 
-def test_code_and_options_decide_the_fingerprint(tmp_path):
+def test_code_and_options_decide_the_fingerprint(tmp_path: Path) -> None:
     first = datasets.fingerprint(plugin(tmp_path))
     assert first == datasets.fingerprint(plugin(tmp_path))
     assert first != datasets.fingerprint(plugin(tmp_path, count=5))
     assert first != datasets.fingerprint(plugin(tmp_path, PLUGIN + "\n# more\n"))
 
 
-def test_the_tree_that_a_plugin_names_is_part_of_the_fingerprint(tmp_path):
+def test_the_tree_that_a_plugin_names_is_part_of_the_fingerprint(tmp_path: Path) -> None:
     source = plugin(tmp_path).model_copy(update={"path": str(tmp_path / "images")})
     (tmp_path / "images").mkdir()
     before = datasets.fingerprint(source)
@@ -62,7 +66,7 @@ def test_the_tree_that_a_plugin_names_is_part_of_the_fingerprint(tmp_path):
     assert datasets.fingerprint(source) != before
 
 
-def test_fingerprint_does_not_run_the_plugin(tmp_path):
+def test_fingerprint_does_not_run_the_plugin(tmp_path: Path) -> None:
     assert len(datasets.fingerprint(plugin(tmp_path, "raise RuntimeError"))) == 64
 
 
@@ -75,12 +79,12 @@ def test_fingerprint_does_not_run_the_plugin(tmp_path):
         ("def read(source, split): return 3", "returned a int without images"),
     ],
 )
-def test_a_broken_plugin_is_named(tmp_path, text, sentence):
+def test_a_broken_plugin_is_named(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(StudyError, match=rf"source\.module: .*my_source\.py.*{sentence}"):
         datasets.read(plugin(tmp_path, text), "train")
 
 
-def test_a_missing_plugin_is_named(tmp_path):
+def test_a_missing_plugin_is_named(tmp_path: Path) -> None:
     source = Source(kind="plugin", module=str(tmp_path / "none.py"))
     for ask in (datasets.fingerprint, lambda s: datasets.read(s, "train")):
         with pytest.raises(StudyError, match=r"source\.module: there is no file .*none\.py"):
@@ -100,13 +104,15 @@ def test_a_missing_plugin_is_named(tmp_path):
         (("np.uint8)", "float)"), r"image 0 of the train split: .* float64"),
     ],
 )
-def test_what_a_plugin_returns_is_checked(tmp_path, replacement, sentence):
+def test_what_a_plugin_returns_is_checked(
+    tmp_path: Path, replacement: tuple[str, str], sentence: str
+) -> None:
     source = plugin(tmp_path, PLUGIN.replace(*replacement))
     with pytest.raises(StudyError, match=sentence):
         datasets.prepare(DatasetSettings(source=source, image_size=6), tmp_path / "out")
 
 
-def test_pil_images_of_any_mode_and_size_are_taken(tmp_path):
+def test_pil_images_of_any_mode_and_size_are_taken(tmp_path: Path) -> None:
     text = """
 from PIL import Image
 class Split:
@@ -117,7 +123,7 @@ def read(source, split):
     return Split
 """
     datasets.prepare(DatasetSettings(source=plugin(tmp_path, text), image_size=5), tmp_path / "o")
-    images = datasets.load(tmp_path / "o").train_images
+    images = array(datasets.load(tmp_path / "o").train_images)
     assert np.unique(images[0]).tolist() == [255]
     assert np.unique(images[1]).tolist() == [7]
 
@@ -134,7 +140,9 @@ def read(source, split):
         ("exit(0)", "['a']", "line 10: SystemExit: 0"),
     ],
 )
-def test_what_a_plugin_does_wrong_is_told_with_its_line(images, classes, says, tmp_path):
+def test_what_a_plugin_does_wrong_is_told_with_its_line(
+    images: str, classes: str, says: str, tmp_path: Path
+) -> None:
     text = f"""from types import SimpleNamespace
 
 class Lazy:
@@ -153,7 +161,7 @@ def read(source, split):
     assert not (tmp_path / "out/manifest.json").exists()
 
 
-def test_an_image_without_pixels_is_named(tmp_path):
+def test_an_image_without_pixels_is_named(tmp_path: Path) -> None:
     text = PLUGIN.replace("(count, 6, 6, 3)", "(count, 0, 6, 3)")
     settings = DatasetSettings(source=plugin(tmp_path, text), image_size=6)
     with pytest.raises(StudyError, match=r"image 0 of the train split: .* not \(0, 6, 3\) uint8"):

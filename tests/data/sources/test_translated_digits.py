@@ -1,7 +1,11 @@
 """Translated digits: those of ``digits``, whole, each at one of 25 places, the same everywhere."""
 
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pictures import array, each
 from tausweep import data as datasets
 from tausweep.study import DatasetSettings, Source
 
@@ -9,28 +13,28 @@ SOURCE = Source(kind="translated_digits")
 DIGEST = "18120230ea99c5bcbf5cedb60abb6b61d01b8c0fadaf5cbd2eac81d932d55fb4"
 
 
-def squares(image, side=8):
+def squares(image: NDArray[np.uint8], side: int = 8) -> NDArray[np.uint8]:
     """Every side x side window of an image, by top and left."""
     return np.lib.stride_tricks.sliding_window_view(image[..., 0], (side, side))
 
 
-def test_each_image_is_one_whole_digit_on_black():
+def test_each_image_is_one_whole_digit_on_black() -> None:
     for split in ("train", "test"):
         plain, moved = datasets.read(Source(kind="digits"), split), datasets.read(SOURCE, split)
         assert moved.classes == plain.classes
         assert np.array_equal(moved.labels, plain.labels)
-        for digit, image in zip(plain.images, moved.images, strict=True):
+        for digit, image in zip(each(plain.images), each(moved.images), strict=True):
             assert image.shape == (12, 12, 3)
             assert (image[..., 0] == image[..., 2]).all()
             assert (squares(image) == digit[..., 0]).all((2, 3)).any()
             assert image.sum() == digit.sum()
 
 
-def test_all_25_places_are_about_as_frequent_in_every_class():
+def test_all_25_places_are_about_as_frequent_in_every_class() -> None:
     moved = datasets.read(SOURCE, "train")
     plain = datasets.read(Source(kind="digits"), "train").images
     places = np.zeros((10, 25), int)
-    for digit, image, label in zip(plain, moved.images, moved.labels, strict=True):
+    for digit, image, label in zip(each(plain), each(moved.images), moved.labels, strict=True):
         fits = (squares(image) == digit[..., 0]).all((2, 3)).ravel()
         # A digit with an empty column or row fits at two places or more; the share counts.
         places[label] += fits
@@ -39,14 +43,14 @@ def test_all_25_places_are_about_as_frequent_in_every_class():
     assert (abs(shares - 1 / 25) < 0.02).all()
 
 
-def test_normalisation_is_the_training_splits_own():
-    pixels = datasets.read(SOURCE, "train").images / 255
+def test_normalisation_is_the_training_splits_own() -> None:
+    pixels = array(datasets.read(SOURCE, "train").images) / 255
     mean, std = datasets.normalisation("translated_digits")
     assert np.allclose(pixels.mean((0, 1, 2)), mean, atol=5e-5)
     assert np.allclose(pixels.std((0, 1, 2)), std, atol=5e-5)
 
 
-def test_data_digest_is_the_same_everywhere(tmp_path):
+def test_data_digest_is_the_same_everywhere(tmp_path: Path) -> None:
     manifest = datasets.prepare(DatasetSettings(source=SOURCE, image_size=12), tmp_path)
     assert manifest["digest"] == DIGEST
-    assert datasets.load(tmp_path).train_images.shape == (1437, 12, 12, 3)
+    assert array(datasets.load(tmp_path).train_images).shape == (1437, 12, 12, 3)

@@ -25,20 +25,17 @@ import numpy as np
 import yaml
 from PIL import Image
 
+import tiny_run
 from tausweep.results.records import TIMED
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 CARRIED = ("Snakefile", "profiles", "workflow", "src", "benchmarks")
 
-TINY: dict[str, Any] = {
-    "study": "tiny",
-    "seeds": [0],
+TINY = tiny_run.STUDY | {
     "datasets": {
         "pictures": {"source": {"kind": "folder", "path": "pictures"}, "image_size": 8},
     },
-    "baselines": False,
     "losses": {"contrastive": {"temperature": 0.1}, "simple": {}},
-    "encoder": {"trunk": "resnet10", "width": 8, "dim": 16},
     "pretrain": {"epochs": 20, "batch_size": 32},
     "linear": {"epochs": 3, "lr": 1.0},
     "knn": {"k": 5},
@@ -214,7 +211,7 @@ def jobs_of(said: str) -> set[str]:
         stated = re.search(r"^ +wildcards: (.*)$", block, re.MULTILINE)
         pairs = (p.split("=") for p in stated[1].split(", ")) if stated else ()
         wildcards = dict(pairs)
-        run = [wildcards.get(name) for name in ("dataset", "loss", "tau")]
+        run = [wildcards.get(name, "") for name in ("dataset", "loss", "tau")]
         what = "/".join([*run, f"seed{wildcards['seed']}"]) if all(run) else ""
         found.add(f"{start[1]} {what or wildcards.get('prepared', '')}".strip())
     return found
@@ -240,18 +237,19 @@ class DryRuns:
         code: int = 0,
     ) -> str:
         """What ``snakemake -n`` says; ``more`` study files are merged on top."""
+        output = checkout.folder / ".dry-run"
         request = {
             "arguments": checkout.command(*more, "--dry-run", *arguments, study=study)[1:],
             "folder": str(checkout.folder),
             "environment": checkout.environment,
-            "output": str(checkout.folder / ".dry-run"),
+            "output": str(output),
         }
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         self._server.stdin.write(json.dumps(request) + "\n")
         self._server.stdin.flush()
         ended = int(self._server.stdout.readline())
-        said = Path(request["output"]).read_text(encoding="utf-8")
+        said = output.read_text(encoding="utf-8")
         assert ended == code, said
         return said
 
