@@ -18,7 +18,7 @@ from tausweep.measures import evaluate, linear
 from tausweep.measures.evaluate import Evaluation, finite
 from tausweep.results import records
 from tausweep.study import MEASURED, LinearSettings
-from tausweep.training.pretrain import Trainer
+from tausweep.training.trainer import Trainer
 from tausweep.views import rendering
 from tiny_run import run_settings
 from trained_run import measured, trained
@@ -50,7 +50,7 @@ EVALUATION_WAITS = {
 }
 """How often the host waits in an evaluation; only the number of batches of images, and of epochs of
 the probe, makes them more. They may only fall."""
-READING = "aten::_to_copy to the host at training/pretrain.py"
+READING = "aten::_to_copy to the host at training/trainer.py"
 
 
 def as_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_with_kernels_of_triton_a_step_launches_fewer_and_nothing_waits(
 
 def test_a_wait_within_an_epoch_is_found(digits: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above would see a step that looks at a value."""
-    take = Trainer._step
+    take = Trainer.step
 
     def looking(self: Trainer, *arguments: Any) -> torch.Tensor:
         sums = take(self, *arguments)
@@ -152,7 +152,7 @@ def test_a_wait_within_an_epoch_is_found(digits: Prepared, monkeypatch: pytest.M
         float(sums[0])
         return sums
 
-    monkeypatch.setattr(Trainer, "_step", looking)
+    monkeypatch.setattr(Trainer, "step", looking)
     with pretended() as accelerator:
         steps = Trainer(run_settings(), digits, DEVICE).epoch()
         next(steps)

@@ -30,7 +30,7 @@ from tausweep.storage import provenance
 from tausweep.storage.layout import Layout
 from tausweep.storage.run_lock import RunLockedError, run_lock
 from tausweep.study import DatasetSettings, Run, StudyError
-from tausweep.training.pretrain import Pretrained, Trainer
+from tausweep.training.trainer import Pretrained, Trainer
 
 Message = Callable[[str], None]
 

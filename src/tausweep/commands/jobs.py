@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tausweep.model.encoder import Encoder
     from tausweep.report.figures import StudyResults
     from tausweep.training.checkpoints import CheckpointFile
-    from tausweep.training.pretrain import Keep, Pretrained
+    from tausweep.training.trainer import Keep, Pretrained
 
 Message = Callable[[str], None]
 
@@ -233,7 +233,7 @@ def write_pretrained(
         started: When it began, see ``provenance.now``.
         hardware: See ``devices.describe``.
     """
-    from tausweep.training.pretrain import history_csv
+    from tausweep.training.position import history_csv
 
     settings, history = run.settings, trained.history
     seconds = sum(row["seconds"] for row in history)
