@@ -38,8 +38,8 @@ from tausweep.measures.evaluate import Evaluation, finite
 from tausweep.results import records
 from tausweep.study import MEASURED, RunSettings, parse
 from tausweep.training.checkpoints import save_tensors, tensors_digest
-from tausweep.training.trainer import Trainer
 from tausweep.training.step_graph import StepGraph
+from tausweep.training.trainer import Trainer
 
 BEGAN = time.monotonic()
 PRECISIONS = ("float32", "tf32", "bf16")
