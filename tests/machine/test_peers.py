@@ -49,10 +49,10 @@ def trajectory(processes: Processes, folder: Path, evaluate: bool, sections: Any
     losses: list[float] = []
     step = trainer.step
 
-    def watched(index: torch.Tensor, batch: torch.Tensor, lr: float) -> torch.Tensor:
+    def watched(index: torch.Tensor, views: torch.Tensor, lr: float) -> torch.Tensor:
         seen.append(trainer.sharing.part(index).tolist())
-        assert len(batch) == len(seen[-1])
-        sums = step(index, batch, lr)
+        assert len(views) == len(seen[-1])
+        sums = step(index, views, lr)
         weights = {name: t.detach() for name, t in trainer.encoder.named_parameters()}
         digests.append(tensors_digest(weights | {"bank": trainer.bank.entries}))
         losses.append(float(sums[0]) / len(index))

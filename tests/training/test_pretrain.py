@@ -18,7 +18,6 @@ from tausweep import data as datasets
 from tausweep.data.prepared import Prepared
 from tausweep.model.bank import MemoryBank
 from tausweep.study import RunSettings, StudyError
-from tausweep.training import recorded_step
 from tausweep.training import trainer as module
 from tausweep.training.checkpoints import CheckpointFile
 from tausweep.training.position import history_csv
