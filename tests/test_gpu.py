@@ -21,7 +21,7 @@ from tausweep.data.prepared import Prepared
 from tausweep.machine import devices, kernel_choice
 from tausweep.measures import geometry, knn, linear, penalty, separation
 from tausweep.study import LinearSettings, RunSettings
-from tausweep.training.pretrain import Trainer
+from tausweep.training.trainer import Trainer
 from tiny_run import run_settings
 from trained_run import assert_same_state, in_parts, measured, trained
 
@@ -64,8 +64,8 @@ def test_a_training_step_is_that_of_the_cpu(loss: str, digits: Prepared) -> None
     trainers = [Trainer(settings, digits, device) for device in (CPU, GPU)]
     sums = []
     for trainer in trainers:
-        index, views = next(trainer._batches(0, 0))
-        sums.append(trainer._step(index, views, 0.03).tolist())
+        index, views = next(trainer.batches.of_epoch(0))
+        sums.append(trainer.step(index, views, 0.03).tolist())
     # Eleven layers of up to 9 x 64 terms.
     rounding = 11 * math.sqrt(9 * 64) * 32 * torch.finfo(torch.float32).eps
     assert sums[1] == pytest.approx(sums[0], rel=rounding, abs=rounding)

@@ -15,7 +15,8 @@ from tausweep.measures.evaluate import Evaluation, evaluate
 from tausweep.results import records
 from tausweep.study import RunSettings
 from tausweep.training.checkpoints import CheckpointFile, save_tensors
-from tausweep.training.pretrain import Trainer, pretrain
+from tausweep.training.pretrain import pretrain
+from tausweep.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 

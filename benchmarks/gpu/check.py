@@ -38,8 +38,8 @@ from tausweep.measures.evaluate import Evaluation, finite
 from tausweep.results import records
 from tausweep.study import MEASURED, RunSettings, parse
 from tausweep.training.checkpoints import save_tensors, tensors_digest
-from tausweep.training.pretrain import Trainer
 from tausweep.training.step_graph import StepGraph
+from tausweep.training.trainer import Trainer
 
 BEGAN = time.monotonic()
 PRECISIONS = ("float32", "tf32", "bf16")
@@ -132,12 +132,12 @@ class Check:
         settings = self.settings(precision="float32")
         here = self.trainer(settings, "cpu")
         there = self.trainer(settings)
-        index, batch = next(here._batches(0, 0))
-        far_index, far_batch = next(there._batches(0, 0))
+        index, batch = next(here.batches.of_epoch(0))
+        far_index, far_batch = next(there.batches.of_epoch(0))
         self.say(
             "views: largest difference to the CPU", float((batch - far_batch.cpu()).abs().max())
         )
-        near, far = here._step(index, batch, 0.03), there._step(far_index, far_batch, 0.03)
+        near, far = here.step(index, batch, 0.03), there.step(far_index, far_batch, 0.03)
         pairs = zip(here.parameters, there.parameters, strict=True)
         weights = max(
             float((p - q.cpu()).detach().norm() / p.detach().norm()) for p, q in pairs if p.ndim > 1
@@ -255,7 +255,7 @@ class Check:
         found = {}
         for precision in PRECISIONS:
             trainer = self.trainer(self.settings(precision=precision))
-            index, batch = next(trainer._batches(0, 0))
+            index, batch = next(trainer.batches.of_epoch(0))
             mixed = precision == "bf16"
             with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
                 anchors = trainer.encoder(batch)

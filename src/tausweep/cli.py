@@ -255,7 +255,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
 
     sub = command("collect", _collect, "Collect the records of a study.", study=True)
-    sub.add_argument("output", metavar="OUTPUT", help="records.csv")
+    sub.add_argument("output", metavar="OUTPUT", help="the table of records")
 
     for stage, summary in (
         ("tables", "Write Table 1 and the full table of a study."),

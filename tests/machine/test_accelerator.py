@@ -18,7 +18,7 @@ from tausweep.measures import evaluate, linear
 from tausweep.measures.evaluate import Evaluation, finite
 from tausweep.results import records
 from tausweep.study import MEASURED, LinearSettings
-from tausweep.training.pretrain import Trainer
+from tausweep.training.trainer import Trainer
 from tausweep.views import rendering
 from tiny_run import run_settings
 from trained_run import measured, trained
@@ -28,14 +28,14 @@ STEPS = 5
 """130 images in batches of 32."""
 
 KERNELS = {
-    "contrastive": 178,
-    "hard_contrastive": 170,
-    "simple": 146,
-    "hard_simple": 158,
-    "nearest_negative": 167,
+    "contrastive": 176,
+    "hard_contrastive": 168,
+    "simple": 144,
+    "hard_simple": 156,
+    "nearest_negative": 165,
 }
 """Launches of a step, by loss. A change may make them fewer, and then commits its number here."""
-KERNELS_OF_TRITON = {"contrastive": 140, "hard_contrastive": 140, "hard_simple": 140}
+KERNELS_OF_TRITON = {"contrastive": 138, "hard_contrastive": 138, "hard_simple": 138}
 """The same where these losses are kernels of Triton, each of which counts as one."""
 UPLOAD = "aten::_to_copy from the host at views/parameters.py"
 DESCENT = " measures/logistic.py"
@@ -50,7 +50,7 @@ EVALUATION_WAITS = {
 }
 """How often the host waits in an evaluation; only the number of batches of images, and of epochs of
 the probe, makes them more. They may only fall."""
-READING = "aten::_to_copy to the host at training/pretrain.py"
+READING = "aten::_to_copy to the host at training/trainer.py"
 
 
 def as_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_with_kernels_of_triton_a_step_launches_fewer_and_nothing_waits(
 
 def test_a_wait_within_an_epoch_is_found(digits: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above would see a step that looks at a value."""
-    take = Trainer._step
+    take = Trainer.step
 
     def looking(self: Trainer, *arguments: Any) -> torch.Tensor:
         sums = take(self, *arguments)
@@ -152,7 +152,7 @@ def test_a_wait_within_an_epoch_is_found(digits: Prepared, monkeypatch: pytest.M
         float(sums[0])
         return sums
 
-    monkeypatch.setattr(Trainer, "_step", looking)
+    monkeypatch.setattr(Trainer, "step", looking)
     with pretended() as accelerator:
         steps = Trainer(run_settings(), digits, DEVICE).epoch()
         next(steps)

@@ -24,7 +24,7 @@ from tausweep import data as datasets
 from tausweep.machine.peers import ALONE, Processes
 from tausweep.model.encoder import Encoder, GhostBatchNorm2d
 from tausweep.study import StudyError
-from tausweep.training import pretrain as module
+from tausweep.training import trainer as module
 from tausweep.training.checkpoints import CheckpointFile, tensors_digest
 from tausweep.training.pretrain import StoppedError, pretrain
 from tausweep.views import rendering
@@ -47,18 +47,18 @@ def trajectory(processes: Processes, folder: Path, evaluate: bool, sections: Any
     seen: list[list[int]] = []
     digests: list[str] = []
     losses: list[float] = []
-    step = trainer._step
+    step = trainer.step
 
-    def watched(index: torch.Tensor, batch: torch.Tensor, lr: float) -> torch.Tensor:
-        seen.append(trainer._own(index).tolist())
-        assert len(batch) == len(seen[-1])
-        sums = step(index, batch, lr)
+    def watched(index: torch.Tensor, views: torch.Tensor, lr: float) -> torch.Tensor:
+        seen.append(trainer.sharing.part(index).tolist())
+        assert len(views) == len(seen[-1])
+        sums = step(index, views, lr)
         weights = {name: t.detach() for name, t in trainer.encoder.named_parameters()}
         digests.append(tensors_digest(weights | {"bank": trainer.bank.entries}))
         losses.append(float(sums[0]) / len(index))
         return sums
 
-    trainer._step = watched  # type: ignore[method-assign]
+    trainer.step = watched  # type: ignore[method-assign]
     for _ in range(settings.pretrain.epochs):
         assert all(done is None for done in trainer.epoch())
     trainer.check_same()

@@ -3,13 +3,28 @@
 import json
 from importlib import metadata
 
+import grimp
 import pytest
 import torch
 
 from tausweep.machine import devices
 from tausweep.storage import provenance
-from tausweep.storage.provenance import code_version, describe, now
+from tausweep.storage.provenance import NUMBERS, code_version, describe, now
 from tausweep.study.syntax import syntax_digest
+
+EXEMPT = {
+    "study": "settings: what they say is in the digest of a run's settings",
+    "storage": "where results lie and how they are written, not what they are",
+    "data": "prepared data have a digest of their content, however they were made",
+    "losses": "its __init__ only names what losses.family has",
+    "machine.devices": "which device a job gets; the record names it",
+    "machine.instructions": "which instructions the CPU has; the record names them",
+    "training.checkpoints": "tensors are written and read as they are, checked by a digest",
+}
+"""Modules, with what lies below a folder, that make no number of a stage which imports them."""
+COUNTED = {"data.decoding", "losses.bank_softmax", "losses.family", "losses.own_loss",
+           "losses.streaming"}  # fmt: skip
+"""Modules below those folders that do: images are decoded and cropped anew in every epoch."""
 
 CODE = '''
 """A module."""
@@ -66,3 +81,33 @@ def test_provenance_names_command_packages_and_hardware() -> None:
     assert found["hardware"]["threads"] == torch.get_num_threads()
     assert found["started"] <= found["ended"]
     json.dumps(found, allow_nan=False)
+
+
+def makes_no_number(module: str) -> bool:
+    above = {module, module.partition(".")[0]}
+    return module == "" or (module not in COUNTED and bool(above & EXEMPT.keys()))
+
+
+@pytest.fixture(scope="module")
+def imports() -> grimp.ImportGraph:
+    return grimp.build_graph("tausweep", exclude_type_checking_imports=True)
+
+
+@pytest.mark.parametrize("stage", NUMBERS)
+def test_a_stage_names_every_module_that_makes_its_numbers(
+    stage: str, imports: grimp.ImportGraph
+) -> None:
+    """All that its own module imports, at any distance, but for what makes none."""
+    first, *_ = NUMBERS[stage]
+    found = imports.find_upstream_modules(f"tausweep.{first}")
+    names = {module.removeprefix("tausweep").removeprefix(".") for module in found} | {first}
+    assert {name for name in names if not makes_no_number(name)} == {*NUMBERS[stage]}
+    assert len(NUMBERS[stage]) == len({*NUMBERS[stage]})
+
+
+def test_every_exemption_is_of_a_module_that_a_stage_imports(imports: grimp.ImportGraph) -> None:
+    found = set.union(
+        *(imports.find_upstream_modules(f"tausweep.{NUMBERS[stage][0]}") for stage in NUMBERS)
+    )
+    for name in EXEMPT.keys() | COUNTED:
+        assert any(m == f"tausweep.{name}" or m.startswith(f"tausweep.{name}.") for m in found)

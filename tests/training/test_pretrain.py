@@ -1,5 +1,7 @@
 """Pretraining follows the protocol, and a run that was stopped ends as one that was not."""
 
+import csv
+import io
 import itertools
 import math
 from collections.abc import Callable
@@ -16,17 +18,12 @@ from tausweep import data as datasets
 from tausweep.data.prepared import Prepared
 from tausweep.model.bank import MemoryBank
 from tausweep.study import RunSettings, StudyError
-from tausweep.training import pretrain as module
+from tausweep.training import trainer as module
 from tausweep.training.checkpoints import CheckpointFile
-from tausweep.training.pretrain import (
-    Pretrained,
-    StoppedError,
-    Trainer,
-    history_csv,
-    pretrain,
-    read_history,
-)
+from tausweep.training.position import history_csv
+from tausweep.training.pretrain import StoppedError, pretrain
 from tausweep.training.step_graph import StepGraph
+from tausweep.training.trainer import Pretrained, Trainer
 from tausweep.views import rendering
 from tiny_run import run_settings
 from trained_run import assert_same_state, in_parts, measured, trained
@@ -279,7 +276,7 @@ def test_resumed_epoch_has_its_whole_loss_also_where_sums_stay_on_the_device(
 
     def far(self: Any, *arguments: Any) -> None:
         made(self, *arguments)
-        self.waiting_costs = True
+        self.waiting_costs = self.batches.ahead = True
 
     monkeypatch.setattr(module.Trainer, "__init__", far)
     with pytest.raises(StoppedError):
@@ -328,19 +325,19 @@ def test_progress_says_epoch_loss_speed_and_time_left(digits: Prepared, tmp_path
     assert said[-1].endswith("0:00 left")
 
 
-def test_history_reads_back(tmp_path: Path) -> None:
+def test_history_reads_back() -> None:
     rows = [
         {"epoch": 1, "lr": 0.03, "loss": 1 / 3, "positive_similarity": -0.1, "seconds": 1.0,
          "images_per_second": 130.0},
     ]  # fmt: skip
-    (tmp_path / "history.csv").write_text(history_csv(rows))
-    assert read_history(tmp_path / "history.csv") == rows
+    read = csv.DictReader(io.StringIO(history_csv(rows)))
+    assert [{k: float(v) for k, v in row.items()} for row in read] == rows
 
 
 def first_batch(settings: RunSettings, data: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
     """Embeddings of an untrained encoder's first batch, and the gradient of their loss."""
     trainer = module.Trainer(settings, data, CPU)
-    index, batch = next(trainer._batches(0, 0))
+    index, batch = next(trainer.batches.of_epoch(0))
     mixed = settings.pretrain.precision == "bf16"
     with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
         anchors = trainer.encoder(batch)

@@ -169,7 +169,7 @@ CASES = [
     Case(
         "a comment is added to `pretrain.py`",
         lambda c: c.edit(
-            "src/tausweep/training/pretrain.py", "import csv\n", "# Tables.\nimport csv\n"
+            "src/tausweep/training/pretrain.py", "import time\n", "# Clocks.\nimport time\n"
         ),
         NOTHING,
         "nothing",

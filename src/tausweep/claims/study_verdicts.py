@@ -13,10 +13,10 @@ from tausweep.claims import judging
 from tausweep.claims.verdicts import Verdict
 from tausweep.data.manifest import manifest
 from tausweep.results.cells import Key, run_key
-from tausweep.storage.layout import Layout
+from tausweep.storage.layout import File, Layout
 from tausweep.study import Run, Study
 
-CORRECT = "correct.safetensors"
+CORRECT = File.CORRECT
 
 
 def judge(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tausweep import study as studies
 from tausweep.commands.status import files, logs_of, size
-from tausweep.storage.layout import Layout, kept_weights, prepared_name
+from tausweep.storage.layout import File, Layout, kept_weights, prepared_name
 from tausweep.storage.run_lock import half_written, held_by
 from tausweep.study import Study, StudyError
 
@@ -64,7 +64,7 @@ def _runs(study: Study, layout: Layout) -> Iterable[Leftover]:
 
 def _data(study: Study, layout: Layout) -> Iterable[Leftover]:
     needed = {prepared_name(run.settings.dataset) for run in study.runs()}
-    for path in sorted(layout.root.glob("*/study.json")):
+    for path in sorted(layout.root.glob(f"*/{File.STUDY}")):
         if path.parent == layout.study(study.study):
             continue
         try:
@@ -87,7 +87,7 @@ def _remains(study: Study, layout: Layout) -> Iterable[Leftover]:
         for epoch, path in kept_weights(folder).items():
             if epoch not in run.settings.along:
                 yield _leftover(path, "weights of an epoch that the study does not measure")
-        if (folder / "record.json").exists():
+        if (folder / File.RECORD).exists():
             for path in sorted(folder.glob("checkpoint.*safetensors")):
                 yield _leftover(path, "a checkpoint of a run that is complete")
 

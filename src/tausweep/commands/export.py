@@ -20,7 +20,7 @@ from pathlib import Path
 from tausweep import __version__
 from tausweep import study as studies
 from tausweep.storage.atomic import replacing
-from tausweep.storage.layout import Layout, prepared_name
+from tausweep.storage.layout import File, Layout, prepared_name
 from tausweep.study import Study, StudyError
 
 SUFFIXES = (".tar.gz", ".tgz", ".zip")
@@ -28,15 +28,15 @@ CONTENTS = "CONTENTS.json"
 """Name, size and SHA-256 of every file, and the version that wrote them."""
 
 RESULTS = (
-    "study.json", "records.csv", "along.csv", "claims.json", "claims.csv", "claims.md",
-    "report.html",
+    File.STUDY, File.RECORDS, File.ALONG_TABLE, File.CLAIMS_JSON, File.CLAIMS_CSV,
+    File.CLAIMS_MARKDOWN, File.REPORT,
 )  # fmt: skip
 FOLDERS = ("tables", "figures", "partial")
 RUN = (
-    "settings.json", "history.csv", "pretrain.json", "linear.json", "knn.json", "geometry.json",
-    "separation.json", "penalty.json", "along.json", "correct.safetensors", "record.json",
+    File.SETTINGS, File.HISTORY, File.PRETRAIN, "linear.json", "knn.json", "geometry.json",
+    "separation.json", "penalty.json", File.ALONG, File.CORRECT, File.RECORD,
 )  # fmt: skip
-WEIGHTS = ("encoder.safetensors", "embeddings.safetensors")
+WEIGHTS = (File.ENCODER, File.EMBEDDINGS)
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every file in an archive: the earliest that zip knows."""
@@ -57,7 +57,7 @@ def contents(
         StudyError: Nothing was collected yet.
     """
     root = layout.study(study.study)
-    table = root / "partial/records.csv" if partial else root / "records.csv"
+    table = root / "partial" / File.RECORDS if partial else root / File.RECORDS
     if not table.exists():
         raise StudyError(f"{table}: is missing; the study is not complete")
     found = [root / name for name in RESULTS]
@@ -67,7 +67,7 @@ def contents(
         names = (*RUN, *(f"{name}.json" for name in run.settings.measures or {}))
         found += (layout.run(run) / name for name in names + WEIGHTS * weights)
     for name in {prepared_name(run.settings.dataset) for run in study.runs()}:
-        found.append(layout.root / "data" / name / "manifest.json")
+        found.append(layout.root / "data" / name / File.MANIFEST)
     named = {str(path.relative_to(layout.root)): path for path in found if path.is_file()}
     return dict(sorted(named.items()))
 
@@ -93,7 +93,7 @@ def export(study: Study, layout: Layout, output: Path, *, weights: bool = False)
         name: path.read_bytes() for name, path in contents(study, layout, weights=weights).items()
     }
     # As the study is now, which may be wider than when its jobs started.
-    taken[f"{study.study}/study.json"] = (study.canonical_json() + "\n").encode()
+    taken[f"{study.study}/{File.STUDY}"] = (study.canonical_json() + "\n").encode()
     listed = {
         name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         for name, data in sorted(taken.items())
@@ -174,7 +174,7 @@ def study_of(root: Path) -> Study:
     Raises:
         StudyError: There is not exactly one.
     """
-    found = sorted(root.glob("*/study.json"))
+    found = sorted(root.glob(f"*/{File.STUDY}"))
     if len(found) != 1:
         raise StudyError(f"{root}: holds {len(found)} studies instead of one")
     return studies.load(found[0])

@@ -27,10 +27,10 @@ from tausweep.data.prepared import Prepared
 from tausweep.machine import devices
 from tausweep.results import records
 from tausweep.storage import provenance
-from tausweep.storage.layout import Layout
+from tausweep.storage.layout import File, Layout
 from tausweep.storage.run_lock import RunLockedError, run_lock
 from tausweep.study import DatasetSettings, Run, StudyError
-from tausweep.training.pretrain import Pretrained, Trainer
+from tausweep.training.trainer import Pretrained, Trainer
 
 Message = Callable[[str], None]
 
@@ -265,7 +265,7 @@ def fill(
 def _has_record(run: Run, layout: Layout) -> bool:
     """Whether a run has a record of its present settings; by which code does not matter here."""
     try:
-        columns = records.read(layout.run(run) / "record.json")["columns"]
+        columns = records.read(layout.run(run) / File.RECORD)["columns"]
     except (FileNotFoundError, StudyError):
         return False
     return bool(columns["settings_digest"] == run.settings.digest)

@@ -20,7 +20,7 @@ from tausweep import study as studies
 from tausweep.commands import export, verify
 from tausweep.results import records
 from tausweep.storage.atomic import replacing
-from tausweep.storage.layout import Layout
+from tausweep.storage.layout import File, Layout
 from tausweep.storage.run_lock import held_by
 from tausweep.study import Run, Study, StudyError
 
@@ -137,10 +137,10 @@ def _add_run(
         names = [*export.RUN, *export.WEIGHTS]
         names += [f"{name}.json" for name in run.settings.measures or {}]
         plan.unsealed.append(run)
-    if not (folder / "encoder.safetensors").exists():
+    if not (folder / File.ENCODER).exists():
         plan.bare.append(run)
     # The record last: a run is finished when it is there.
-    for name in (*sorted({*names} - {"record.json"}), "record.json"):
+    for name in (*sorted({*names} - {File.RECORD}), File.RECORD):
         if (folder / name).is_file():
             plan.files[folder / name] = target / name
 
@@ -151,10 +151,10 @@ def _add_products(study: Study, theirs: Layout, ours: Layout, plan: Restoration)
     An archive has digests of these; those of a folder are made again, which takes no training.
     """
     root, target = theirs.study(study.study), ours.study(study.study)
-    table, runs = root / "records.csv", study.runs()
-    if len(plan.runs) < len(runs) or not table.exists() or (target / "records.csv").exists():
+    table, runs = root / File.RECORDS, study.runs()
+    if len(plan.runs) < len(runs) or not table.exists() or (target / File.RECORDS).exists():
         return
-    rows = [records.read(theirs.run(run) / "record.json")["columns"] for run in runs]
+    rows = [records.read(theirs.run(run) / File.RECORD)["columns"] for run in runs]
     if table.read_text(encoding="utf-8") != records.table(rows):
         raise StudyError("nothing was imported: records.csv does not say what the records say")
     found = [root / name for name in export.RESULTS]

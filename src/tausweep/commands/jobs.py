@@ -17,7 +17,7 @@ from tausweep.data import measurable
 from tausweep.results import records
 from tausweep.storage import provenance
 from tausweep.storage.atomic import write_json, write_text
-from tausweep.storage.layout import Layout, kept_weights, weights_after
+from tausweep.storage.layout import File, Layout, kept_weights, weights_after
 from tausweep.storage.run_lock import run_lock
 from tausweep.study import DatasetSettings, Run, Study, StudyError
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tausweep.model.encoder import Encoder
     from tausweep.report.figures import StudyResults
     from tausweep.training.checkpoints import CheckpointFile
-    from tausweep.training.pretrain import Keep, Pretrained
+    from tausweep.training.trainer import Keep, Pretrained
 
 Message = Callable[[str], None]
 
@@ -79,7 +79,7 @@ def prepared_data(runs: Sequence[Run], results: Path) -> Prepared:
 
     dataset = runs[0].settings.dataset
     folder = Layout(results).prepared(dataset)
-    if not (folder / "manifest.json").exists():
+    if not (folder / File.MANIFEST).exists():
         # Deleted since, to save space: the workflow does not make them again for finished runs.
         datasets.prepare(dataset, folder, 1)
     data = datasets.load(folder)
@@ -142,11 +142,11 @@ def is_pretrained(folder: Path, run: Run, data: Prepared) -> bool:
     """Whether a run's folder has what pretraining leaves, whole and of these settings and data."""
     from tausweep.training.checkpoints import load_tensors
 
-    if not all((folder / name).exists() for name in ("settings.json", "history.csv")):
+    if not all((folder / name).exists() for name in (File.SETTINGS, File.HISTORY)):
         return False
     try:
-        described = json.loads((folder / "pretrain.json").read_text(encoding="utf-8"))
-        _, metadata = load_tensors(folder / "encoder.safetensors")
+        described = json.loads((folder / File.PRETRAIN).read_text(encoding="utf-8"))
+        _, metadata = load_tensors(folder / File.ENCODER)
     except (OSError, ValueError):
         return False  # absent or damaged (DamagedFileError is a ValueError): it is made again
     wanted = (run.settings.pretrain_digest, data.digest)
@@ -233,7 +233,7 @@ def write_pretrained(
         started: When it began, see ``provenance.now``.
         hardware: See ``devices.describe``.
     """
-    from tausweep.training.pretrain import history_csv
+    from tausweep.training.position import history_csv
 
     settings, history = run.settings, trained.history
     seconds = sum(row["seconds"] for row in history)
@@ -252,14 +252,14 @@ def write_pretrained(
         **provenance.describe(started, hardware),
     }
     made = {name: described[name] for name in ("outcome", "settings_digest", "data_digest")}
-    write_json(folder / "settings.json", settings.pretrain_json())
-    write_text(folder / "history.csv", history_csv(history))
-    _save_encoder(folder / "encoder.safetensors", trained.encoder, trained.bank, made)
+    write_json(folder / File.SETTINGS, settings.pretrain_json())
+    write_text(folder / File.HISTORY, history_csv(history))
+    _save_encoder(folder / File.ENCODER, trained.encoder, trained.bank, made)
     for epoch, path in kept_weights(folder).items():
         # Those of another `evaluate_at`, and of a run that diverged after them, mislead.
         if epoch not in settings.along or trained.outcome != "complete":
             path.unlink()
-    write_json(folder / "pretrain.json", described)
+    write_json(folder / File.PRETRAIN, described)
     # The checkpoints stay until there is a record: a Snakemake that was killed before it took note
     # of this job's end deletes its outputs at the next start, and then little is to be repeated.
 
@@ -290,7 +290,7 @@ def evaluate(
     data = prepared_data([run], results)
     folder = Layout(results).run(run)
     try:
-        described = json.loads((folder / "pretrain.json").read_text(encoding="utf-8"))
+        described = json.loads((folder / File.PRETRAIN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise StudyError(f"{folder}: is not pretrained; `tausweep pretrain` does it") from None
     with run_lock(folder, wait=say), devices.device(device, say=say) as where:
@@ -308,7 +308,7 @@ def evaluate(
             evaluate=provenance.describe(started, devices.describe(where)),
             code_version=code,
         )
-        records.write(folder / "record.json", records.sealed(content, folder))
+        records.write(folder / File.RECORD, records.sealed(content, folder))
         CheckpointFile(folder, {}).remove()
     shown = {k: content["columns"].get(k) for k in ("linear_accuracy", "uniformity", "tolerance")}
     say(f"{run.id}: {status} " + " ".join(
@@ -327,7 +327,7 @@ def collect(study: str, results: Path, output: Path) -> None:
     asked, layout, rows = studies.load(study), Layout(results), []
     targets.check_output(output, asked, layout)
     for run in asked.runs():
-        path = layout.run(run) / "record.json"
+        path = layout.run(run) / File.RECORD
         try:
             columns: dict[str, Any] = records.read(path)["columns"]
         except FileNotFoundError:
@@ -339,7 +339,7 @@ def collect(study: str, results: Path, output: Path) -> None:
             )
         rows.append(columns)
     statuses = [row["status"] for row in rows]
-    write_along(asked, layout, statuses, output.with_name("along.csv"))
+    write_along(asked, layout, statuses, output.with_name(File.ALONG_TABLE))
     write_text(output, records.table(rows))
 
 
@@ -361,7 +361,7 @@ def write_along(study: Study, layout: Layout, statuses: Iterable[str], output: P
     rows: list[dict[str, Any]] = []
     for run, status in zip(study.runs(), statuses, strict=True):
         if status == "complete" and run.settings.along:
-            rows += records.along(run, layout.run(run) / "along.json")
+            rows += records.along(run, layout.run(run) / File.ALONG)
     write_text(output, records.along_table(rows))
 
 
@@ -412,12 +412,12 @@ class Collected:
 
         return StudyResults(
             self.layout.study(self.study.study),
-            records.read_table(self.folder / "records.csv"),
+            records.read_table(self.folder / File.RECORDS),
             published.records(),
             protocol.scaled_down(self.study),
             self.study.uniformity_t,
             classes=self._classes(),
-            along=records.read_along(self.folder / "along.csv"),
+            along=records.read_along(self.folder / File.ALONG_TABLE),
         )
 
     def _classes(self) -> dict[str, list[str]]:
@@ -466,15 +466,15 @@ class Collected:
         found = self.results
         verdicts = study_verdicts.judge(self.study, self.layout, found.records, found.along)
         miniature = found.scaled_down is not None
-        write_text(self.folder / "claims.json", rooms.to_json(verdicts))
-        write_text(self.folder / "claims.csv", rooms.to_csv(verdicts))
-        write_text(self.folder / "claims.md", rooms.to_markdown(verdicts, miniature))
+        write_text(self.folder / File.CLAIMS_JSON, rooms.to_json(verdicts))
+        write_text(self.folder / File.CLAIMS_CSV, rooms.to_csv(verdicts))
+        write_text(self.folder / File.CLAIMS_MARKDOWN, rooms.to_markdown(verdicts, miniature))
 
     def report(self) -> str:
         """Write the report of what the other three made; returns its headline."""
         from tausweep.report import page as rooms
 
-        out = self.folder / "report.html"
+        out = self.folder / File.REPORT
         return rooms.build(
             self.study, self.study_file, self.layout, self.results.records, out, self.partial
         )
@@ -492,12 +492,12 @@ def partial(study_file: str, results: Path) -> str:
     from tausweep.commands import partial as rooms
 
     collected = Collected.of(study_file, results, partial=True)
-    table = collected.folder / "records.csv"
+    table = collected.folder / File.RECORDS
     coverage = rooms.collect(collected.study, collected.layout, table)
     statuses = records.read_table(table)["status"]
-    write_along(collected.study, collected.layout, statuses, table.with_name("along.csv"))
+    write_along(collected.study, collected.layout, statuses, table.with_name(File.ALONG_TABLE))
     collected.tables()
     collected.figures()
     collected.claims()
     collected.report()
-    return f"{coverage}\nreport: {collected.folder / 'report.html'}"
+    return f"{coverage}\nreport: {collected.folder / File.REPORT}"

@@ -12,7 +12,7 @@ from tausweep.report.tables.cells import Cells
 from tausweep.report.tables.formats import MARKS, Entry
 from tausweep.results import kept, labels, records
 from tausweep.results.cells import Key, printed
-from tausweep.storage.layout import Layout
+from tausweep.storage.layout import File, Layout
 from tausweep.study import Study
 
 SHOWN = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
@@ -31,7 +31,7 @@ def describe(study: Study, study_file: str, layout: Layout) -> str:
         StudyError: The records are not collected.
     """
     folder = layout.study(study.study)
-    frame = records.read_table(folder / "records.csv")
+    frame = records.read_table(folder / File.RECORDS)
     rows: list[tuple[str, ...]] = [("dataset", "loss", "tau", *HEADS)]
     cells = Cells(frame)
     marks = set()
@@ -47,7 +47,7 @@ def describe(study: Study, study_file: str, layout: Layout) -> str:
     lines += [MARKS[mark] for mark in sorted(marks)]
     lines.append("Cells: mean ± half-width of the plain 95% t-interval (number of seeds).")
     beside = kept.beside(study, study_file, layout, frame)
-    lines += ["", *_verdicts(study, folder / "claims.json"), "", *_places(folder)]
+    lines += ["", *_verdicts(study, folder / File.CLAIMS_JSON), "", *_places(folder)]
     return "\n".join([*lines, *(["", *_kept(beside, folder)] if beside else [])])
 
 
@@ -55,7 +55,7 @@ def _kept(beside: kept.Beside, folder: Path) -> list[str]:
     lines = [f"compared with the records kept in {beside.folder}: {beside.headline}"]
     lines += [f"  {line}" for line in beside.lines(DIFFERENCES)]
     if beside.differences:
-        tables = f"{beside.folder}/records.csv {folder}/records.csv"
+        tables = f"{beside.folder}/{File.RECORDS} {folder}/{File.RECORDS}"
         lines.append(f"  to see cells and verdicts side by side: tausweep compare {tables}")
     return lines
 
@@ -82,9 +82,9 @@ def _verdicts(study: Study, path: Path) -> list[str]:
 
 def _places(folder: Path) -> list[str]:
     places = {
-        "report": "report.html",
+        "report": File.REPORT,
         "Table 1": "tables/table1.md",
-        "verdicts": "claims.md",
+        "verdicts": File.CLAIMS_MARKDOWN,
         "figures": "figures/",
     }
     return [f"{name:8}  {folder}/{place}" for name, place in places.items()]

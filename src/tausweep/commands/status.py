@@ -16,7 +16,7 @@ from typing import Any
 from tausweep.data.manifest import manifest
 from tausweep.results import records
 from tausweep.storage import provenance
-from tausweep.storage.layout import Layout
+from tausweep.storage.layout import File, Layout
 from tausweep.storage.run_lock import held_by
 from tausweep.study import MEASURES, Run, Study, StudyError
 
@@ -75,11 +75,11 @@ def _state(run: Run, layout: Layout) -> RunState:
         where = f"process {holder['pid']} on {holder['host']}"
         return RunState(run, "running", f"{_progress(said) or 'started'}  ({where})")
     try:
-        columns = records.read(folder / "record.json")["columns"]
+        columns = records.read(folder / File.RECORD)["columns"]
     except FileNotFoundError:
         columns = None
     except StudyError as error:
-        return RunState(run, "failed", log=folder / "record.json", lines=(str(error),))
+        return RunState(run, "failed", log=folder / File.RECORD, lines=(str(error),))
     if columns is not None:
         reasons, code = stale_reasons(columns, run, layout), other_code(columns)
         said = "; ".join([*reasons, *code])
@@ -88,7 +88,7 @@ def _state(run: Run, layout: Layout) -> RunState:
     if newest is not None and _failed(said):
         lines = tuple(line for line in said.splitlines() if line.strip())[-LAST_LINES:]
         return RunState(run, "failed", log=newest, lines=lines)
-    if (folder / "checkpoint.safetensors").exists():
+    if (folder / File.CHECKPOINT).exists():
         at = _progress(said).split("  ")[0]
         return RunState(run, "missing", f"interrupted{f' after {at}' if at else ''}, goes on there")
     return _pretrained(run, folder) or RunState(run, "missing")
@@ -96,7 +96,7 @@ def _state(run: Run, layout: Layout) -> RunState:
 
 def _pretrained(run: Run, folder: Path) -> RunState | None:
     """The state of a run that was trained to its end and has no record; none if it was not."""
-    described = _json(folder / "pretrain.json")
+    described = _json(folder / File.PRETRAIN)
     if described.get("settings_digest") != run.settings.pretrain_digest:
         return None
     names = (*MEASURES, *(run.settings.measures or {}))
@@ -112,7 +112,7 @@ def _pretrained(run: Run, folder: Path) -> RunState | None:
     parts = ["not evaluated to the end" if measured else "not evaluated"]
     if measured:
         parts.append(f"there are {', '.join(measured)}")
-    if not (folder / "encoder.safetensors").exists():
+    if not (folder / File.ENCODER).exists():
         parts.append("its weights are not here, so it would be trained again")
     return RunState(run, "pretrained", "; ".join(parts), columns)
 
@@ -255,7 +255,7 @@ def _redoing(found: list[RunState], layout: Layout) -> list[str]:
         lines.append(
             "snakemake --configfile STUDY redoes by itself what has other settings or data"
         )
-    for of_stage, name in ((trained, "pretrain.json"), (measured, "record.json")):
+    for of_stage, name in ((trained, File.PRETRAIN), (measured, File.RECORD)):
         if of_stage:
             path = layout.run(of_stage[0].run) / name
             lines.append(f"to redo one: snakemake --configfile STUDY --forcerun {path}")

@@ -16,7 +16,7 @@ from typing import Any
 
 from tausweep.commands.plan import made_of_source
 from tausweep.data.manifest import manifest
-from tausweep.storage.layout import Layout, prepared_name
+from tausweep.storage.layout import File, Layout, prepared_name
 from tausweep.study import Run, Study, StudyError, canonical, nearest
 
 RUN_DEPTH = 4
@@ -100,7 +100,7 @@ def _check_run(
 
 def data_unchanged(run: Run, layout: Layout) -> bool:
     """Whether a run was trained on the data that are prepared now, and their source is the same."""
-    described = _json(layout.run(run) / "pretrain.json")
+    described = _json(layout.run(run) / File.PRETRAIN)
     made = manifest(run.settings.dataset, layout)
     return (
         described is not None
@@ -119,7 +119,7 @@ def unprepared(study: Study, layout: Layout) -> list[Path]:
     for run in study.runs():
         made = manifest(run.settings.dataset, layout)
         folder = layout.run(run)
-        missing = made is None and not (folder / "pretrain.json").exists()
+        missing = made is None and not (folder / File.PRETRAIN).exists()
         if missing or (made is not None and not made_of_source(made, run.settings.dataset, layout)):
             found.add(layout.prepared(run.settings.dataset))
     return sorted(found)
@@ -144,20 +144,18 @@ def outdated(study: Study, layout: Layout, wanted: Iterable[str], chosen: set[st
             runs |= chosen
         elif len(parts) > 2 + RUN_DEPTH and parts[1] == "runs":
             runs.add("/".join(parts[2 : 2 + RUN_DEPTH]))
-        elif target == "all" or (
-            parts and parts[0] == study.study and parts[1:] != ("study.json",)
-        ):
+        elif target == "all" or (parts and parts[0] == study.study and parts[1:] != (File.STUDY,)):
             whole = True
     found = [
         str(path)
         for run in study.runs()
         if (whole or run.id in runs) and (path := _outdated_of(run, layout)) is not None
     ]
-    table = layout.study(study.study) / "records.csv"
+    table = layout.study(study.study) / File.RECORDS
     if whole and table.exists() and not _is_table_of(table, study):
         found.append(str(table))
-    resolved = layout.study(study.study) / "study.json"
-    if any(t == "all" or t.endswith("/study.json") for t in wanted) and (
+    resolved = layout.study(study.study) / File.STUDY
+    if any(t == "all" or t.endswith(f"/{File.STUDY}") for t in wanted) and (
         resolved.exists() and resolved.read_text(encoding="utf-8") != study.canonical_json() + "\n"
     ):
         found.append(str(resolved))
@@ -167,8 +165,8 @@ def outdated(study: Study, layout: Layout, wanted: Iterable[str], chosen: set[st
 def _outdated_of(run: Run, layout: Layout) -> Path | None:
     """The first file of a run that was made of something else; none if none was."""
     folder, settings = layout.run(run), run.settings
-    record = _json(folder / "record.json") or {}
-    described = _json(folder / "pretrain.json") or record.get("pretrain") or {}
+    record = _json(folder / File.RECORD) or {}
+    described = _json(folder / File.PRETRAIN) or record.get("pretrain") or {}
     if not described:
         return None
     made = manifest(settings.dataset, layout)
@@ -178,10 +176,10 @@ def _outdated_of(run: Run, layout: Layout) -> Path | None:
         and described.get("data_digest") != made.get("digest")
     )
     if described.get("settings_digest") != settings.pretrain_digest or other_data:
-        return folder / "pretrain.json"
+        return folder / File.PRETRAIN
     columns = record.get("columns")
     if isinstance(columns, dict) and columns.get("settings_digest") != settings.digest:
-        return folder / "record.json"
+        return folder / File.RECORD
     return None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tausweep.commands.status import other_code, stale_reasons
 from tausweep.results import records
-from tausweep.storage.layout import Layout
+from tausweep.storage.layout import File, Layout
 from tausweep.study import MEASURED, OF_THE_LOSS, Run, Study, StudyError
 
 SHOWN_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "tausweep")
@@ -42,7 +42,7 @@ def check_run(run: Run, folder: Path) -> tuple[Finding, dict[str, Any] | None]:
     Returns:
         What was found, and the record; none if there is none that can be read.
     """
-    found, path = Finding(), folder / "record.json"
+    found, path = Finding(), folder / File.RECORD
     try:
         content = records.read(path)
     except FileNotFoundError:
@@ -71,7 +71,7 @@ def _check_identity(run: Run, content: dict[str, Any], path: Path, found: Findin
 
 
 def _check_digests(content: dict[str, Any], folder: Path, found: Finding) -> None:
-    path, digests = folder / "record.json", content.get("digests")
+    path, digests = folder / File.RECORD, content.get("digests")
     if digests is None:
         found.notes.append("its record has no digests: it was made before records had them")
         return
@@ -90,7 +90,7 @@ def _check_columns(content: dict[str, Any], folder: Path, path: Path, found: Fin
     """The record's numbers against the files that they were taken from."""
     columns = content["columns"]
     try:
-        described = json.loads((folder / "pretrain.json").read_text(encoding="utf-8"))
+        described = json.loads((folder / File.PRETRAIN).read_text(encoding="utf-8"))
     except FileNotFoundError:
         described = content.get("pretrain")
         found.notes.append("pretrain.json is absent")
@@ -122,7 +122,7 @@ def _check_columns(content: dict[str, Any], folder: Path, path: Path, found: Fin
 
 def _check_table(study: Study, layout: Layout, kept: dict[str, dict[str, Any]]) -> list[str]:
     """What is wrong with the collected table of a whole study."""
-    path = layout.study(study.study) / "records.csv"
+    path = layout.study(study.study) / File.RECORDS
     runs = study.runs()
     if not path.exists() or any(run.id not in kept for run in runs):
         return []

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tausweep.storage.layout import Layout
+from tausweep.storage.layout import File, Layout
 from tausweep.study import DatasetSettings
 
 
 def manifest(dataset: DatasetSettings, layout: Layout) -> dict[str, Any] | None:
     """The manifest of prepared data, or none if it is not made yet."""
     try:
-        text = (layout.prepared(dataset) / "manifest.json").read_text(encoding="utf-8")
+        text = (layout.prepared(dataset) / File.MANIFEST).read_text(encoding="utf-8")
         found: dict[str, Any] = json.loads(text)
     except (OSError, ValueError):
         return None  # a damaged manifest is as good as none: Snakemake or `load` will say so

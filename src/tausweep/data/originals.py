@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tausweep.storage.layout import File
 from tausweep.study import StudyError
 
 BYTES, HEIGHT, WIDTH = range(3)
@@ -60,7 +61,7 @@ class Originals:
     def damaged(self, row: int, what: str) -> StudyError:
         """The error that says what is wrong with an image."""
         return StudyError(
-            f"{self.path}: image {row}: {what}; remove {self.path.with_name('manifest.json')} and "
+            f"{self.path}: image {row}: {what}; remove {self.path.with_name(File.MANIFEST)} and "
             "prepare the dataset again"
         )
 

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from tausweep.data.originals import BYTES, Originals
 from tausweep.data.sources import SPLITS, Channels
+from tausweep.storage.layout import File
 from tausweep.study import StudyError
 
-MANIFEST = "manifest.json"
+MANIFEST = File.MANIFEST
 
 
 @dataclass(frozen=True)

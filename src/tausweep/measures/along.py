@@ -21,11 +21,11 @@ from torch import Tensor
 from tausweep.measures import geometry, knn, linear
 from tausweep.measures.evaluate import Evaluation, Values, finite
 from tausweep.storage.atomic import write_json
-from tausweep.storage.layout import KEPT_BYTES, weights_after
+from tausweep.storage.layout import KEPT_BYTES, File, weights_after
 from tausweep.storage.provenance import code_version
 from tausweep.study import ALONG, LinearSettings, StudyError, digest
 
-FILE = "along.json"
+FILE = File.ALONG
 
 SHORT_PROBE = 0.1
 SHORT_PROBE_STEPS = 500
@@ -105,7 +105,7 @@ def _row(
         if known:
             say(f"epoch {epoch} stays as it was measured by other code: {error}")
             return known
-        retrained = trained.folder / "pretrain.json"
+        retrained = trained.folder / File.PRETRAIN
         say(
             f"epoch {epoch} is left out: {error}; `snakemake --configfile STUDY --forcerun "
             f"{retrained}` trains the run again and measures it"

@@ -24,6 +24,7 @@ from tausweep.measures import geometry, knn, linear, own_measure, penalty, separ
 from tausweep.measures.embed import PROBE_VIEWS, Embedder
 from tausweep.model.encoder import Encoder, set_tf32
 from tausweep.storage.atomic import write_json
+from tausweep.storage.layout import File
 from tausweep.storage.provenance import code_version
 from tausweep.study import MEASURED, OF_THE_LOSS, RunSettings, StudyError, digest
 from tausweep.training.checkpoints import (
@@ -76,7 +77,7 @@ class Evaluation:
     @property
     def weights(self) -> Path:
         """Where encoder and bank are."""
-        return self.folder / "encoder.safetensors"
+        return self.folder / File.ENCODER
 
     @cached_property
     def _trained(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -173,7 +174,7 @@ class Evaluation:
     @cached_property
     def embeddings(self) -> dict[str, Tensor]:
         """The content of ``embeddings.safetensors``, made now if it is not there."""
-        path = self.folder / "embeddings.safetensors"
+        path = self.folder / File.EMBEDDINGS
         try:
             tensors, metadata = load_tensors(path)
             if metadata["made_of"] == self._made_of:
@@ -279,7 +280,7 @@ class Evaluation:
     def _correct(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The content of ``correct.safetensors``, and what each measure's part was made of."""
         try:
-            tensors, metadata = load_tensors(self.folder / "correct.safetensors")
+            tensors, metadata = load_tensors(self.folder / File.CORRECT)
             made_of: dict[str, str] = metadata["made_of"]
         except FileNotFoundError:
             return {}, {}
@@ -293,7 +294,7 @@ class Evaluation:
         tensors, made_of = self._correct
         tensors = {n: t for n, t in tensors.items() if n not in CORRECT[measure]} | right
         made_of = made_of | {measure: self._measure_digest(measure)}
-        save_tensors(self.folder / "correct.safetensors", tensors, {"made_of": made_of})
+        save_tensors(self.folder / File.CORRECT, tensors, {"made_of": made_of})
         self._correct = tensors, made_of
 
     def geometry(self) -> Values:

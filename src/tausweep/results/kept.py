@@ -15,7 +15,7 @@ import pandas as pd
 
 from tausweep.results import records
 from tausweep.results.cells import Key, run_key
-from tausweep.storage.layout import Layout
+from tausweep.storage.layout import File, Layout
 from tausweep.study import Study, StudyError
 from tausweep.study.columns import IDENTITY, INSTRUCTIONS, ORIGIN
 
@@ -114,11 +114,11 @@ def beside(
     """
     folder = folder_of(study_file, study)
     if (
-        not (folder / "records.csv").is_file()
+        not (folder / File.RECORDS).is_file()
         or folder.resolve() == layout.study(study.study).resolve()
     ):
         return None
-    kept_rows, now_rows = _rows(records.read_table(folder / "records.csv")), _rows(table)
+    kept_rows, now_rows = _rows(records.read_table(folder / File.RECORDS)), _rows(table)
     kept_layout = Layout(folder.parent)
     differences: list[Difference] = []
     otherwise: dict[str, None] = {}
@@ -172,7 +172,7 @@ def _otherwise(kept: Row, now: Row) -> list[str]:
 def _packages(folder: Path) -> Row:
     """Versions that a run's record names; none if the record is not there."""
     try:
-        made = records.read(folder / "record.json")
+        made = records.read(folder / File.RECORD)
     except (FileNotFoundError, StudyError):
         return {}
     return {**made["pretrain"].get("packages", {}), **made["evaluate"].get("packages", {})}

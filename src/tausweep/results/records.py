@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tausweep.storage.atomic import write_json
+from tausweep.storage.layout import File
 from tausweep.study import ALONG, Run, StudyError, canonical
 from tausweep.study.columns import (
     COLUMNS,
@@ -168,7 +169,7 @@ def sealed(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         path.name: file_digest(path)
         for path in sorted(folder.iterdir())
         if path.suffix in (".json", ".csv", ".safetensors")
-        and not path.name.startswith((".", "checkpoint.", "record.json", "lock.json"))
+        and not path.name.startswith((".", "checkpoint.", File.RECORD, "lock.json"))
     }
     return {**content, "digests": {"files": files, "record": _own_digest(content, files)}}
 

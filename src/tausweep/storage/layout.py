@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from tausweep.study import DatasetSettings, Run, digest
@@ -10,6 +11,37 @@ from tausweep.study import DatasetSettings, Run, digest
 KEPT_BYTES = 16e6
 """Weights along a training stay when they are measured, for a changed setting of a measure, if they
 take at most this. Larger ones, 70 MB for a CIFAR run of the paper, are deleted then."""
+
+
+class File(StrEnum):
+    """Names of the files below ``results/``; each is a string, as in ``folder / File.RECORD``."""
+
+    # Of prepared data.
+    MANIFEST = "manifest.json"
+
+    # Of a run: what pretraining leaves, and meanwhile its checkpoints.
+    SETTINGS = "settings.json"
+    HISTORY = "history.csv"
+    ENCODER = "encoder.safetensors"
+    PRETRAIN = "pretrain.json"
+    CHECKPOINT = "checkpoint.safetensors"
+    CHECKPOINT_BEFORE = "checkpoint.previous.safetensors"
+    CHECKPOINT_NEW = "checkpoint.new.safetensors"
+
+    # Of a run: what its evaluation leaves.
+    EMBEDDINGS = "embeddings.safetensors"
+    CORRECT = "correct.safetensors"
+    ALONG = "along.json"
+    RECORD = "record.json"
+
+    # Of a study.
+    STUDY = "study.json"
+    RECORDS = "records.csv"
+    ALONG_TABLE = "along.csv"
+    CLAIMS_JSON = "claims.json"
+    CLAIMS_CSV = "claims.csv"
+    CLAIMS_MARKDOWN = "claims.md"
+    REPORT = "report.html"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tausweep.storage.atomic import replacing
+from tausweep.storage.layout import File
 
 Message = Callable[[str], None]
 
@@ -113,16 +114,16 @@ class CheckpointFile:
     @property
     def path(self) -> Path:
         """The last checkpoint."""
-        return self.folder / "checkpoint.safetensors"
+        return self.folder / File.CHECKPOINT
 
     @property
     def previous(self) -> Path:
         """The one before."""
-        return self.folder / "checkpoint.previous.safetensors"
+        return self.folder / File.CHECKPOINT_BEFORE
 
     def save(self, tensors: Mapping[str, Tensor], position: Mapping[str, Any]) -> None:
         """Save; the last checkpoint becomes the previous one only when the new one is whole."""
-        fresh = self.folder / "checkpoint.new.safetensors"
+        fresh = self.folder / File.CHECKPOINT_NEW
         save_tensors(fresh, tensors, {"identity": self.identity, "position": position})
         if self.path.exists():
             self.path.replace(self.previous)
@@ -133,7 +134,7 @@ class CheckpointFile:
 
         One that is damaged or of other settings or data is named, and not used.
         """
-        candidates = [self.folder / "checkpoint.new.safetensors", self.path, self.previous]
+        candidates = [self.folder / File.CHECKPOINT_NEW, self.path, self.previous]
         found: list[Checkpoint] = []
         for path in candidates:
             try:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tausweep.report.figures.results import StudyResults
 from tausweep.results import labels
+from tausweep.storage.layout import File
 from tausweep.study import Study, StudyError, canonical
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ FIGURES: dict[str, Entry] = {
         "temperatures 0.07 and 0.2; where the study lacks one, its panel shows the nearest. One "
         "seed (n = 1). Colours and numbers: classes (grey: beyond ten). Distances between clusters "
         "mean little in such a map.",
-        needs=("embeddings.safetensors",),
+        needs=(File.EMBEDDINGS,),
         seeds=False,
     ),
     "fig3_penalty": Entry(
@@ -163,7 +164,7 @@ FIGURES: dict[str, Entry] = {
         "Training loss (above) and similarity of the positive (below), mean over an epoch's steps "
         "and over complete seeds (n in each panel). Losses without a temperature share a panel. "
         "Dotted: where the learning rate falls.",
-        needs=("history.csv",),
+        needs=(File.HISTORY,),
         seeds=False,
     ),
     "along": Entry(

@@ -16,8 +16,9 @@ from tausweep.report.figures.panels import handle
 from tausweep.report.figures.results import StudyResults, spread
 from tausweep.report.figures.style import INK, MUTED, TEMPERATURE_LINES, Style, temperature_colour
 from tausweep.results.cells import printed
+from tausweep.storage.layout import File
 
-FILE = "history.csv"
+FILE = File.HISTORY
 COLUMNS = {"loss": "training loss", "positive_similarity": "positive similarity"}
 SHOWN = 4
 WIDEST = 3

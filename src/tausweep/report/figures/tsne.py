@@ -18,8 +18,9 @@ from tausweep.report.figures.results import StudyResults, closest, tensors
 from tausweep.report.figures.style import CLASS_COLOURS, INK, Style
 from tausweep.results import labels
 from tausweep.results.cells import printed
+from tausweep.storage.layout import File
 
-FILE = "embeddings.safetensors"
+FILE = File.EMBEDDINGS
 LOSS = "contrastive"
 WANTED = (0.07, 0.2)
 AT_MOST = 2000

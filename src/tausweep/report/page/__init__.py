@@ -25,7 +25,7 @@ from tausweep.results import kept, labels, published
 from tausweep.results.cells import printed
 from tausweep.results.records import read_along
 from tausweep.storage.atomic import write_text
-from tausweep.storage.layout import Layout
+from tausweep.storage.layout import File, Layout
 from tausweep.study import Study
 
 __all__ = ["build", "page"]
@@ -80,9 +80,9 @@ def page(
     asked = study_verdicts.asked_rows(study, records)
     departures = protocol.compare(study)
     beside = kept.beside(study, study_file, layout, records)
-    along = read_along(shown / "along.csv")
+    along = read_along(shown / File.ALONG_TABLE)
     verdicts = verdict_table.arrange(
-        read_verdicts(shown / "claims.json"),
+        read_verdicts(shown / File.CLAIMS_JSON),
         _published_verdicts(),
         len(study.seeds),
         departures.scaled_down is not None,

@@ -18,7 +18,7 @@ import pandas as pd
 from tausweep.claims.study_verdicts import status
 from tausweep.results import labels, records
 from tausweep.results.cells import Key, printed, run_key
-from tausweep.storage.layout import Layout
+from tausweep.storage.layout import File, Layout
 from tausweep.study import Run, Study, StudyError, canonical
 
 STATUSES = ("complete", "diverged", "failed", "stale", "pretrained", "missing")
@@ -169,7 +169,7 @@ class Commands:
 
     def target(self, run: Run) -> str:
         """Make the record of one run. The target comes first: --configfile takes what follows."""
-        record = (self.layout.run(run) / "record.json").as_posix()
+        record = (self.layout.run(run) / File.RECORD).as_posix()
         return f"snakemake {shlex.quote(record)} --configfile {shlex.quote(self.study_file)}"
 
     def redo(self, stage: str) -> str:
@@ -224,7 +224,7 @@ def _key(run: Run) -> tuple[Key, int]:
 
 def _record(run: Run, layout: Layout) -> tuple[Mapping[str, Any], str]:
     try:
-        return records.read(layout.run(run) / "record.json"), ""
+        return records.read(layout.run(run) / File.RECORD), ""
     except FileNotFoundError:
         return {}, ""
     except StudyError as error:

@@ -1,0 +1,79 @@
+"""Where a run of pretraining is, and the history of its epochs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, field
+
+HISTORY = ("epoch", "lr", "loss", "positive_similarity", "seconds", "images_per_second")
+
+
+@dataclass
+class Position:
+    """Where a run is; JSON-ready as ``vars``.
+
+    Attributes:
+        epoch: Epochs done.
+        step: Steps done of the present epoch.
+        steps: Steps done in all.
+        loss: Sum of the loss over the present epoch's anchors so far, as last read.
+        positive_similarity: The same of the similarity of anchor and positive.
+        seconds: What the present epoch took so far.
+        history: One row per epoch, keyed by ``HISTORY``.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    steps: int = 0
+    loss: float = 0.0
+    positive_similarity: float = 0.0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def end_epoch(self, lr: float, count: int) -> None:
+        """Append the epoch, whose sums over ``count`` images are read, to the history."""
+        self.history.append(
+            {
+                "epoch": self.epoch + 1,
+                "lr": lr,
+                "loss": self.loss / count,
+                "positive_similarity": self.positive_similarity / count,
+                "seconds": self.seconds,
+                "images_per_second": count / self.seconds,
+            }
+        )
+        self.epoch += 1
+        self.step, self.loss, self.positive_similarity, self.seconds = 0, 0.0, 0.0, 0.0
+
+    def progress(self, epochs: int) -> str:
+        """One line about the last epoch of ``epochs``: loss, throughput, time left."""
+        last = self.history[-1]
+        left = (epochs - self.epoch) * last["seconds"]
+        return (
+            f"epoch {self.epoch}/{epochs}  loss {last['loss']:.4f}  "
+            f"{last['images_per_second']:,.0f} images/s  {_duration(left)} left"
+        )
+
+
+def history_csv(history: list[dict[str, float]]) -> str:
+    """The history as CSV; numbers in the shortest form that reads back exactly."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {
+            **row,
+            "epoch": int(row["epoch"]),
+            "seconds": f"{row['seconds']:.3f}",
+            "images_per_second": f"{row['images_per_second']:.1f}",
+        }
+        for row in history
+    )
+    return text.getvalue()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,347 @@
+"""A run of pretraining as a state and the step that moves it on.
+
+Protocol of docs/protocol.md: one view per image and step, contrasted with the bank; SGD; the bank
+is updated after the optimiser's step with that step's embeddings. All randomness belongs to
+(seed, epoch, instance), so the position (epoch, step) and the tensors are the whole state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.sgd import sgd
+
+from tausweep import losses
+from tausweep.data.prepared import Prepared
+from tausweep.losses import own_loss
+from tausweep.machine import kernel_choice
+from tausweep.machine.batch_sharing import BatchSharing
+from tausweep.machine.peers import ALONE, Processes
+from tausweep.machine.repeatable import set_repeatable
+from tausweep.model.bank import MemoryBank
+from tausweep.model.encoder import Encoder, set_tf32
+from tausweep.study import RunSettings
+from tausweep.training.batches import EpochBatches
+from tausweep.training.checkpoints import Message, tensors_digest
+from tausweep.training.position import Position
+from tausweep.training.recorded_step import RecordedStep
+from tausweep.views.batches import pixels, resident
+
+Keep = Callable[[int, Encoder, MemoryBank], None]
+"""Is given the encoder and the bank after an epoch, counted from 1; changes neither."""
+
+
+@dataclass
+class Pretrained:
+    """What a run of pretraining ends with.
+
+    Attributes:
+        outcome: ``complete``, or ``diverged`` when the loss was not finite.
+        encoder: Trunk and head, on the run's device, in eval mode.
+        bank: Its memory bank.
+        history: One row per epoch, keyed by ``HISTORY``.
+    """
+
+    outcome: str
+    encoder: Encoder
+    bank: MemoryBank
+    history: list[dict[str, float]]
+
+
+class Trainer:
+    """State of a run and the steps that move it on.
+
+    On a GPU it works on the stream that is current when it is made and in every call, and the host
+    waits for it once per epoch: an epoch's order and views are brought there at once, drawn while
+    the epoch before was computed, and a step is one graph over fixed tensors.
+
+    Args:
+        settings: The run's resolved settings.
+        data: Prepared data; only the training images are used, never their labels.
+        device: Where to train.
+        processes: Those that share the run.
+        graphs: Whether whole batches go through fixed tensors and a recorded step; by default on a
+            GPU, for a run that no other process shares and whose loss is not a plug-in, which may
+            wait for the host. The numbers are the same.
+        compiled: Whether torch.compile fuses the encoder's operations for whole batches. The
+            numbers differ in their last bits.
+
+    Attributes:
+        encoder: Trunk and head, in train mode.
+        bank: N x d, one entry per training image.
+        loss: Mean loss of anchors (B x d), bank (N x d) and index (B).
+        batches: Index and views of every step.
+        position: Where the run is.
+        count: N, training images.
+        batch: B, images of a whole batch.
+        steps: Steps of an epoch.
+
+    Raises:
+        StudyError: K is larger than the bank, a batch cannot be normalised, or it has no part for
+            every process.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        data: Prepared,
+        device: torch.device,
+        processes: Processes = ALONE,
+        *,
+        graphs: bool | None = None,
+        compiled: bool = False,
+    ) -> None:
+        chosen, size = settings.pretrain, settings.dataset.image_size
+        self.settings, self.device, self.processes = settings, device, processes
+        self.count, self.batch = len(data.train_images), chosen.batch_size
+        self.steps = math.ceil(self.count / self.batch)
+        self.sharing = BatchSharing(processes, chosen.bn_group or 1)
+        settings.check_batches(self.count)
+        self.sharing.check(self.batch)
+        if chosen.epochs > 0:
+            self.loss = make_loss(settings, self.count)
+
+        images = resident(data.train_images, device)
+        split = pixels(images, size, data.mean, data.std, device)
+        self.batches = EpochBatches(split, settings, self.sharing, device)
+        encoder = Encoder(settings.encoder, settings.seed, chosen.bn_group, processes)
+        self.encoder = encoder.to(device).to(memory_format=torch.channels_last).train()
+        entries = bank_seed(settings.seed)
+        dim = settings.encoder.dim
+        self.bank = MemoryBank(self.count, dim, chosen.bank_momentum, entries, device)
+        self.parameters: list[Tensor] = list(self.encoder.parameters())
+        self.momentum: list[Tensor | None] = [None] * len(self.parameters)
+        # Of loss and positive similarity over the anchors of the epoch so far.
+        self.sums = torch.zeros(2, dtype=torch.float64, device=device)
+        self.position = Position()
+
+        set_repeatable()
+        self._set_precision()
+        # On a GPU a step's numbers are only asked for when an epoch ends or a checkpoint is due.
+        self.waiting_costs = device.type != "cpu"
+        if graphs is None:
+            plugin = settings.loss.module is not None
+            graphs = device.type == "cuda" and processes.count == 1 and not plugin
+        self.graphs, self.compiled = graphs, compiled
+        # Compiled for the shape of whole batches, and not once more for the partial one.
+        self._of_whole_batch = torch.compile(self.encoder) if compiled else self.encoder
+        self._recorded = RecordedStep(self._add_step, self.batch, size, device) if graphs else None
+
+    def step(self, index: Tensor, views: Tensor, lr: float) -> Tensor:
+        """One step of the paper: embed, contrast with the bank, descend, update the bank.
+
+        Args:
+            index: B int64, all the batch's instances, which are rows of the bank.
+            views: b x 3 x S x S, one view of each in this process's part; alone, b is B.
+            lr: Learning rate.
+
+        Returns:
+            Sums of loss and positive similarity over the batch's anchors, 2 float64.
+        """
+        anchors = self._embed(views, len(index))  # b x d, rows of length 1
+        loss = self.sharing.loss(self.loss, anchors, self.bank.entries, index)  # scalar
+        gradients: Sequence[Tensor] = torch.autograd.grad(loss, self.parameters)
+        loss, anchors, gradients = self.sharing.total(
+            loss, anchors, gradients, self.parameters, len(index)
+        )  # of the whole batch: anchors are B x d now
+        self._descend(gradients, lr)
+        positives = self.bank.entries[index]  # B x d, as the loss saw them
+        similarity = (anchors * positives).sum()
+        self.bank.update(index, anchors)  # B of the N rows
+        return torch.stack([loss * len(index), similarity]).double()
+
+    def _embed(self, views: Tensor, batch: int) -> Tensor:
+        """Embeddings (b x d) of views (b x 3 x S x S), at the run's precision."""
+        self._set_precision()
+        mixed = self.settings.pretrain.precision == "bf16"
+        encoder = self._of_whole_batch if batch == self.batch else self.encoder
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+            embeddings: Tensor = encoder(views)
+        return embeddings
+
+    def _set_precision(self) -> None:
+        """Allow TF32 or not: it holds for the process, where another run may have said otherwise.
+
+        A recorded step keeps what it was recorded with.
+        """
+        set_tf32(self.settings.pretrain.precision == "tf32")
+
+    @torch.no_grad()
+    def _descend(self, gradients: Sequence[Tensor], lr: float) -> None:
+        """A step of torch's SGD, by its function: its class imports two seconds of compiler."""
+        sgd(
+            self.parameters,
+            list(gradients),
+            self.momentum,
+            fused=True,
+            lr=lr,
+            momentum=self.settings.pretrain.momentum,
+            weight_decay=self.settings.pretrain.weight_decay,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are."""
+        return self.position.epoch >= self.settings.pretrain.epochs
+
+    def steps_left(self, say: Message, keep: Keep | None = None) -> Iterator[None]:
+        """Train to the end; control returns after each step, and after an epoch's last is told.
+
+        Args:
+            say: Takes a progress line per epoch.
+            keep: Called after every epoch.
+
+        Raises:
+            FloatingPointError: The run has diverged.
+        """
+        if self.settings.pretrain.epochs == 0:
+            self.take_statistics()
+        while not self.done:
+            yield from self.epoch()
+            say(self.position.progress(self.settings.pretrain.epochs))
+            if keep:
+                keep(self.position.epoch, self.encoder, self.bank)
+            yield
+        self.check_finite()
+
+    def epoch(self) -> Iterator[None]:
+        """Take the present epoch's remaining steps; control returns after each but the last."""
+        at = self.position
+        lr = self.settings.pretrain.lr_at(at.epoch)
+        began = time.perf_counter()
+        for index, views in self.batches.of_epoch(at.epoch, at.step):
+            if self._recorded and len(index) == self.batch:
+                self._recorded(index, views, lr)
+            else:
+                self._add_step(index, views, lr)
+            at.step += 1
+            if not self.waiting_costs or at.step == self.steps:
+                self.read_sums()
+            at.steps += 1
+            now = time.perf_counter()
+            at.seconds, began = at.seconds + now - began, now
+            if at.step < self.steps:
+                yield
+                # The host runs ahead of a GPU, so what passes between two steps is a GPU's time:
+                # other runs of this process are in it.
+                if not self.waiting_costs:
+                    began = time.perf_counter()
+        at.end_epoch(lr, self.count)
+        self.sums.zero_()
+
+    def _add_step(self, index: Tensor, views: Tensor, lr: float) -> None:
+        """Take a step and add to the epoch's sums."""
+        self.sums.add_(self.step(index, views, lr))
+
+    @torch.no_grad()
+    def take_statistics(self) -> None:
+        """Let batch norm see an epoch's views, and nothing learn from them.
+
+        With the statistics that a layer is made with, an untrained encoder's features shrink by
+        every layer, and a linear probe of fixed lr would see nothing: a baseline too easy to beat.
+        """
+        self._set_precision()
+        if self.parameters:
+            for _, views in self.batches.of_epoch(0):
+                self.encoder(views)
+
+    def read_sums(self) -> None:
+        """Bring the epoch's sums to the host; on a GPU this waits for all steps so far.
+
+        Raises:
+            FloatingPointError: The loss of a step was not finite.
+        """
+        at = self.position
+        at.loss, at.positive_similarity = self.sums.tolist()
+        if not math.isfinite(at.loss):
+            raise FloatingPointError(
+                f"the loss of epoch {at.epoch + 1} is not finite after step {at.step}"
+            )
+
+    def check_finite(self) -> None:
+        """Refuse an encoder or bank that the last step's update made infinite.
+
+        Raises:
+            FloatingPointError: A weight, statistic or bank entry is not finite.
+        """
+        for name, tensor in self.state()[0].items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise FloatingPointError(f"{name} is not finite after the last step")
+
+    def check_same(self) -> None:
+        """Refuse to go on with processes whose weights, momentum or bank differ.
+
+        Running statistics of ghost batch norm are those of the batch's first group, which the
+        first process has; the others take them from it.
+
+        Raises:
+            ProcessesError: They differ.
+        """
+        if self.processes.count == 1:
+            return
+        buffers = dict(self.encoder.named_buffers())
+        for buffer in buffers.values():
+            buffer.copy_(self.processes.rows(buffer.reshape(1, -1)[0])[0].view_as(buffer))
+        self.processes.check_same("weights, momentum or bank", tensors_digest(self.state()[0]))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the next step depends on: tensors, and the position in the run.
+
+        Raises:
+            FloatingPointError: The run has diverged; there is nothing to go on from.
+        """
+        if self.position.step > 0:
+            self.read_sums()
+        tensors = {f"encoder.{name}": t for name, t in self.encoder.state_dict().items()}
+        for (name, _), buffer in zip(self.encoder.named_parameters(), self.momentum, strict=True):
+            if buffer is not None:
+                tensors[f"momentum.{name}"] = buffer
+        tensors["bank"] = self.bank.entries
+        return tensors, vars(self.position)
+
+    def restore(self, tensors: dict[str, Tensor], position: dict[str, Any]) -> None:
+        """Become the run that ``state`` described."""
+        encoder = {n.removeprefix("encoder."): t for n, t in tensors.items() if n[:8] == "encoder."}
+        self.encoder.load_state_dict(encoder)
+        for i, (name, parameter) in enumerate(self.encoder.named_parameters()):
+            if (buffer := tensors.get(f"momentum.{name}")) is not None:
+                self.momentum[i] = torch.empty_like(parameter).copy_(buffer)
+        self.bank.entries.copy_(tensors["bank"])
+        self.position = at = Position(**position)
+        self.sums.copy_(torch.tensor([at.loss, at.positive_similarity], dtype=torch.float64))
+        if self._recorded:
+            self._recorded.forget()
+
+    def result(self, outcome: str) -> Pretrained:
+        """What the run ends with; the encoder is put in eval mode."""
+        return Pretrained(outcome, self.encoder.eval(), self.bank, self.position.history)
+
+
+def bank_seed(seed: int) -> int:
+    """Seed of the bank's entries: a stream apart from that of the weights."""
+    return int.from_bytes(hashlib.sha256(f"bank {seed}".encode()).digest()[:7], "big")
+
+
+def make_loss(settings: RunSettings, bank_size: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The run's loss for a bank of this size.
+
+    Raises:
+        StudyError: K is more than the bank's negatives, a loss's module cannot be used, or
+            ``TAUSWEEP_LOSS_KERNELS`` has a value that is not allowed.
+    """
+    kernel_choice.asked()
+    loss = settings.loss
+    negatives = loss.hard_set_size(bank_size)
+    if loss.module is not None:
+        return own_loss.make(loss, negatives)
+    return losses.make(loss.name, loss.temperature, negatives, literal_topk=bool(loss.literal_topk))
