@@ -23,7 +23,7 @@ import reference
 import tolerance
 from examples import examples
 from tausweep import losses
-from tausweep.losses import streaming
+from tausweep.losses import selection, streaming
 from tausweep.machine import kernel_choice
 
 HYPOTHESIS = settings(
@@ -127,7 +127,7 @@ def check_reference(
 
 def select_by(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Select the hard set as on a CPU ("partition") or as on an accelerator ("topk")."""
-    monkeypatch.setattr(losses, "_interval", getattr(losses, f"_interval_by_{path}"))
+    monkeypatch.setattr(selection, "interval", getattr(selection, f"interval_by_{path}"))
 
 
 @pytest.fixture(params=["partition", "topk"])
