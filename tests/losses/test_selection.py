@@ -8,15 +8,16 @@ from torch import Tensor
 from tausweep.losses import selection
 
 SIZE = 2 * selection.SAMPLED_ROW
+STEP, _ = selection.sampling(SIZE, 1)
 ROWS = {
     "random": lambda draw: draw.standard_normal(SIZE),
     "many ties": lambda draw: draw.integers(9, size=SIZE),
     "all equal": lambda draw: np.zeros(SIZE),
     "ascending": lambda draw: np.arange(SIZE),
     "descending": lambda draw: -np.arange(SIZE),
-    # What the sample meets, every fourth value, is larger than all others, or smaller.
-    "a sample too high": lambda draw: draw.random(SIZE) + 9 * (np.arange(SIZE) % 4 == 0),
-    "a sample too low": lambda draw: draw.random(SIZE) - 9 * (np.arange(SIZE) % 4 == 0),
+    # What the sample meets, every step-th value, is larger than all others, or smaller.
+    "a sample too high": lambda draw: draw.random(SIZE) + 9 * (np.arange(SIZE) % STEP == 0),
+    "a sample too low": lambda draw: draw.random(SIZE) - 9 * (np.arange(SIZE) % STEP == 0),
 }
 
 

@@ -19,8 +19,7 @@ SAMPLED_ROW = 2**12
 SAMPLE = 2**11
 """Values of that sample; up to twice as many."""
 SPREAD = 4
-"""Standard deviations of the sample's count that the bound allows for: one row in 30,000 then has
-too few values above it, if the sample is a random one."""
+"""Standard deviations of the sample's count that the bound allows for."""
 
 Row = npt.NDArray[np.floating[Any]]
 Select = Callable[[Row, int], Row]
@@ -76,6 +75,19 @@ def interval_by_topk(similarities: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return smallest, top.amax(1, keepdim=True)
 
 
+def sampling(size: int, count: int) -> tuple[int, int]:
+    """Every how many values of a row to look at, and how many of these to leave above the bound.
+
+    The ``count`` largest of ``size`` values are then above it but for one row in 30,000.
+    """
+    step = max(1, size // SAMPLE)
+    # A prime: where ten classes take turns, a step of 24 would meet five of them.
+    while any(step % factor == 0 for factor in range(2, math.isqrt(step) + 1)):
+        step -= 1
+    expected = count / step
+    return step, math.ceil(expected + SPREAD * math.sqrt(expected))
+
+
 def whole(row: Row, count: int) -> Row:
     """All values of a row: a copy."""
     return row.copy()
@@ -88,9 +100,7 @@ def by_sample(row: Row, count: int) -> Row:
     ``count`` largest of the row have on average. The whole row where the bound turns out too high,
     or where a third of the row and more would be left.
     """
-    step = max(1, len(row) // SAMPLE)
-    expected = count / step
-    above = math.ceil(expected + SPREAD * math.sqrt(expected))
+    step, above = sampling(len(row), count)
     if 3 * above * step > len(row):
         return row.copy()
     sample = row[::step].copy()

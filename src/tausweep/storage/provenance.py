@@ -116,6 +116,7 @@ NUMBERS: dict[str, tuple[str, ...]] = {
     ),
     "knn": (
         "measures.knn",
+        "losses.selection",
         "losses.streaming",
         "measures.collapse",
         "measures.effective_dimension",
