@@ -13,7 +13,7 @@ import reference
 import tolerance
 from examples import examples
 from tausweep import losses
-from tausweep.losses import family
+from tausweep.losses import selection
 
 HYPOTHESIS = settings(
     max_examples=examples(20),
@@ -76,7 +76,7 @@ def random_similarities(seed: int, batch: int = 5, size: int = 30) -> tuple[Tens
 
 def select_by(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Select the hard set as on a CPU ("partition") or as on an accelerator ("topk")."""
-    monkeypatch.setattr(family, "_interval", getattr(family, f"_interval_by_{path}"))
+    monkeypatch.setattr(selection, "interval", getattr(selection, f"interval_by_{path}"))
 
 
 def check_reference(

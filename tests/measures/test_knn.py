@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from examples import examples
+from tausweep.losses import selection
 from tausweep.measures import knn
 
 pytestmark = pytest.mark.numerical
@@ -70,6 +71,48 @@ def test_the_search_by_groups_finds_the_largest_values(
     assert torch.equal(found, values.sort(dim=1, descending=True).values[:, :count])
     assert torch.equal(values.gather(1, places), found)
     assert all(len(set(row)) == count for row in places.tolist())
+
+
+COLUMNS = 16_000
+"""From here on a sample of every seventh column bounds the search for ten."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "bounded"), [("random", True), ("many ties", True), ("all equal", False),
+                          ("a sample too low", False)],
+)  # fmt: skip
+@pytest.mark.parametrize("count", [1, 10])
+def test_the_search_above_a_bound_finds_the_largest_values(
+    kind: str, bounded: bool, count: int
+) -> None:
+    step, above = selection.sampling(COLUMNS, count)
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(5, COLUMNS, generator=generator)
+    if kind == "many ties":
+        values = (300 * values).floor()
+    if kind == "all equal":
+        values = torch.zeros(5, COLUMNS)
+    if kind == "a sample too low":
+        values[:, ::step] -= 9
+    assert (knn._by_sample(values, count, step, above) is not None) == bounded
+    found, places = knn._largest(values, count)
+    assert torch.equal(found, values.sort(dim=1, descending=True).values[:, :count])
+    assert torch.equal(values.gather(1, places), found)
+    assert all(len(set(row)) == count for row in places.tolist())
+
+
+def test_rows_with_too_few_above_the_bound_are_searched_again() -> None:
+    """The sample of a row holds all its large values, as where classes take turns."""
+    count = 200
+    step, above = selection.sampling(COLUMNS, count)
+    values = torch.rand(5, COLUMNS, generator=torch.Generator().manual_seed(0))
+    values[3, ::step] += 2
+    found = knn._by_sample(values, count, step, above)
+    assert found is not None
+    assert found[2].tolist() == [3]
+    largest, places = knn._largest(values, count)
+    assert torch.equal(largest, values.sort(dim=1, descending=True).values[:, :count])
+    assert torch.equal(values.gather(1, places), largest)
 
 
 def test_three_separated_clusters_are_told_apart() -> None:

@@ -18,19 +18,14 @@ respect to the anchors. A new loss is one such function and one line in ``_FORMU
 import math
 import numbers
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, TypeGuard, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from tausweep.losses import streaming
+from tausweep.losses import selection, streaming
 from tausweep.machine import kernel_choice
-
-LONG_ROW = 2**17
-"""Similarities of an anchor from which on threads share the selection on a CPU."""
 
 PerAnchor = tuple[Tensor, Tensor | None]
 """Losses (B) and their gradients with respect to the anchors (B x d; may be None if unasked)."""
@@ -202,7 +197,7 @@ def hard_set(similarities: Tensor, index: Tensor | None, negatives: int) -> Tens
     if not (_is_integer(negatives) and 1 <= negatives <= available):
         raise ValueError(f"negatives must be an integer in 1..{available}, not {negatives!r}")
     candidates = _candidates(similarities, index)
-    threshold, _ = _interval(candidates, negatives)
+    threshold, _ = selection.interval(candidates, negatives)
     return candidates >= threshold
 
 
@@ -248,59 +243,6 @@ def _candidates(similarities: Tensor, index: Tensor | None) -> Tensor:
         torch.promote_types(similarities.dtype, torch.float32), copy=True
     )
     return wide if index is None else wide.scatter_(1, index[:, None], -torch.inf)
-
-
-def _interval(similarities: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Bounds (B x 1 each) of every row's ``count`` largest values: the smallest and the largest.
-
-    Equal values at the lower bound that are surplus, the highest columns of them, are set to -inf
-    in place, so that exactly ``count`` values of a row are >= its lower bound.
-    """
-    if similarities.device.type == "cpu":
-        return _interval_by_partition(similarities, count)
-    return _interval_by_topk(similarities, count)
-
-
-def _interval_by_partition(similarities: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """``_interval`` on a CPU: NumPy's partition is several times faster than torch.topk."""
-    values = similarities.numpy()
-    batch, size = values.shape
-    bounds = np.empty((2, batch, 1), dtype=values.dtype)
-
-    def partition(rows: range) -> None:
-        scratch = np.empty(size, dtype=values.dtype)
-        for row in rows:
-            scratch[:] = values[row]
-            scratch.partition(size - count)
-            smallest = scratch[size - count]
-            bounds[:, row, 0] = smallest, scratch[size - count :].max()
-            if count < size and scratch[: size - count].max() == smallest:
-                tied = np.flatnonzero(values[row] == smallest)
-                surplus = np.count_nonzero(values[row] >= smallest) - count
-                values[row, tied[len(tied) - surplus :]] = -np.inf
-
-    # NumPy leaves the interpreter to other threads, but torch's own spin for a while after a
-    # product: short rows are done before a second thread gets its core. Small shares, since a core
-    # may still be held up.
-    shares = [range(first, min(first + 8, batch)) for first in range(0, batch, 8)]
-    threads = min(torch.get_num_threads(), len(shares))
-    if threads == 1 or size < LONG_ROW:
-        partition(range(batch))
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(partition, shares))
-    smallest, largest = torch.from_numpy(bounds)
-    return smallest, largest
-
-
-def _interval_by_topk(similarities: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """``_interval`` on an accelerator, without waiting for the host."""
-    top = similarities.topk(count, dim=1, sorted=False).values
-    smallest = top.amin(1, keepdim=True)
-    tied = similarities == smallest
-    free = count - (similarities > smallest).sum(1, keepdim=True)
-    similarities.masked_fill_(tied & (tied.cumsum(1, dtype=torch.int32) > free), -torch.inf)
-    return smallest, top.amax(1, keepdim=True)
 
 
 def _contrastive(
@@ -378,7 +320,7 @@ def _hard_similarities(
     count = cast(int, loss.negatives) + loss.literal_topk
     if not loss.literal_topk:
         similarities.scatter_(1, index[:, None], -torch.inf)
-    return similarities, positive, *_interval(similarities, count)
+    return similarities, positive, *selection.interval(similarities, count)
 
 
 class _Formula(NamedTuple):

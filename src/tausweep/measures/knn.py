@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from tausweep.losses import selection
 from tausweep.losses.streaming import full_precision, rows_at_once
 from tausweep.measures.geometry import normalised
 
+SMALLEST_SAVING = 16
+"""Columns for each that a sample's bound should leave, at least, to be worth the search."""
 SMALLEST_GROUP = 4
 """Below it two searches among groups cost more than one among all keys."""
 
@@ -132,7 +136,54 @@ def _nearest(similarities: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _largest(similarities: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """``topk`` of each row: the ``count`` largest values, descending, and their columns.
+    """``topk`` of each row: the ``count`` largest values, descending, and their columns."""
+    columns = similarities.shape[1]
+    step, above = selection.sampling(columns, count)
+    few = step > 1 and SMALLEST_SAVING * above * step < columns
+    found = _by_sample(similarities, count, step, above) if few else None
+    if found is None:
+        return _by_groups(similarities, count)
+    values, places, missing = found
+    if len(missing):
+        values[missing], places[missing] = _by_groups(similarities[missing], count)
+    return values, places
+
+
+def _by_sample(
+    similarities: Tensor, count: int, step: int, above: int
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """``_largest`` among the values that are not below a bound from every ``step``-th column.
+
+    Returns:
+        Values, columns, and the rows where fewer are left than asked for, whose values are not
+        right. None where so many are left that nothing is saved, or on an accelerator.
+    """
+    if similarities.device.type != "cpu":
+        return None
+    values = similarities.numpy()
+    rows, columns = values.shape
+    sample = values[:, ::step].copy()
+    rank = sample.shape[1] - 1 - above
+    sample.partition(rank, axis=1)
+    kept = values >= sample[:, rank, None]
+    if SMALLEST_GROUP * np.count_nonzero(kept) > kept.size:
+        return None
+    flat = np.flatnonzero(kept)
+    row = flat // columns
+    found = np.bincount(row, minlength=rows)
+    place = np.arange(len(flat)) - np.repeat(np.cumsum(found) - found, found)
+    shape = rows, max(count, int(found.max()))
+    candidates = np.full(shape, -np.inf, dtype=values.dtype)
+    candidates[row, place] = values.reshape(-1)[flat]
+    column = np.zeros(shape, dtype=np.int64)
+    column[row, place] = flat - row * columns
+    largest, chosen = torch.from_numpy(candidates).topk(count, dim=1)
+    missing = torch.from_numpy(np.flatnonzero(found < count))
+    return largest, torch.from_numpy(column).gather(1, chosen), missing
+
+
+def _by_groups(similarities: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """``_largest`` on any device.
 
     Columns are cut into groups. The ``count`` groups with the largest maxima hold the ``count``
     largest values: a value outside them is at most each of their maxima. So two searches among
