@@ -1,5 +1,8 @@
 """Every way to the K largest of a row finds the same ones, whatever the row looks like."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +10,11 @@ from torch import Tensor
 
 from tausweep.losses import selection
 
+pytestmark = pytest.mark.numerical
+
 SIZE = 2 * selection.SAMPLED_ROW
 STEP, _ = selection.sampling(SIZE, 1)
-ROWS = {
+ROWS: dict[str, Callable[[np.random.Generator], Any]] = {
     "random": lambda draw: draw.standard_normal(SIZE),
     "many ties": lambda draw: draw.integers(9, size=SIZE),
     "all equal": lambda draw: np.zeros(SIZE),
