@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
-from tausweep.measures.effective_dimension import effective_dimension
+from tausweep.measures.sphere_dimension import effective_dimension
 from tausweep.results import published
 from tausweep.results.records import ALONG_IDENTITY
 from tausweep.study import LOSSES, TEMPERATURE_FREE, canonical

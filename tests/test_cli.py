@@ -105,7 +105,7 @@ def test_unfinished_study_is_reported_as_partial_and_nothing_is_trained(
         ("[0.2]", "[abc]", 'losses.contrastive.temperature[0]: "abc" is not allowed'),
         ("negatives: 20", "negatives: 130", "130 is more than the bank's 129 negatives"),
         ("batch_size: 32", "batch_size: 0", "pretrain.batch_size: 0 is not allowed"),
-        ("seeds: [0]", "seeds: [0, 0]", "seed 0 stands in it twice"),
+        ("seeds: [0]", "seeds: [0, 0]", "seed 0 is listed twice"),
         ("train_limit: 130", "image_size: 7", "datasets.digits.image_size: 7 is too small"),
         ("{train_limit: 130, test_limit: 100}", "{source: {kind: folder, path: none}}",
          "there is no folder none"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import tolerance
 from points import gaussian
 from tausweep.measures import geometry
-from tausweep.measures.effective_dimension import effective_dimension
+from tausweep.measures.sphere_dimension import effective_dimension
 
 pytestmark = pytest.mark.numerical
 

@@ -17,7 +17,7 @@ import tolerance
 from examples import examples
 from points import clustered, gaussian, unit
 from tausweep.measures import geometry
-from tausweep.measures.effective_dimension import effective_dimension
+from tausweep.measures.sphere_dimension import effective_dimension
 
 pytestmark = pytest.mark.numerical
 
@@ -35,7 +35,7 @@ def rankme_error(n: int, d: int) -> float:
 MEMORY = """
 import sys, psutil, torch
 from tausweep.measures import geometry
-from tausweep.measures.effective_dimension import effective_dimension
+from tausweep.measures.sphere_dimension import effective_dimension
 torch.set_num_threads(1)
 name, n = sys.argv[1], int(sys.argv[2])
 more = [] if name == "uniformity" else [torch.arange(n) % 10]

@@ -292,7 +292,7 @@ def test_what_cannot_be_measured_is_refused_by_name() -> None:
             penalty.relative_penalties(anchors, bank, index, grid)
     with pytest.raises(ValueError, match="negatives: 9 is not allowed; it is 1 to 8"):
         penalty.relative_penalties(anchors, bank, index, GRID, 9)
-    with pytest.raises(ValueError, match="an instance stands in it twice"):
+    with pytest.raises(ValueError, match="an instance is listed twice"):
         penalty.exchange_difference(anchors, bank, torch.zeros(5, dtype=torch.int64))
     with pytest.raises(ValueError, match="anchors: a value is not finite"):
         penalty.gradient_balance(anchors / 0, bank, index)

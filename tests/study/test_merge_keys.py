@@ -33,5 +33,5 @@ def test_a_merge_key_brings_what_the_mapping_does_not_name(tmp_path: Path) -> No
 def test_a_key_beside_a_merge_key_stands_once(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(STUDY + "      epochs: 6\n", encoding="utf-8")
-    with pytest.raises(StudyError, match="'epochs' stands in it twice"):
+    with pytest.raises(StudyError, match="'epochs' is listed twice"):
         load(path)

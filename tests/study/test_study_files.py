@@ -58,7 +58,7 @@ def test_a_json_study_may_be_indented_by_tabs(tmp_path: Path) -> None:
     file.write_text(json.dumps(STUDY, indent="\t"))
     assert study.load(file) == study.parse(STUDY)
     file.write_text('{\n\t"study": "s",\n\t"study": "t"\n}')
-    with pytest.raises(StudyError, match="stands in it twice"):
+    with pytest.raises(StudyError, match="is listed twice"):
         study.load(file)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from checkout import Checkout, DryRuns, dry_runs, lone_run
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from checkout import REPOSITORY, Checkout
 
 IMAGES = "TAUSWEEP_CIFAR10_IMAGES"

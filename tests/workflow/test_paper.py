@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from checkout import Checkout, DryRuns, jobs_of
-
 from tausweep.study import load
 
 REPOSITORY = Path(__file__).parents[2]

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from checkout import TINY, Checkout, DryRuns, jobs_of
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from checkout import LONE, Checkout, save_always
 
 FOLDER = f"results/tiny/runs/{LONE}"

@@ -72,7 +72,14 @@ def judge(
 
     Raises:
         ValueError: The margin is not allowed, or the records cannot be judged: a required column is
-            missing, a seed is empty, there are several studies, or a run stands in it twice.
+            missing, a seed is empty, there are several studies, or a run is listed twice.
+
+    Examples:
+        >>> from tausweep.claims import judge
+        >>> from tausweep.results import read
+        >>> verdicts = judge(read("benchmarks/measured/demo/records.csv"))
+        >>> next(verdict.verdict for verdict in verdicts if verdict.claim == "C7")
+        'supported'
     """
     if not (math.isfinite(margin) and margin >= 0):
         raise ValueError(f"margin: {margin} is not allowed; points of accuracy, 0 or more, are")

@@ -1,1 +1,42 @@
-"""What is measured of a trained run, one measure a file."""
+"""What is measured of a trained run, one measure a file.
+
+For a notebook: ``uniformity``, ``tolerance``, ``interclass_similarity``, ``alignment``,
+``effective_dimension``, ``rankme``, ``knn_accuracy`` and ``linear_probe`` take NumPy arrays and
+tensors (``tausweep.measures.of_arrays``). They are loaded when they are asked for, and torch with
+them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tausweep.measures.of_arrays import (
+        alignment,
+        effective_dimension,
+        interclass_similarity,
+        knn_accuracy,
+        linear_probe,
+        rankme,
+        tolerance,
+        uniformity,
+    )
+
+__all__ = [
+    "alignment",
+    "effective_dimension",
+    "interclass_similarity",
+    "knn_accuracy",
+    "linear_probe",
+    "rankme",
+    "tolerance",
+    "uniformity",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from tausweep.measures import of_arrays
+
+    return getattr(of_arrays, name)

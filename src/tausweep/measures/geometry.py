@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tausweep.losses.streaming import full_precision, rows_at_once
 from tausweep.measures.collapse import one_point
-from tausweep.measures.effective_dimension import LARGEST_T, effective_dimension
+from tausweep.measures.sphere_dimension import LARGEST_T, effective_dimension
 
 TILE = {"cpu": 512}
 """Rows of a square tile: one that stays in a core's cache; other devices want larger kernels."""

@@ -190,7 +190,7 @@ def exchange_difference(
     """
     check_anchors(anchors, bank, index)
     if len(index.unique()) < len(index):
-        raise ValueError("index: an instance stands in it twice; each can be exchanged only once")
+        raise ValueError("index: an instance is listed twice; each can be exchanged only once")
     grid = _ascending(temperatures)
     entries = bank.detach().to(torch.float64)
     f, rows = anchors.detach().to(entries), index.to(entries.device)
@@ -325,7 +325,7 @@ def _ascending(temperatures: Sequence[float]) -> tuple[float, ...]:
     if not grid or not all(0 < tau < math.inf for tau in grid):
         raise ValueError(f"temperatures: {list(temperatures)} not allowed; each is above 0")
     if any(a == b for a, b in itertools.pairwise(grid)):
-        raise ValueError(f"temperatures: {list(temperatures)} not allowed; one stands in it twice")
+        raise ValueError(f"temperatures: {list(temperatures)} not allowed; one is listed twice")
     return grid
 
 

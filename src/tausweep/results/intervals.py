@@ -144,9 +144,7 @@ def paired(a: pd.Series[float], b: pd.Series[float]) -> PairedSummary:
     for name, side in (("a", a), ("b", b)):
         if not side.index.is_unique:
             twice = side.index[side.index.duplicated()][0]
-            raise ValueError(
-                f"{name}: seed {twice} stands in it twice; one number a seed is needed"
-            )
+            raise ValueError(f"{name}: seed {twice} is listed twice; one number per seed is needed")
     seeds = sorted(set(a.index) & set(b.index))
     difference = summary(a[seeds].to_numpy() - b[seeds].to_numpy())
     return PairedSummary(

@@ -29,7 +29,7 @@ def folder() -> Path:
     for place in (shipped, repository):
         if (place / TABLE1).is_file():
             return place
-    raise FileNotFoundError(f"the published numbers stand neither in {shipped} nor in {repository}")
+    raise FileNotFoundError(f"the published numbers are neither in {shipped} nor in {repository}")
 
 
 def load(name: str) -> pd.DataFrame:

@@ -121,7 +121,7 @@ class Study(Settings):
         if not value:
             raise ValueError("at least one seed is needed")
         if (twice := first_repeated(value)) is not None:
-            raise ValueError(f"seed {twice} stands in it twice")
+            raise ValueError(f"seed {twice} is listed twice")
         return tuple(sorted(value))
 
     @field_validator("evaluate_at")

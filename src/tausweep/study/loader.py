@@ -28,7 +28,7 @@ class StudyLoader(yaml.SafeLoader):
                 problem = "a key must be a word or a number"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             if name in seen:
-                problem = f"the key {name!r} stands in it twice"
+                problem = f"the key {name!r} is listed twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             seen.add(name)
         return node

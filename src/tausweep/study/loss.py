@@ -85,7 +85,7 @@ class LossGrid(Settings):
         if value is not None and not value:
             raise ValueError("at least one temperature is needed")
         if value is not None and (twice := first_repeated(value)) is not None:
-            raise ValueError(f"{canonical(twice)} stands in it twice")
+            raise ValueError(f"{canonical(twice)} is listed twice")
         return value and tuple(sorted(value))
 
 

@@ -309,7 +309,7 @@ def _published(
 
 def _dimension(frame: pd.DataFrame) -> pd.Series[float]:
     """Effective dimension of published uniformities."""
-    from tausweep.measures.effective_dimension import effective_dimension as of
+    from tausweep.measures.sphere_dimension import effective_dimension as of
 
     return frame["uniformity"].map(lambda u: math.nan if math.isnan(u) else of(u, PUBLISHED_T))
 
