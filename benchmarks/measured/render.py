@@ -35,7 +35,10 @@ from tausweep.study import RunSettings, Study, canonical
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-SPEED = ("step", "losses", "augmentation", "geometry", "neighbours", "probe", "dag")
+SPEED = (
+    "step", "losses", "augmentation", "geometry", "neighbours", "probe", "dag", "precision",
+    "quality",
+)  # fmt: skip
 PAGES = {
     "findings.md.j2": ROOT / "docs/findings.md",
     "paper-scale.md.j2": ROOT / "docs/paper-scale.md",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 PROGRAMS = (
     "step", "losses", "augmentation", "geometry", "neighbours", "probe", "growth", "dag",
+    "precision", "quality",
 )  # fmt: skip
 
 if __name__ == "__main__":
