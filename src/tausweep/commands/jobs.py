@@ -339,7 +339,7 @@ def collect(study: str, results: Path, output: Path) -> None:
             )
         rows.append(columns)
     statuses = [row["status"] for row in rows]
-    write_along(asked, layout, statuses, output.with_name(File.ALONG_TABLE))
+    write_along(asked, layout, statuses, output.parent / File.ALONG_TABLE)
     write_text(output, records.table(rows))
 
 
@@ -495,7 +495,7 @@ def partial(study_file: str, results: Path) -> str:
     table = collected.folder / File.RECORDS
     coverage = rooms.collect(collected.study, collected.layout, table)
     statuses = records.read_table(table)["status"]
-    write_along(collected.study, collected.layout, statuses, table.with_name(File.ALONG_TABLE))
+    write_along(collected.study, collected.layout, statuses, table.parent / File.ALONG_TABLE)
     collected.tables()
     collected.figures()
     collected.claims()

@@ -61,7 +61,7 @@ class Originals:
     def damaged(self, row: int, what: str) -> StudyError:
         """The error that says what is wrong with an image."""
         return StudyError(
-            f"{self.path}: image {row}: {what}; remove {self.path.with_name(File.MANIFEST)} and "
+            f"{self.path}: image {row}: {what}; remove {self.path.parent / File.MANIFEST} and "
             "prepare the dataset again"
         )
 

@@ -213,5 +213,5 @@ def _open(
 
 def _damaged(path: Path, what: str) -> StudyError:
     return StudyError(
-        f"{path}: {what}; remove {path.with_name(MANIFEST)} and prepare the dataset again"
+        f"{path}: {what}; remove {path.parent / MANIFEST} and prepare the dataset again"
     )
