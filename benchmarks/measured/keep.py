@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 from tausweep import study as studies
-from tausweep.commands import export, jobs
+from tausweep.commands import export, partial
 from tausweep.storage.layout import Layout
 from tausweep.study import Study, StudyError
 
@@ -42,7 +42,7 @@ def keep(study_file: str, results: Path) -> None:
     whole = all((layout.run(run) / "record.json").exists() for run in study.runs())
     if not whole:
         _check_none_is_lost(study, study_file, layout)
-        jobs.partial(study_file, results)
+        partial.partial(study_file, results)
     found = export.contents(study, layout, weights=False, partial=not whole)
     _make_room(study, layout, whole)
     for name, path in found.items():

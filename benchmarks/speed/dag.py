@@ -84,8 +84,8 @@ def planning() -> Row:
 def starting() -> Iterator[Row]:
     """What a job pays before its work."""
     jobs = {
-        "pretraining": "from tausweep.training import pretrain\nfrom tausweep.commands import jobs",
-        "evaluation": "from tausweep.measures import evaluate\nfrom tausweep.commands import jobs",
+        "pretraining": "from tausweep.training import outputs, pretrain",
+        "evaluation": "import tausweep.commands.evaluate\nfrom tausweep.measures import evaluate",
     }
     imports = {**jobs, "torch": "import torch"}
     cells: measure.Cells = {

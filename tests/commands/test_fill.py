@@ -11,9 +11,9 @@ import pytest
 
 from tausweep import study as studies
 from tausweep.cli import main
-from tausweep.commands import fill as module
-from tausweep.commands import jobs
-from tausweep.commands.fill import Filling, fill
+from tausweep.commands import filling as module
+from tausweep.commands.filling import Filling, fill
+from tausweep.commands.pretrain import pretrain
 from tausweep.results import records
 from tausweep.storage.layout import Layout
 from tausweep.study import StudyError
@@ -79,7 +79,7 @@ def test_stopped_runs_are_saved_and_end_with_the_bytes_of_pretraining_alone(
     assert f"{RUNS[0]}: begins at epoch 1, step 4" in said
     alone = tmp_path / "alone"
     for run in studies.load(path).runs():
-        jobs.pretrain(
+        pretrain(
             path, run.id, alone, device="cpu", say=said.append, stop=lambda: False,
             checkpoint_seconds=1e9,
         )  # fmt: skip

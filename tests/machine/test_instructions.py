@@ -169,8 +169,10 @@ def test_only_a_process_whose_training_is_all_in_bf16_is_native(
     }
     (tmp_path / "study.yaml").write_text(json.dumps(study))
     name, *others = command
-    options = cli._parser().parse_args([name, str(tmp_path / "study.yaml"), *others])
-    assert cli._instructions(options) == mode
+    asked = cli.COMMANDS[name]
+    parser = cli.parser_of(asked, asked.load())
+    options = parser.parse_args([str(tmp_path / "study.yaml"), *others])
+    assert cli.instructions_of(asked, options) == mode
 
 
 @needs_avx2

@@ -15,8 +15,12 @@ import torch
 from safetensors.numpy import load_file
 
 from tausweep import study as studies
-from tausweep.commands import jobs
-from tausweep.commands.fill import Filling, Training
+from tausweep.commands import evaluate as evaluating
+from tausweep.commands import pretrain as pretraining
+from tausweep.commands.collect import collect
+from tausweep.commands.filling import Filling, Training
+from tausweep.commands.partial import partial
+from tausweep.commands.prepare import prepared_data
 from tausweep.measures import along
 from tausweep.results import records
 from tausweep.storage.layout import Layout, kept_weights
@@ -47,7 +51,7 @@ def train(folder: Path, stops: tuple[int, ...] = (), **changes: Any) -> Path:
     path = study(folder, **changes)
 
     def start(stop: Callable[[], bool]) -> None:
-        jobs.pretrain(
+        pretraining.pretrain(
             path, RUN, folder, device="cpu", say=lambda line: None, stop=stop,
             checkpoint_seconds=1e9,
         )  # fmt: skip
@@ -63,7 +67,7 @@ def train(folder: Path, stops: tuple[int, ...] = (), **changes: Any) -> Path:
 def evaluate(folder: Path, **changes: Any) -> list[str]:
     """Evaluate the run; what was said."""
     said: list[str] = []
-    jobs.evaluate(study(folder, **changes), RUN, folder, device="cpu", say=said.append)
+    evaluating.evaluate(study(folder, **changes), RUN, folder, device="cpu", say=said.append)
     return said
 
 
@@ -132,7 +136,7 @@ def test_a_run_is_the_same_bytes_with_and_without_and_keeps_all_epochs_across_st
 def test_runs_that_fill_a_given_time_keep_the_same(asked: Path, tmp_path: Path) -> None:
     filling = Filling(1e18, 0.0, 1, "cpu", 1, False, False, 1e9)
     run = studies.load(study(tmp_path, **AT)).runs()[0]
-    data, folder = jobs.prepared_data([run], tmp_path), Layout(tmp_path).run(run)
+    data, folder = prepared_data([run], tmp_path), Layout(tmp_path).run(run)
     training = Training(run, data, folder, torch.device("cpu"), filling, lambda line: None)
     while (trained := training.step()) is None:
         pass
@@ -308,7 +312,7 @@ def test_table_reads_back_and_goes_when_it_is_not_asked_for(asked: Path, tmp_pat
     copied(asked, tmp_path)
     path, table = study(tmp_path, **AT), tmp_path / "tiny/records.csv"
     evaluate(tmp_path, **AT)
-    jobs.collect(path, tmp_path, table)
+    collect(path, tmp_path, table)
     frame = records.read_along(tmp_path / "tiny/along.csv")
     assert frame is not None
     assert list(frame.columns) == [*records.ALONG_IDENTITY, *studies.ALONG]
@@ -317,9 +321,9 @@ def test_table_reads_back_and_goes_when_it_is_not_asked_for(asked: Path, tmp_pat
     (run,) = tmp_path.glob("tiny/runs/*/*/*/*")
     (run / "along.json").write_text("{")
     with pytest.raises(StudyError, match=r"along\.json: missing or damaged"):
-        jobs.collect(path, tmp_path, table)
+        collect(path, tmp_path, table)
     evaluate(tmp_path)
-    jobs.collect(study(tmp_path), tmp_path, table)
+    collect(study(tmp_path), tmp_path, table)
     assert records.read_along(tmp_path / "tiny/along.csv") is None
 
 
@@ -332,7 +336,7 @@ def test_figure_and_page_are_there_as_long_as_the_study_asks(asked: Path, tmp_pa
     for changes in (AT, {}):
         path = study(tmp_path, **changes)
         evaluate(tmp_path, **changes)
-        jobs.partial(path, tmp_path)
+        partial(path, tmp_path)
         assert figure.exists() == bool(changes)
         assert ("Measures along training" in page.read_text("utf-8")) == bool(changes)
 

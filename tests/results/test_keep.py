@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tausweep import study as studies
-from tausweep.commands import jobs, partial
+from tausweep.commands import partial
+from tausweep.commands.collect import collect
 from tausweep.results import records
 from tausweep.storage.atomic import write_json, write_text
 from tausweep.storage.layout import Layout
@@ -37,7 +38,7 @@ def keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         table = layout.study(study.study) / "partial/records.csv"
         return partial.collect(study, layout, table)
 
-    monkeypatch.setattr(jobs, "partial", collected)
+    monkeypatch.setattr(partial, "partial", collected)
     return module
 
 
@@ -109,7 +110,7 @@ def test_an_unfinished_study_is_kept_with_what_there_is_and_a_later_call_adds(
     finished(third, other)
     with pytest.raises(StudyError, match="is missing; the study is not complete"):
         keep.keep(file, other.root)
-    jobs.collect(file, other.root, other.study("tiny") / "records.csv")
+    collect(file, other.root, other.study("tiny") / "records.csv")
     keep.keep(file, other.root)
     assert "tiny/partial/records.csv" not in kept(tmp_path / "kept")
     assert {"tiny/README.md", "tiny/records.csv"} <= kept(tmp_path / "kept")

@@ -6,16 +6,36 @@ for, and what killed processes left behind.
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tausweep import study as studies
+from tausweep.commands import flags
 from tausweep.commands.status import files, logs_of, size
 from tausweep.storage.layout import File, Layout, kept_weights, prepared_name
 from tausweep.storage.run_lock import half_written, held_by
 from tausweep.study import Study, StudyError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    flags.add_study(parser)
+    flags.add_results(parser)
+    parser.add_argument("--yes", action="store_true", help="delete what is listed")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    layout = Layout(Path(options.results))
+    found = leftovers(studies.load(options.study), layout)
+    print(listed(found))
+    if found and options.yes:
+        delete(found, layout)
+    elif found:
+        print("nothing was deleted; --yes deletes what is listed")
 
 
 @dataclass(frozen=True)

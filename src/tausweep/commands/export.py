@@ -6,6 +6,7 @@ reads results reads an archive: ``with opened(path) as root: Layout(root)``.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import gzip
 import hashlib
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from tausweep import __version__
 from tausweep import study as studies
+from tausweep.commands import flags
 from tausweep.storage.atomic import replacing
 from tausweep.storage.layout import File, Layout, prepared_name
 from tausweep.study import Study, StudyError
@@ -40,6 +42,20 @@ WEIGHTS = (File.ENCODER, File.EMBEDDINGS)
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every file in an archive: the earliest that zip knows."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    flags.add_study(parser)
+    parser.add_argument("output", metavar="ARCHIVE", help="a .tar.gz or .zip")
+    flags.add_results(parser)
+    parser.add_argument("--weights", action="store_true", help="encoders, banks, embeddings too")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    asked, layout = studies.load(options.study), Layout(Path(options.results))
+    print(export(asked, layout, Path(options.output), weights=options.weights))
 
 
 def contents(

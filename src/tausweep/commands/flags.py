@@ -58,3 +58,50 @@ def device(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
         raise _not_allowed(text, "auto, cpu, cuda or cuda:N")
     return text
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """Add the study file, ``options.study``."""
+    parser.add_argument("study", metavar="STUDY", help="a study file (YAML or JSON)")
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Add the results folder, ``options.results``."""
+    parser.add_argument(
+        "--results", default="results", metavar="DIR", help="results folder (%(default)s)"
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the device, ``options.device``; ``TAUSWEEP_DEVICE`` says it where it is not given."""
+    parser.add_argument(
+        "--device", type=device, help="auto, cpu, cuda or cuda:N (TAUSWEEP_DEVICE, or else auto)"
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser, what: str = "CPU threads") -> None:
+    """Add a number of threads, ``options.threads``."""
+    parser.add_argument("--threads", type=whole(1), default=1, help=f"{what} (%(default)s)")
+
+
+def add_job(parser: argparse.ArgumentParser) -> None:
+    """Add what a job on one run takes: study, results folder, run, settings, threads, device."""
+    add_study(parser)
+    add_results(parser)
+    parser.add_argument(
+        "--run", dest="run_id", required=True, metavar="ID",
+        help="DATASET/LOSS/TAU/seedK, as `tausweep plan STUDY` lists them",
+    )  # fmt: skip
+    parser.add_argument(
+        "--settings", metavar="DIGEST",
+        help="refuse to start if the run's settings are not those with this digest",
+    )  # fmt: skip
+    add_threads(parser)
+    add_device(parser)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``options.json``: print one JSON document instead of text."""
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON document (docs/commands.md)"
+    )

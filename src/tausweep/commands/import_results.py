@@ -7,6 +7,7 @@ digests that results carry (see ``targets``), not by the order in which files we
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tausweep import study as studies
-from tausweep.commands import export, verify
+from tausweep.commands import export, flags, verify
 from tausweep.results import records
 from tausweep.storage.atomic import replacing
 from tausweep.storage.layout import File, Layout
@@ -26,6 +27,22 @@ from tausweep.study import Run, Study, StudyError
 
 NAMED = 5
 """Files or runs that a sentence names."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "source", metavar="SOURCE", help="an archive of export, or a results folder"
+    )
+    parser.add_argument(
+        "study", nargs="?", metavar="STUDY", help="its study file, if SOURCE has none"
+    )
+    flags.add_results(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    print(restore(Path(options.source), options.study, Layout(Path(options.results))))
 
 
 @dataclass

@@ -1,16 +1,38 @@
-"""A table of what a study has so far, marked partial; nothing is trained or evaluated for it."""
+"""`tausweep partial`: a table and a report of what a study has so far, marked partial.
+
+Nothing is trained or evaluated for it.
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tausweep.commands import flags
+from tausweep.commands.claims import write_claims
+from tausweep.commands.collect import write_along
+from tausweep.commands.collected import Collected
+from tausweep.commands.figures import write_figures
+from tausweep.commands.report import write_report
 from tausweep.commands.status import RunState, other_code, states
+from tausweep.commands.tables import write_tables
 from tausweep.results import records
 from tausweep.storage.atomic import write_text
-from tausweep.storage.layout import Layout
+from tausweep.storage.layout import File, Layout
 from tausweep.study import Study
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    flags.add_study(parser)
+    flags.add_results(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    print(partial(options.study, Path(options.results)))
 
 
 def rows(study: Study, layout: Layout) -> list[dict[str, Any]]:
@@ -59,3 +81,24 @@ def collect(study: Study, layout: Layout, output: Path) -> str:
     found = rows(study, layout)
     write_text(output, records.table(found))
     return coverage(found)
+
+
+def partial(study_file: str, results: Path) -> str:
+    """Tabulate, draw, judge and report what a study has so far; nothing is trained for it.
+
+    Returns:
+        What the partial table covers, in words, and where the report is.
+
+    Raises:
+        StudyError: The study is not valid.
+    """
+    collected = Collected.of(study_file, results, partial=True)
+    table = collected.folder / File.RECORDS
+    covered = collect(collected.study, collected.layout, table)
+    statuses = records.read_table(table)["status"]
+    write_along(collected.study, collected.layout, statuses, table.parent / File.ALONG_TABLE)
+    write_tables(collected)
+    write_figures(collected)
+    write_claims(collected)
+    write_report(collected)
+    return f"{covered}\nreport: {collected.folder / File.REPORT}"

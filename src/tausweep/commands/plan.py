@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from tausweep import data as datasets
-from tausweep.commands import cost
+from tausweep import study as studies
+from tausweep.commands import cost, flags
 from tausweep.commands.cost import train_count
 from tausweep.data import contents, measurable
 from tausweep.data.manifest import manifest
 from tausweep.machine import instructions
 from tausweep.storage.layout import Layout
 from tausweep.study import DatasetSettings, Run, Study, StudyError, canonical, nearest
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    flags.add_study(parser)
+    flags.add_results(parser)
+    parser.add_argument("--run", dest="run_id", metavar="ID", help="print one run's settings")
+    parser.add_argument(
+        "--power", action="store_true",
+        help="print what the grid and the seeds can settle, and how many seeds would",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    asked = studies.load(options.study)
+    if options.run_id:
+        print(settings_of(asked, options.run_id))
+        return
+    if options.power:
+        from tausweep.claims import power
+
+        print(power.describe(asked))
+        return
+    print(describe(asked, Layout(Path(options.results))))
+    if Path("Snakefile").is_file():
+        print(rules(options.study))
 
 
 def find_run(study: Study, run_id: str) -> Run:

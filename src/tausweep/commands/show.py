@@ -1,90 +1,24 @@
-"""The headline of a study for a terminal: its cells, its verdicts and where the rest is."""
+"""`tausweep show`: Table 1 and the verdicts on the terminal."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
-from tausweep.claims.comparisons import OUTCOMES
-from tausweep.claims.evidence import count_of
-from tausweep.claims.verdicts import headline, multiplicity, read, shown
-from tausweep.report import protocol
-from tausweep.report.tables.cells import Cells
-from tausweep.report.tables.formats import MARKS, Entry
-from tausweep.results import kept, labels, records
-from tausweep.results.cells import Key, printed
-from tausweep.storage.layout import File, Layout
-from tausweep.study import Study
-
-SHOWN = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
-DIFFERENCES = 10
-"""How many numbers that differ from the kept ones are listed; the report has all."""
-
-HEADS = ("linear acc. %", "kNN acc. %", "uniformity", "tolerance")
+from tausweep import study as studies
+from tausweep.commands import flags
+from tausweep.storage.layout import Layout
 
 
-def describe(study: Study, study_file: str, layout: Layout) -> str:
-    """Cells as mean ± half-width of the 95% interval over seeds (n), verdicts, and paths.
-
-    Of a study that has kept records: whether its numbers are the same here, and what differs.
-
-    Raises:
-        StudyError: The records are not collected.
-    """
-    folder = layout.study(study.study)
-    frame = records.read_table(folder / File.RECORDS)
-    rows: list[tuple[str, ...]] = [("dataset", "loss", "tau", *HEADS)]
-    cells = Cells(frame)
-    marks = set()
-    for run in study.runs():
-        if run.seed != study.seeds[0]:
-            continue
-        key = Key(run.dataset, run.loss, run.temperature)
-        entries = [Entry("measured", cells.cell(key, name)) for name in SHOWN]
-        marks |= {mark for entry in entries for mark in entry.marks}
-        texts = [entry.text() for entry in entries]
-        rows.append((run.dataset, labels.loss(run.loss), printed(run.temperature), *texts))
-    lines = [f"study {study.study}, {count_of(len(study.seeds), 'seed')}", "", *_aligned(rows)]
-    lines += [MARKS[mark] for mark in sorted(marks)]
-    lines.append("Cells: mean ± half-width of the plain 95% t-interval (number of seeds).")
-    beside = kept.beside(study, study_file, layout, frame)
-    lines += ["", *_verdicts(study, folder / File.CLAIMS_JSON), "", *_places(folder)]
-    return "\n".join([*lines, *(["", *_kept(beside, folder)] if beside else [])])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    flags.add_study(parser)
+    flags.add_results(parser)
 
 
-def _kept(beside: kept.Beside, folder: Path) -> list[str]:
-    lines = [f"compared with the records kept in {beside.folder}: {beside.headline}"]
-    lines += [f"  {line}" for line in beside.lines(DIFFERENCES)]
-    if beside.differences:
-        tables = f"{beside.folder}/{File.RECORDS} {folder}/{File.RECORDS}"
-        lines.append(f"  to see cells and verdicts side by side: tausweep compare {tables}")
-    return lines
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    from tausweep.report import headline
 
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
-def _verdicts(study: Study, path: Path) -> list[str]:
-    found = read(path)
-    miniature = protocol.scaled_down(study) is not None
-    where = ", ".join(labels.dataset(name) for name in study.datasets)
-    lines = [headline(found, where, len(study.seeds), miniature)]
-    overall = [v for v in found if v.dataset is None and v.kind == "finding"]
-    for outcome in OUTCOMES:
-        if ids := [v.claim for v in overall if v.verdict == outcome]:
-            lines.append(f"  {shown(outcome, miniature)}: {' '.join(ids)}")
-    return [*lines, multiplicity(found)]
-
-
-def _places(folder: Path) -> list[str]:
-    places = {
-        "report": File.REPORT,
-        "Table 1": "tables/table1.md",
-        "verdicts": File.CLAIMS_MARKDOWN,
-        "figures": "figures/",
-    }
-    return [f"{name:8}  {folder}/{place}" for name, place in places.items()]
+    asked = studies.load(options.study)
+    print(headline.describe(asked, options.study, Layout(Path(options.results))))

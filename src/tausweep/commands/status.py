@@ -5,6 +5,7 @@ Everything is read from the results folder; nothing is computed, and torch is no
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 from collections import Counter
@@ -13,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tausweep import study as studies
+from tausweep.commands import flags
 from tausweep.data.manifest import manifest
 from tausweep.results import records
 from tausweep.storage import provenance
@@ -30,6 +33,17 @@ SHOWN = 20
 """Runs listed of one state; of more, their number."""
 
 _PROGRESS = re.compile(r"^epoch \d+/\d+ .*$", re.MULTILINE)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    flags.add_study(parser)
+    flags.add_results(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    print(describe(studies.load(options.study), Layout(Path(options.results))))
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,34 @@ Nothing is computed anew. What does not hold is named; what could not be checked
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tausweep import study as studies
+from tausweep.commands import flags
 from tausweep.commands.status import other_code, stale_reasons
 from tausweep.results import records
 from tausweep.storage.layout import File, Layout
 from tausweep.study import MEASURED, OF_THE_LOSS, Run, Study, StudyError
 
 SHOWN_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "tausweep")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    flags.add_study(parser)
+    flags.add_results(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    said, holds = verify(studies.load(options.study), Layout(Path(options.results)))
+    print(said)
+    return 0 if holds else 1
 
 
 @dataclass

@@ -16,7 +16,7 @@ from scipy import stats
 import frames
 from frames import named_rows
 from tausweep.claims import judging
-from tausweep.commands.compare import compare, compare_files, difference
+from tausweep.report.comparison import compare, compare_files, difference
 from tausweep.results import published, records
 from tausweep.study import StudyError
 

@@ -1,0 +1,88 @@
+"""A study's collected records, as the commands read them that make something of them."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tausweep import study as studies
+from tausweep.data.manifest import manifest
+from tausweep.results import records
+from tausweep.storage.layout import File, Layout
+from tausweep.study import Study
+
+if TYPE_CHECKING:
+    from tausweep.report.figures import StudyResults
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A study's collected records and where what is made of them goes.
+
+    ``results/<study>/``, or for the partial table of an unfinished study
+    ``results/<study>/partial/``, so that the two are never mistaken for each other.
+
+    Attributes:
+        study: What is asked for.
+        study_file: Its file.
+        layout: Where results lie.
+        partial: Whether the study is not finished.
+    """
+
+    study: Study
+    study_file: str
+    layout: Layout
+    partial: bool = False
+
+    @staticmethod
+    def of(study_file: str, results: Path, *, partial: bool = False) -> Collected:
+        """The collected records of a study file.
+
+        Raises:
+            StudyError: The study is not valid.
+        """
+        return Collected(studies.load(study_file), study_file, Layout(results), partial)
+
+    @staticmethod
+    def asked(options: argparse.Namespace) -> Collected:
+        """The collected records of a command's study.
+
+        Raises:
+            StudyError: The study is not valid.
+        """
+        return Collected.of(options.study, Path(options.results))
+
+    @property
+    def folder(self) -> Path:
+        """Where tables, figures, verdicts and the report go."""
+        folder = self.layout.study(self.study.study)
+        return folder / "partial" if self.partial else folder
+
+    @cached_property
+    def results(self) -> StudyResults:
+        """What the tables, figures and verdicts are made from.
+
+        Raises:
+            StudyError: The records are not collected.
+        """
+        from tausweep.report import protocol
+        from tausweep.report.figures import StudyResults
+        from tausweep.results import published
+
+        return StudyResults(
+            self.layout.study(self.study.study),
+            records.read_table(self.folder / File.RECORDS),
+            published.records(),
+            protocol.scaled_down(self.study),
+            self.study.uniformity_t,
+            classes=self._classes(),
+            along=records.read_along(self.folder / File.ALONG_TABLE),
+        )
+
+    def _classes(self) -> dict[str, list[str]]:
+        datasets = {run.dataset: run.settings.dataset for run in self.study.runs()}
+        made = {name: manifest(settings, self.layout) for name, settings in datasets.items()}
+        return {name: found.get("classes", []) for name, found in made.items() if found}

@@ -1,0 +1,329 @@
+"""As many runs of a study as fit into a given time, several at once on one GPU.
+
+For a GPU that is there for minutes, on a machine that may have neither Snakemake nor a network.
+Runs are taken in the study's ``order``. Each has a stream of its own on the GPU and takes a step in
+turn, so that one's kernels fill the gaps that the other's leave; its numbers are those that it has
+alone. What is written is what ``tausweep pretrain`` and ``tausweep evaluate`` write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tausweep import study as studies
+from tausweep.commands.prepare import prepared_data
+from tausweep.commands.status import logs_of
+from tausweep.data.prepared import Prepared
+from tausweep.machine import devices
+from tausweep.results import records
+from tausweep.storage import provenance
+from tausweep.storage.layout import File, Layout
+from tausweep.storage.run_lock import RunLockedError, run_lock
+from tausweep.study import DatasetSettings, Run, StudyError
+from tausweep.training import outputs
+from tausweep.training.trainer import Pretrained, Trainer
+
+Message = Callable[[str], None]
+
+MEASURED_SECONDS = 10.0
+"""How long a speed is measured before it decides what is begun."""
+PROGRESS_LINES = 20
+"""Lines of progress a run."""
+EVALUATIONS = 2
+"""Evaluations at once: one starts, and reads its data, while another computes. More of them would
+take the device from the training, which shares it by turns with every process."""
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Filling:
+    """How time is to be filled.
+
+    Attributes:
+        until: When training stops, by ``time.monotonic``; what is not finished is saved.
+        evaluate_seconds: How long evaluations that still run are waited for after that.
+        at_once: Runs that share the device.
+        device: ``auto``, ``cpu`` or ``cuda:<n>``.
+        threads: Of an evaluation.
+        partial: Whether to begin a run that will not end in time.
+        compiled: See ``Trainer``.
+        checkpoint_seconds: Least time between checkpoints of a run.
+    """
+
+    until: float
+    evaluate_seconds: float
+    at_once: int
+    device: str
+    threads: int
+    partial: bool
+    compiled: bool
+    checkpoint_seconds: float
+
+
+class Training:
+    """A run that is being trained, a step at a time, on a stream of its own."""
+
+    def __init__(
+        self,
+        run: Run,
+        data: Prepared,
+        folder: Path,
+        device: torch.device,
+        filling: Filling,
+        say: Message,
+    ) -> None:
+        """Take the run's lock and its checkpoint, if there is one.
+
+        Raises:
+            RunLockedError: Another process writes this run.
+        """
+        self.run, self.folder, self._data, self._say = run, folder, data, say
+        self._filling, self._device = filling, device
+        self._started, self._saved = provenance.now(), time.monotonic()
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        with contextlib.ExitStack() as held, self._on_stream():
+            held.enter_context(run_lock(self.folder))
+            self._trainer = Trainer(run.settings, data, device, compiled=filling.compiled)
+            self._checkpoints = outputs.checkpoints_of(run, data, folder)
+            if (found := self._checkpoints.load(say)) is not None:
+                self._trainer.restore(found.tensors, found.position)
+            self._held = held.pop_all()
+        at = self._trainer.position
+        say(f"{run.id}: begins at epoch {at.epoch + 1}, step {at.step + 1}")
+        keep = outputs.kept_epochs(run, self._data, self.folder)
+        self._steps = self._trainer.steps_left(self._progress, keep)
+
+    def _on_stream(self) -> contextlib.AbstractContextManager[Any]:
+        return torch.cuda.stream(self._stream) if self._stream else contextlib.nullcontext()
+
+    @property
+    def images_left(self) -> int:
+        """Views that are still to be computed."""
+        at, epochs = self._trainer.position, self.run.settings.pretrain.epochs
+        return (epochs - at.epoch) * self._trainer.count - at.step * self._trainer.batch
+
+    @property
+    def batch(self) -> int:
+        """Views of a step."""
+        return self._trainer.batch
+
+    def _progress(self, line: str) -> None:
+        """Say the first epochs' lines, and some of the others'."""
+        epoch, epochs = self._trainer.position.epoch, self.run.settings.pretrain.epochs
+        if epoch <= 2 or epoch % max(1, epochs // PROGRESS_LINES) == 0:
+            self._say(f"{self.run.id}: {line}")
+
+    def step(self) -> Pretrained | None:
+        """Take a step; what the run ends with, if that was its last."""
+        with self._on_stream():
+            try:
+                next(self._steps)
+            except StopIteration:
+                return self._trainer.result("complete")
+            except FloatingPointError as error:
+                self._say(f"{self.run.id}: diverged: {error}")
+                return self._trainer.result("diverged")
+        if time.monotonic() - self._saved > self._filling.checkpoint_seconds:
+            self.save()
+        return None
+
+    def save(self) -> None:
+        """Save the state, to go on from later."""
+        with self._on_stream():
+            self._checkpoints.save(*self._trainer.state())
+        self._saved = time.monotonic()
+
+    def finish(self, trained: Pretrained) -> None:
+        """Write what pretraining leaves, and free the run for its evaluation."""
+        hardware = devices.describe(self._device) | {
+            "runs_at_once": self._filling.at_once,
+            "graphs": self._trainer.graphs,
+            "compiled": self._trainer.compiled,
+        }
+        with self._on_stream():
+            outputs.write_pretrained(
+                self.run, self._data, self.folder, trained, self._started, hardware
+            )
+        self._held.close()
+
+    def leave(self) -> str:
+        """Save the state and free the run; returns where it stands."""
+        self.save()
+        self._held.close()
+        at = self._trainer.position
+        return f"saved in epoch {at.epoch + 1} after step {at.step}"
+
+
+class Evaluations:
+    """Evaluations of finished runs beside the training, ``EVALUATIONS`` at once.
+
+    Each is a process of its own on the same device: what torch is told for training (TF32, a
+    compiled encoder) holds for a whole process, and a measure's host work would hold up the steps.
+    """
+
+    def __init__(self, study_file: str, results: Path, device: str, threads: int) -> None:
+        self.command = [sys.executable, "-m", "tausweep.cli", "evaluate", study_file]
+        self.command += ["--results", str(results), "--device", device, "--threads", str(threads)]
+        self._layout = Layout(results)
+        self._waiting: deque[Run] = deque()
+        self._begun: list[tuple[Run, Path, subprocess.Popen[bytes]]] = []
+
+    def add(self, run: Run) -> None:
+        """Evaluate a run as soon as fewer than ``EVALUATIONS`` are."""
+        self._waiting.append(run)
+        self.advance()
+
+    def advance(self) -> None:
+        """Begin what waits, if others have ended."""
+        while self._waiting and self._running() < EVALUATIONS:
+            self._begin(self._waiting.popleft())
+
+    def _running(self) -> int:
+        return sum(process.poll() is None for *_, process in self._begun)
+
+    def _begin(self, run: Run) -> None:
+        """Begin to evaluate a run; its log is where Snakemake's would be."""
+        log = logs_of(run, self._layout) / "evaluate.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as said:
+            command = [*self.command, "--run", run.id]
+            process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+        self._begun.append((run, log, process))
+
+    def end(self, until: float, say: Message) -> int:
+        """Wait for all of them until a time; returns how many gave no record."""
+        while self._waiting and time.monotonic() < until:
+            self.advance()
+            time.sleep(POLL_SECONDS)
+        for run in self._waiting:
+            say(f"{run.id}: its evaluation was not begun in time; the next start begins it")
+        failed = len(self._waiting)
+        for run, log, process in self._begun:
+            try:
+                code = process.wait(max(0.1, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                say(f"{run.id}: its evaluation did not end in time; the next start repeats it")
+                failed += 1
+                continue
+            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            say(lines[-1] if lines else f"{run.id}: evaluation ended with code {code}")
+            failed += code != 0
+        return failed
+
+
+def fill(
+    study_file: str,
+    results: Path,
+    filling: Filling,
+    *,
+    say: Message,
+    stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Train and evaluate runs until the time is over; whether all of the study has records.
+
+    A run with a record is done, a pretrained one is evaluated, one with a checkpoint goes on there.
+    None is begun that would not end in time by the speed measured so far.
+
+    Raises:
+        StudyError: Bad input, before anything is begun.
+    """
+    asked, layout = studies.load(study_file), Layout(results)
+    if filling.at_once < 1:
+        raise StudyError(f"--at-once: {filling.at_once} is not allowed; it should be 1 or more")
+    with devices.device(filling.device, share=False, say=say) as device:
+        evaluations = Evaluations(study_file, results, str(device), filling.threads)
+        lacking = [run for run in asked.by_worth() if not _has_record(run, layout)]
+        by_data: dict[DatasetSettings, list[Run]] = {}
+        for run in lacking:
+            by_data.setdefault(run.settings.dataset, []).append(run)
+        data = {dataset: prepared_data(runs, results) for dataset, runs in by_data.items()}
+        waiting: deque[Run] = deque()
+        for run in lacking:
+            if outputs.is_pretrained(layout.run(run), run, data[run.settings.dataset]):
+                evaluations.add(run)
+            else:
+                waiting.append(run)
+        say(f"{asked.study}: {len(waiting)} runs to train, {filling.at_once} at once on {device}")
+        _train(waiting, data, evaluations, layout, device, filling, say, stop)
+        grace = 0.0 if stop() else filling.evaluate_seconds
+        failed = evaluations.end(max(time.monotonic(), filling.until) + grace, say)
+    missing = sum(not _has_record(run, layout) for run in asked.runs())
+    say(f"{asked.study}: {len(asked.runs()) - missing} of {len(asked.runs())} runs have records")
+    return missing == 0 and failed == 0
+
+
+def _has_record(run: Run, layout: Layout) -> bool:
+    """Whether a run has a record of its present settings; by which code does not matter here."""
+    try:
+        columns = records.read(layout.run(run) / File.RECORD)["columns"]
+    except (FileNotFoundError, StudyError):
+        return False
+    return bool(columns["settings_digest"] == run.settings.digest)
+
+
+def _train(
+    waiting: deque[Run],
+    data: Mapping[DatasetSettings, Prepared],
+    evaluations: Evaluations,
+    layout: Layout,
+    device: torch.device,
+    filling: Filling,
+    say: Message,
+    stop: Callable[[], bool],
+) -> None:
+    active: list[Training] = []
+    speed: float | None = None
+    mark, images = time.monotonic(), 0
+
+    def left() -> float:
+        return filling.until - time.monotonic()
+
+    while (waiting or active) and left() > 0 and not stop():
+        while waiting and len(active) < filling.at_once:
+            run = waiting[0]
+            own = data[run.settings.dataset]
+            need = _need(run, len(own.train_images), active, speed)
+            if not filling.partial and need > left():
+                say(f"{run.id}: not begun, it takes {need:.0f} s and {left():.0f} s are left")
+                waiting.clear()
+                break
+            waiting.popleft()
+            try:
+                active.append(Training(run, own, layout.run(run), device, filling, say))
+            except RunLockedError as error:
+                say(f"{run.id}: left out: {error}")
+                continue
+            mark, images = time.monotonic(), 0
+        evaluations.advance()
+        for training in list(active):
+            if (trained := training.step()) is not None:
+                active.remove(training)
+                training.finish(trained)
+                evaluations.add(training.run)
+                mark, images = time.monotonic(), 0
+            images += training.batch
+        if time.monotonic() - mark > MEASURED_SECONDS:
+            speed, mark, images = images / (time.monotonic() - mark), time.monotonic(), 0
+    for training in active:
+        say(f"{training.run.id}: {training.leave()}")
+
+
+def _need(run: Run, count: int, active: list[Training], speed: float | None) -> float:
+    """Seconds until a run on ``count`` images would end if it was begun now; 0 if not known."""
+    if speed is None:
+        return 0.0
+    images = run.settings.pretrain.epochs * count
+    # The device is shared alike, so until the new run ends the others take as much as it does.
+    shared = sum(min(training.images_left, images) for training in active)
+    return (images + shared) / speed

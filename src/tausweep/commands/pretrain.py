@@ -1,0 +1,161 @@
+"""`tausweep pretrain`: one run, to its encoder and bank."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tausweep import study as studies
+from tausweep.commands import flags
+from tausweep.commands.messages import CommandError, say, say_error
+from tausweep.commands.plan import planned_run
+from tausweep.commands.prepare import prepared_data
+from tausweep.machine import devices, stop_signals
+from tausweep.storage import provenance
+from tausweep.storage.layout import Layout
+from tausweep.storage.run_lock import RunLockedError, run_lock
+from tausweep.study import Run
+
+if TYPE_CHECKING:
+    from tausweep.data.prepared import Prepared
+    from tausweep.machine.peers import Processes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    flags.add_job(parser)
+    parser.add_argument(
+        "--checkpoint-seconds", type=flags.seconds, default=60.0, metavar="S",
+        help="least time between checkpoints (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--processes", type=flags.whole(0), default=1, metavar="N",
+        help="train it with N processes of torchrun, a GPU each, which share the CPU threads too; "
+        "0 or 1 is this process alone (%(default)s)",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command.
+
+    Raises:
+        StudyError: Bad input.
+        CommandError: The run was stopped and saved, or cannot go on.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "0"))
+    if count == 0 and options.processes > 1:
+        return _launch(options)
+    devices.set_threads(max(options.threads // max(count, 1), min(options.threads, 1)))
+    from tausweep.machine.peers import ProcessesError
+    from tausweep.training.pretrain import StoppedError
+
+    stopped = stop_signals.catch(patient=count > 1)
+    try:
+        pretrain(
+            options.study, options.run_id, Path(options.results), planned=options.settings,
+            device=options.device, say=say, stop=lambda: bool(stopped),
+            checkpoint_seconds=options.checkpoint_seconds,
+        )  # fmt: skip
+    except StoppedError as error:
+        # Another process may have got the signal.
+        code = 128 + (stopped or [signal.SIGTERM])[0]
+        if os.environ.get("RANK", "0") != "0":
+            return code
+        raise CommandError(f"{error}; start the same command again to go on", code) from None
+    except (RunLockedError, ProcessesError) as error:
+        raise CommandError(str(error)) from None
+    return 0
+
+
+def _launch(options: argparse.Namespace) -> int:
+    """Start this command as several processes; returns what they end with.
+
+    Raises:
+        StudyError: Bad input, said once and not by every process.
+    """
+    planned_run(studies.load(options.study), options.run_id, "pretrain", options.settings)
+    devices.set_threads(max(options.threads // options.processes, min(options.threads, 1)))
+    from tausweep.machine import torchrun
+
+    return torchrun.launch("tausweep.cli", options.arguments, options.processes, say_error)
+
+
+def pretrain(
+    study: str,
+    run_id: str,
+    results: Path,
+    *,
+    planned: str | None = None,
+    device: str,
+    say: Callable[[str], None],
+    stop: Callable[[], bool],
+    checkpoint_seconds: float,
+) -> None:
+    """Pretrain a run and write its outputs; a finished run is left as it is.
+
+    Where torchrun started several processes, they share the run: the first holds the lock, writes
+    and speaks.
+
+    Raises:
+        StudyError: Bad input, before any work starts.
+        RunLockedError: Another process writes this run, and waiting for it was stopped.
+        StoppedError: ``stop`` was true; the state is saved.
+        ProcessesError: Another process of the run ended.
+    """
+    from tausweep.machine.peers import joined
+    from tausweep.training.outputs import is_pretrained
+
+    run = planned_run(studies.load(study), run_id, "pretrain", planned)
+    folder = Layout(results).run(run)
+    with joined(device) as processes:
+        if not processes.first:
+            say = _silent
+        # The first makes and checks them before the others open them.
+        data = prepared_data([run], results) if processes.first else None
+        with processes.by_first(contextlib.nullcontext, stop):
+            data = data or prepared_data([run], results)
+        with processes.by_first(lambda: run_lock(folder, wait=say, stop=stop), stop):
+            (done,) = processes.any(processes.first and is_pretrained(folder, run, data))
+            if done:
+                say(f"{run.id}: already pretrained, nothing to do")
+                return
+            _pretrain_locked(run, data, folder, processes, device, say, stop, checkpoint_seconds)
+
+
+def _silent(line: str) -> None:
+    """What a process has to say that is not the first: the same."""
+
+
+def _pretrain_locked(
+    run: Run,
+    data: Prepared,
+    folder: Path,
+    processes: Processes,
+    wanted_device: str,
+    say: Callable[[str], None],
+    stop: Callable[[], bool],
+    checkpoint_seconds: float,
+) -> None:
+    from tausweep.machine import devices
+    from tausweep.training import outputs
+    from tausweep.training.pretrain import pretrain as train
+
+    started = provenance.now()
+    settings, checkpoints = run.settings, outputs.checkpoints_of(run, data, folder)
+    say(f"{run.id}: {len(data.train_images):,} images, {settings.pretrain.epochs} epochs")
+    with devices.devices_of(wanted_device, processes, say, stop) as device:
+        trained = train(
+            settings, data, device, checkpoints,
+            say=say, stop=stop, checkpoint_seconds=checkpoint_seconds, processes=processes,
+            keep=outputs.kept_epochs(run, data, folder),
+        )  # fmt: skip
+        hardware = devices.describe(device)
+    if processes.count > 1:
+        hardware["processes"] = processes.count
+    if processes.first:
+        outputs.write_pretrained(run, data, folder, trained, started, hardware)

@@ -1,0 +1,107 @@
+"""What pretraining leaves in a run's folder: settings, history, weights, checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tausweep.data.prepared import Prepared
+from tausweep.model.bank import MemoryBank
+from tausweep.model.encoder import Encoder
+from tausweep.storage import provenance
+from tausweep.storage.atomic import write_json, write_text
+from tausweep.storage.layout import File, kept_weights, weights_after
+from tausweep.study import Run
+from tausweep.training.checkpoints import CheckpointFile, load_tensors, save_tensors
+from tausweep.training.position import history_csv
+from tausweep.training.trainer import Keep, Pretrained
+
+
+def is_pretrained(folder: Path, run: Run, data: Prepared) -> bool:
+    """Whether a run's folder has what pretraining leaves, whole and of these settings and data."""
+    if not all((folder / name).exists() for name in (File.SETTINGS, File.HISTORY)):
+        return False
+    try:
+        described = json.loads((folder / File.PRETRAIN).read_text(encoding="utf-8"))
+        _, metadata = load_tensors(folder / File.ENCODER)
+    except (OSError, ValueError):
+        return False  # absent or damaged (DamagedFileError is a ValueError): it is made again
+    wanted = (run.settings.pretrain_digest, data.digest)
+    return all(
+        (found.get("settings_digest"), found.get("data_digest")) == wanted
+        for found in (described, metadata)
+    )
+
+
+def checkpoints_of(run: Run, data: Prepared, folder: Path) -> CheckpointFile:
+    """The checkpoints of a run in its folder, bound to its settings and data."""
+    settings = run.settings.pretrain_json()
+    return CheckpointFile(folder, {"settings": settings, "data_digest": data.digest})
+
+
+def kept_epochs(run: Run, data: Prepared, folder: Path) -> Keep:
+    """What keeps encoder and bank at the epochs that are measured along training, but for the last.
+
+    The last one's are what pretraining leaves.
+    """
+    wanted = run.settings.along.keys() - {run.settings.pretrain.epochs}
+    made = {"settings_digest": run.settings.pretrain_digest, "data_digest": data.digest}
+
+    def keep(epoch: int, encoder: Encoder, bank: MemoryBank) -> None:
+        if epoch in wanted:
+            path = weights_after(folder, epoch)
+            _save_encoder(path, encoder, bank, made | {"outcome": "complete", "epoch": epoch})
+
+    return keep
+
+
+def _save_encoder(path: Path, encoder: Encoder, bank: MemoryBank, made: dict[str, Any]) -> None:
+    save_tensors(path, {**encoder.state_dict(), "bank": bank.entries}, made)
+
+
+def write_pretrained(
+    run: Run,
+    data: Prepared,
+    folder: Path,
+    trained: Pretrained,
+    started: str,
+    hardware: dict[str, Any],
+) -> None:
+    """Write what pretraining a run leaves: settings, history, encoder with bank, provenance.
+
+    Args:
+        run: The run.
+        data: What it was trained on.
+        folder: Where its files go.
+        trained: What training ended with.
+        started: When it began, see ``provenance.now``.
+        hardware: See ``devices.describe``.
+    """
+    settings, history = run.settings, trained.history
+    seconds = sum(row["seconds"] for row in history)
+    described = {
+        "outcome": trained.outcome,
+        "settings_digest": settings.pretrain_digest,
+        "data_digest": data.digest,
+        "code_version": provenance.code_version("pretrain"),
+        "train_loss": history[-1]["loss"] if history and trained.outcome == "complete" else None,
+        "seconds": round(seconds, 3),
+        "images_per_second": (
+            round(len(history) * len(data.train_images) / seconds, 1) if history else None
+        ),
+        "bank_size": len(data.train_images),
+        "hard_set_size": settings.loss.hard_set_size(len(data.train_images)),
+        **provenance.describe(started, hardware),
+    }
+    made = {name: described[name] for name in ("outcome", "settings_digest", "data_digest")}
+    write_json(folder / File.SETTINGS, settings.pretrain_json())
+    write_text(folder / File.HISTORY, history_csv(history))
+    _save_encoder(folder / File.ENCODER, trained.encoder, trained.bank, made)
+    for epoch, path in kept_weights(folder).items():
+        # Those of another `evaluate_at`, and of a run that diverged after them, mislead.
+        if epoch not in settings.along or trained.outcome != "complete":
+            path.unlink()
+    write_json(folder / File.PRETRAIN, described)
+    # The checkpoints stay until there is a record: a Snakemake that was killed before it took note
+    # of this job's end deletes its outputs at the next start, and then little is to be repeated.
