@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tausweep.cli import main
+from tausweep.cli import COMMANDS, GROUPS, main
 
 STUDY = """
 study: tiny
@@ -181,9 +181,7 @@ def test_unknown_run_is_named(study: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_help_names_every_stage_and_each_has_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["--help"])
-    assert ended.value.code == 0
+    assert main(["--help"]) == 0
     text = capsys.readouterr().out
     for command in ("plan", "prepare", "pretrain", "evaluate", "collect", "tables", "claims"):
         assert command in text
@@ -193,6 +191,48 @@ def test_help_names_every_stage_and_each_has_its_own(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as ended:
         main(["nonsense"])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("typed", [[], ["-h"]])
+def test_a_bare_tausweep_lists_every_command_on_a_line_of_its_own(
+    typed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(typed) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    listed = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert listed == list(COMMANDS)
+    for title in GROUPS:
+        assert f"{title}:" in lines
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("pretain", "pretain is not a command; did you mean pretrain; see `tausweep --help`"),
+        ("zzzz", "zzzz is not a command; see `tausweep --help`"),
+        ("--verison", "unrecognized arguments: --verison; see `tausweep --help`"),
+    ],
+)
+def test_a_misspelt_command_names_the_nearest(
+    typed: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([typed, "study.yaml"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"tausweep: error: {sentence}\n"
+
+
+def test_no_command_loads_what_computes_to_read_its_arguments() -> None:
+    """What computes reads the CPU instructions when it is loaded, and they are chosen after."""
+    code = (
+        "import sys; from tausweep import cli\n"
+        "for command in cli.COMMANDS.values():\n"
+        "    cli.parser_of(command, command.load())\n"
+        "    heavy = {'torch', 'numpy', 'scipy', 'pandas', 'snakemake'} & sys.modules.keys()\n"
+        "    assert not heavy, (command.name, heavy)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_reader_that_goes_away_is_no_error(study: Path) -> None:

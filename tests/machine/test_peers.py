@@ -19,8 +19,9 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 import tiny_run
 import tolerance
 from ranks import HANGS_AFTER, together
-from tausweep import cli
 from tausweep import data as datasets
+from tausweep.commands.messages import say_error
+from tausweep.machine import torchrun
 from tausweep.machine.peers import ALONE, Processes
 from tausweep.model.encoder import Encoder, GhostBatchNorm2d
 from tausweep.study import StudyError
@@ -350,5 +351,5 @@ def test_code_of_the_command_is_that_of_the_process_that_ended_first(
         rank: ProcessFailure(local_rank=rank, pid=1, exitcode=ended, error_file="")
         for rank, ended in codes.items()
     }
-    assert cli._failed(ChildFailedError("run", failures)) == code
+    assert torchrun.exit_code(ChildFailedError("run", failures), say_error) == code
     assert capsys.readouterr().err == sentences

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from tausweep.claims import judging, study_verdicts
-from tausweep.commands import show
-from tausweep.report import page
+from tausweep.report import headline, page
 from tausweep.results import kept, records
 from tausweep.storage.layout import Layout
 from tausweep.study import Run, Study, StudyError
@@ -127,7 +126,7 @@ def of(study: Study, study_file: Path, uniformity: float | None) -> tuple[str, s
     layout = Layout(study_file.parent / "results")
     changes = {} if uniformity is None else {"uniformity": uniformity}
     table = write(layout.study("s"), [row(run, **changes) for run in study.runs()])
-    shown = show.describe(study, str(study_file), layout)
+    shown = headline.describe(study, str(study_file), layout)
     verdicts = study_verdicts.judge(study, layout, table, None)
     (layout.study("s") / "claims.json").write_text(judging.to_json(verdicts), encoding="utf-8")
     text, _ = page.page(study, str(study_file), layout, table, layout.study("s"))
@@ -144,7 +143,7 @@ def test_the_terminal_and_the_report_say_that_numbers_are_those_kept(study_file:
 def test_the_terminal_lists_the_first_numbers_that_differ_and_the_report_all(
     study_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(show, "DIFFERENCES", 2)
+    monkeypatch.setattr(headline, "DIFFERENCES", 2)
     shown, page = of(STUDY, study_file, 1.5)
     assert "6 of the 12 numbers of 6 runs differ\n" in shown
     assert f"  {FIRST}  uniformity  2.01, now 1.5\n" in shown

@@ -8,8 +8,8 @@ import pytest
 
 import frames
 from frames import named_rows
-from tausweep.commands import compare
 from tausweep.report import tables
+from tausweep.report.comparison import compare_files
 from tausweep.results import published, records
 from tausweep.results.records import ALONG_IDENTITY, read_along, read_table
 from tausweep.study.columns import ALONG, COLUMNS
@@ -34,7 +34,7 @@ def test_names_survive_from_records_to_tables_and_comparison(tmp_path: Path) -> 
     frame = read_table(path)
     assert list(frame["dataset"].unique()) == names
     out = tmp_path / "cells.csv"
-    said = compare.compare_files(str(path), str(path), ["uniformity"], out, ("NA", "007"))
+    said = compare_files(str(path), str(path), ["uniformity"], out, ("NA", "007"))
     assert "synthetic: NA against synthetic: 007" in said
     assert [line.split(",")[0] for line in out.read_text().splitlines()[1:]] == ["NA", "NA"]
     for make in (tables.table1, tables.full):

@@ -47,12 +47,12 @@ def launch(
     except SignalException as signalled:
         return 128 + signalled.sigval
     except ChildFailedError as error:
-        return _code(error, say_error)
+        return exit_code(error, say_error)
     return 0
 
 
-def _code(error: ChildFailedError, say_error: Callable[[str], None]) -> int:
-    """The exit code of processes that failed."""
+def exit_code(error: ChildFailedError, say_error: Callable[[str], None]) -> int:
+    """The exit code of processes that failed; says what a killed one cannot say itself."""
     codes = {rank: failure.exitcode for rank, failure in sorted(error.failures.items())}
     for rank, code in codes.items():
         if code < 0 and code != -signal.SIGTERM:  # which is how torchrun ends those that are left
