@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from examples import examples
 from tausweep.storage.atomic import replacing, write_json
+from tausweep.storage.layout import remove_checkpoints
 from tausweep.training import checkpoints
 from tausweep.training.checkpoints import (
     CheckpointFile,
@@ -181,7 +182,7 @@ def test_killed_between_the_renames_of_a_save_loses_nothing(
     found = file.load(said.append)
     assert found is not None
     assert found.position == {"steps": 3}
-    file.remove()
+    remove_checkpoints(tmp_path)
     assert not any(tmp_path.iterdir())
 
 

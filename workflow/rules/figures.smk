@@ -1,4 +1,5 @@
-# Every figure, in one job: starting it takes longer than drawing most of them.
+# Every figure, in one job: starting it takes longer than drawing most of them. They are drawn side by
+# side.
 
 
 rule figures:
@@ -23,6 +24,7 @@ rule figures:
     log:
         "results/{study}/logs/figures.log",
     localrule: True
+    threads: 4
     conda:
         "../envs/tausweep.yaml"
     resources:
@@ -30,4 +32,4 @@ rule figures:
     params:
         style=studies.digest(STUDY.figures.model_dump()),
     shell:
-        "tausweep figures {resources.study:q} 2> {log:q}"
+        "tausweep figures {resources.study:q} --threads {threads} 2> {log:q}"

@@ -186,11 +186,6 @@ def fill_memory_mb(wildcards):
     )
 
 
-def memory_mb(wildcards):
-    settings = run_of(wildcards).settings
-    return round(cost.training_memory(settings, image_count(settings.dataset)) / 1e6)
-
-
 def evaluate_memory_mb(wildcards):
     settings = run_of(wildcards).settings
     return round(cost.evaluation_memory(settings, image_count(settings.dataset)) / 1e6)

@@ -12,22 +12,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     flags.add_study(parser)
     flags.add_results(parser)
+    flags.add_threads(parser, "figures drawn at once")
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
-    write_figures(Collected.asked(options))
+    write_figures(Collected.asked(options), options.threads)
 
 
-def write_figures(collected: Collected) -> None:
-    """Draw every figure of the study in every format; one that is no more of it goes."""
+def write_figures(collected: Collected, processes: int = 1) -> None:
+    """Draw every figure of the study in every format; one that is no more of it goes.
+
+    Args:
+        collected: Its records.
+        processes: Figures that are drawn at once.
+    """
     from tausweep.report import figures
 
     asked = figures.asked(collected.study)
-    for name in figures.NAMES:
-        paths = [collected.folder / "figures" / f"{name}.{kind}" for kind in figures.FORMATS]
-        if name in asked:
-            figures.draw(name, collected.results, paths, collected.study.figures.model_dump())
-            continue
-        for path in paths:
+    paths = {
+        name: [collected.folder / "figures" / f"{name}.{kind}" for kind in figures.FORMATS]
+        for name in figures.NAMES
+    }
+    for name in paths.keys() - {*asked}:
+        for path in paths[name]:
             path.unlink(missing_ok=True)
+    style = collected.study.figures.model_dump()
+    figures.draw_all({name: paths[name] for name in asked}, collected.results, style, processes)

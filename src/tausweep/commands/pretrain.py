@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from tausweep import study as studies
 from tausweep.commands import flags
+from tausweep.commands.evaluate import evaluate_ahead
 from tausweep.commands.messages import CommandError, say, say_error
 from tausweep.commands.plan import planned_run
 from tausweep.commands.prepare import prepared_data
-from tausweep.machine import devices, stop_signals
+from tausweep.machine import devices, instructions, stop_signals
 from tausweep.storage import provenance
 from tausweep.storage.layout import Layout
 from tausweep.storage.run_lock import RunLockedError, run_lock
@@ -37,6 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--processes", type=flags.whole(0), default=1, metavar="N",
         help="train it with N processes of torchrun, a GPU each, which share the CPU threads too; "
         "0 or 1 is this process alone (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--evaluate", action="store_true",
+        help="measure the run in the same process; `tausweep evaluate` then takes that record",
     )  # fmt: skip
 
 
@@ -61,6 +66,12 @@ def run(options: argparse.Namespace) -> int:
             device=options.device, say=say, stop=lambda: bool(stopped),
             checkpoint_seconds=options.checkpoint_seconds,
         )  # fmt: skip
+        # One process measures, with the instructions that an evaluation has.
+        if options.evaluate and count <= 1 and instructions.in_use() == instructions.of_float32():
+            stop_signals.release()  # there is no state to save: what is half made is made again
+            evaluate_ahead(
+                options.study, options.run_id, Path(options.results), device=options.device, say=say
+            )
     except StoppedError as error:
         # Another process may have got the signal.
         code = 128 + (stopped or [signal.SIGTERM])[0]

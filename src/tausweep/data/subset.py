@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from tausweep.study import StudyError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def shares(available: Mapping[str, int], limit: int, field: str) -> dict[str, int]:
@@ -56,6 +58,8 @@ def balanced(
     Raises:
         StudyError: The limit is below C, or a class has too few images; the sentence names both.
     """
+    import numpy as np  # not above: a job sets its threads before NumPy is loaded
+
     there = np.bincount(labels, minlength=len(classes)).tolist()
     wanted = shares(dict(zip(classes, there, strict=True)), limit, field)
     # Raw output of a bit generator is the one stream that numpy promises never to change.

@@ -62,6 +62,15 @@ def wanted(environment: Mapping[str, str] = os.environ) -> str:
     return asked
 
 
+def of_float32() -> str:
+    """What float32 work of this user is held to on this machine: ``portable`` or ``native``.
+
+    Raises:
+        StudyError: See ``wanted``.
+    """
+    return NATIVE if lacking() else wanted()
+
+
 def use(mode: str, *, restart: bool) -> None:
     """Hold this process, and those that it starts, to a mode's instructions.
 

@@ -29,3 +29,9 @@ def catch(*, patient: bool) -> list[int]:
     for number in STOP_SIGNALS:
         signal.signal(number, handle)
     return arrived
+
+
+def release() -> None:
+    """Let the stop signals end the process at once again."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)

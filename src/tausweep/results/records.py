@@ -184,6 +184,19 @@ def is_sealed(content: Mapping[str, Any]) -> bool:
         return False
 
 
+def is_intact(content: Mapping[str, Any], folder: Path) -> bool:
+    """Whether a sealed record is as it was written, and so is every file of its run.
+
+    Raises:
+        KeyError: It has no digests.
+    """
+    files = content["digests"]["files"]
+    return is_sealed(content) and all(
+        (folder / name).exists() and file_digest(folder / name) == digest
+        for name, digest in files.items()
+    )
+
+
 def _own_digest(content: Mapping[str, Any], files: Mapping[str, str]) -> str:
     text = json.dumps([content, files], sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -33,6 +33,7 @@ class File(StrEnum):
     CORRECT = "correct.safetensors"
     ALONG = "along.json"
     RECORD = "record.json"
+    AHEAD = "record.json.ahead"
 
     # Of a study.
     STUDY = "study.json"
@@ -65,6 +66,12 @@ class Layout:
     def prepared(self, settings: DatasetSettings) -> Path:
         """Folder of prepared data: shared by all that name the same source and preparation."""
         return self.root / "data" / prepared_name(settings)
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove all checkpoints from a run's folder, half-written ones too: the run has its record."""
+    for path in folder.glob("*checkpoint.*safetensors*"):
+        path.unlink()
 
 
 def weights_after(folder: Path, epoch: int) -> Path:

@@ -150,11 +150,6 @@ class CheckpointFile:
             found.append(Checkpoint(tensors, metadata["position"]))
         return max(found, key=lambda c: c.position["steps"], default=None)
 
-    def remove(self) -> None:
-        """Remove all checkpoints: the run is complete."""
-        for path in self.folder.glob("*checkpoint.*safetensors*"):
-            path.unlink()
-
 
 def _difference(theirs: Any, ours: Any, path: str = "") -> str:
     """The first difference of two JSON values as ``field: theirs, now ours``; empty if equal."""

@@ -26,9 +26,20 @@ if TYPE_CHECKING:
 
     from tausweep.report.figures.style import Style
 
-__all__ = ["FIGURES", "FORMATS", "NAMES", "StudyResults", "asked", "caption", "draw", "figure"]
+__all__ = [
+    "FIGURES",
+    "FORMATS",
+    "NAMES",
+    "StudyResults",
+    "asked",
+    "caption",
+    "draw",
+    "draw_all",
+    "figure",
+]
 
 FORMATS = ("svg", "pdf", "png")
+SLOWEST = "fig2_tsne"
 
 
 @dataclass(frozen=True)
@@ -213,6 +224,39 @@ def draw(
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_render(drawn, path.suffix[1:], FIGURES[name].title, style))
+
+
+def draw_all(
+    wanted: Mapping[str, Iterable[Path]],
+    results: StudyResults,
+    style: Style | Mapping[str, Any] | None = None,
+    processes: int = 1,
+) -> None:
+    """Draw several figures, each in a process of its own where there are more than one.
+
+    Matplotlib holds Python's lock while it draws, so threads would take turns.
+
+    Args:
+        wanted: Files by the name of the figure, as for ``draw``.
+        results: What they show.
+        style: See ``draw``.
+        processes: At most so many at once.
+
+    Raises:
+        StudyError: See ``draw``.
+    """
+    if processes < 2:
+        for name, paths in wanted.items():
+            draw(name, results, paths, style)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(processes) as pool:
+        # The slowest first: t-SNE alone takes as long as several others.
+        names = sorted(wanted, key=lambda name: name != SLOWEST)
+        drawn = [pool.submit(draw, name, results, [*wanted[name]], style) for name in names]
+        for future in drawn:
+            future.result()
 
 
 def figure(
