@@ -16,8 +16,10 @@ take at most this. Larger ones, 70 MB for a CIFAR run of the paper, are deleted 
 class File(StrEnum):
     """Names of the files below ``results/``; each is a string, as in ``folder / File.RECORD``."""
 
-    # Of prepared data.
+    # Of prepared data: what holds them, and what is left to hold them.
     MANIFEST = "manifest.json"
+    DATA_LOCK = ".lock"
+    DATA_RESERVED = ".reserved"
 
     # Of a run: what pretraining leaves, and meanwhile its checkpoints.
     SETTINGS = "settings.json"
