@@ -11,6 +11,7 @@ from tausweep import data as datasets
 from tausweep.commands import rates
 from tausweep.data.manifest import manifest
 from tausweep.model.footprint import activation_bytes, feature_count, forward_flops, parameter_count
+from tausweep.results import markdown
 from tausweep.storage.layout import KEPT_BYTES, File, Layout
 from tausweep.study import DatasetSettings, RunSettings, Study
 
@@ -250,26 +251,18 @@ def table(prices: dict[str, Cost]) -> list[str]:
     With a column of measured times a device, where there are any.
     """
     total = sum(prices.values(), Cost())
-    rows = [list(HEAD), ["---", *["--:"] * (len(HEAD) - 1)]]
-    rows += [_row(name, price) for name, price in prices.items()]
+    rows = [list(HEAD), *(_row(name, price) for name, price in prices.items())]
     if len(prices) > 1:
         # Runs of several datasets have no training in common.
         name, runs, _, *rest = _row("all", total)
         rows.append([name, runs, "", *rest])
     for device in sorted(total.measured, reverse=True):
-        shown = [MEASURED_HEAD + device, "--:", *(_measured(p, device) for p in prices.values())]
+        shown = [MEASURED_HEAD + device, *(_measured(p, device) for p in prices.values())]
         shown += [_measured(total, device)] if len(prices) > 1 else []
         rows = [[*row[:4], cell, *row[4:]] for row, cell in zip(rows, shown, strict=True)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    # Markdown's rule fills its columns, or it would be read as a row.
-    rows[1] = [cell.rjust(width, "-") for cell, width in zip(rows[1], widths, strict=True)]
-    return [_aligned(row, widths) for row in rows]
-
-
-def _aligned(row: list[str], widths: list[int]) -> str:
-    first, *rest = row
-    cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]
-    return f"| {' | '.join(cells)} |"
+    heads, *body = rows
+    aligned = [markdown.UNALIGNED, *[markdown.RIGHT] * (len(heads) - 1)]
+    return markdown.table(heads, body, aligned, padded=True)
 
 
 def _row(name: str, price: Cost) -> list[str]:
