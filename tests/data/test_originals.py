@@ -21,11 +21,11 @@ from tausweep.data.decoding import decode
 from tausweep.data.encoded import encoded
 from tausweep.data.originals import Originals
 from tausweep.data.pictures import Pictures, read
-from tausweep.data.prepared import FILES, FORMS
+from tausweep.data.prepared import FORMS
 from tausweep.study import DatasetSettings, Source, StudyError, ViewSettings
 from tausweep.views.batches import pixels as views_of
 
-ORIGINALS = FORMS["originals"].files
+SQUARES, ORIGINALS = FORMS["squares"].files, FORMS["originals"].files
 
 
 def settings(root: Path, **options: Any) -> DatasetSettings:
@@ -148,9 +148,9 @@ def test_sizes_that_do_not_fit_the_images_are_noticed_at_once(tmp_path: Path) ->
 def test_another_form_replaces_what_is_there(tmp_path: Path) -> None:
     root = tree(tmp_path / "in", 2)
     for form, there, gone in (
-        ("squares", FILES, ORIGINALS),
-        ("originals", ORIGINALS, FILES),
-        ("squares", FILES, ORIGINALS),
+        ("squares", SQUARES, ORIGINALS),
+        ("originals", ORIGINALS, SQUARES),
+        ("squares", SQUARES, ORIGINALS),
     ):
         datasets.prepare(settings(root, form=form), tmp_path / "out")
         found = {path.name for path in (tmp_path / "out").iterdir()}

@@ -10,9 +10,10 @@ import pytest
 
 from pictures import array
 from tausweep import data as datasets
-from tausweep.data.prepared import FILES, manifest_text, per_class, sealed
+from tausweep.data.prepared import FORMS, manifest_text, per_class, sealed
 from tausweep.study import DatasetSettings, Source, StudyError
 
+SQUARES = FORMS["squares"].files
 AGAIN = r"; remove .*manifest\.json and prepare the dataset again"
 
 
@@ -43,13 +44,13 @@ def test_images_are_mapped_and_read_only(folder: Path) -> None:
 
 
 def test_the_files_are_plain_npy_and_json(folder: Path) -> None:
-    for name in FILES:
+    for name in SQUARES:
         np.load(folder / name, allow_pickle=False)
     text = (folder / "manifest.json").read_text()
     assert text == manifest_text(json.loads(text))
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", SQUARES)
 @pytest.mark.parametrize("damage", ["removed", "truncated", "longer", "not npy"])
 def test_damage_is_named_with_how_to_mend_it(folder: Path, name: str, damage: str) -> None:
     path = folder / name

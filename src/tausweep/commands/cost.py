@@ -12,7 +12,7 @@ from tausweep.commands import rates
 from tausweep.data.manifest import manifest
 from tausweep.model.footprint import activation_bytes, feature_count, forward_flops, parameter_count
 from tausweep.results import markdown
-from tausweep.storage.layout import KEPT_BYTES, File, Layout
+from tausweep.storage.layout import KEPT_BYTES, File, Folder, Layout
 from tausweep.study import DatasetSettings, RunSettings, Study
 
 PEAK = {"float32": 66.9e12, "tf32": 494.7e12, "bf16": 989.4e12}
@@ -227,7 +227,7 @@ def _alike(settings: RunSettings) -> tuple[Any, ...]:
 def _measured_throughput(layout: Layout) -> dict[tuple[Any, ...], tuple[float, str]]:
     """Images a second of finished runs and on what, the last one read of each kind."""
     found: dict[tuple[Any, ...], tuple[float, str]] = {}
-    for path in sorted(layout.root.glob(f"*/runs/*/*/*/*/{File.RECORD}")):
+    for path in sorted(layout.root.glob(f"*/{Folder.RUNS}/*/*/*/*/{File.RECORD}")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             settings = RunSettings.model_validate(record["settings"])

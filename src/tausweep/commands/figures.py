@@ -6,6 +6,7 @@ import argparse
 
 from tausweep.commands import flags
 from tausweep.commands.collected import Collected
+from tausweep.storage.layout import Folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def write_figures(collected: Collected) -> None:
 
     asked = figures.asked(collected.study)
     for name in figures.NAMES:
-        paths = [collected.folder / "figures" / f"{name}.{kind}" for kind in figures.FORMATS]
+        paths = [collected.folder / Folder.FIGURES / f"{name}.{kind}" for kind in figures.FORMATS]
         if name in asked:
             figures.draw(name, collected.results, paths, collected.study.figures.model_dump())
             continue

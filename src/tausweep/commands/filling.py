@@ -22,7 +22,6 @@ import torch
 
 from tausweep import study as studies
 from tausweep.commands.prepare import prepared_data
-from tausweep.commands.status import logs_of
 from tausweep.data.prepared import Prepared
 from tausweep.machine import devices
 from tausweep.results import records
@@ -193,7 +192,7 @@ class Evaluations:
 
     def _begin(self, run: Run) -> None:
         """Begin to evaluate a run; its log is where Snakemake's would be."""
-        log = logs_of(run, self._layout) / "evaluate.log"
+        log = self._layout.log(run, "evaluate")
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as said:
             command = [*self.command, "--run", run.id]

@@ -16,7 +16,7 @@ from tausweep import study as studies
 from tausweep.commands import flags
 from tausweep.commands.status import other_code, stale_reasons
 from tausweep.results import records
-from tausweep.storage.layout import File, Layout
+from tausweep.storage.layout import File, Layout, measure_file
 from tausweep.study import MEASURED, OF_THE_LOSS, Run, Study, StudyError
 
 SHOWN_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "tausweep")
@@ -109,7 +109,7 @@ def _check_columns(content: dict[str, Any], folder: Path, path: Path, found: Fin
         described = json.loads((folder / File.PRETRAIN).read_text(encoding="utf-8"))
     except FileNotFoundError:
         described = content.get("pretrain")
-        found.notes.append("pretrain.json is absent")
+        found.notes.append(f"{File.PRETRAIN} is absent")
     except ValueError:
         described = None
     if described != content.get("pretrain"):
@@ -120,13 +120,13 @@ def _check_columns(content: dict[str, Any], folder: Path, path: Path, found: Fin
         measured: dict[str, Any] = {}
         for name in (*MEASURED, *own):
             try:
-                text = (folder / f"{name}.json").read_text(encoding="utf-8")
+                text = (folder / measure_file(name)).read_text(encoding="utf-8")
                 measured[name] = json.loads(text)["values"]
             except FileNotFoundError:
                 if name not in OF_THE_LOSS:
-                    found.notes.append(f"{name}.json is absent")
+                    found.notes.append(f"{measure_file(name)} is absent")
             except (ValueError, KeyError, TypeError):
-                found.wrong.append(f"{folder / name}.json: is damaged")
+                found.wrong.append(f"{folder / measure_file(name)}: is damaged")
         if measured.keys() >= {*MEASURED} - {*OF_THE_LOSS}:
             wanted |= records.flat(measured)
     for name in sorted(wanted):

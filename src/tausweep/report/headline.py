@@ -12,7 +12,7 @@ from tausweep.report.tables.cells import Cells
 from tausweep.report.tables.formats import MARKS, Entry
 from tausweep.results import kept, labels, records
 from tausweep.results.cells import Key, printed
-from tausweep.storage.layout import File, Layout
+from tausweep.storage.layout import File, Folder, Layout
 from tausweep.study import Study
 
 SHOWN = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
@@ -83,8 +83,8 @@ def _verdicts(study: Study, path: Path) -> list[str]:
 def _places(folder: Path) -> list[str]:
     places = {
         "report": File.REPORT,
-        "Table 1": "tables/table1.md",
+        "Table 1": f"{Folder.TABLES}/table1.md",
         "verdicts": File.CLAIMS_MARKDOWN,
-        "figures": "figures/",
+        "figures": f"{Folder.FIGURES}/",
     }
     return [f"{name:8}  {folder}/{place}" for name, place in places.items()]

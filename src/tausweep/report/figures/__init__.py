@@ -100,7 +100,7 @@ FIGURES: dict[str, Entry] = {
         "r relative to its maximum, and the width of the similarity interval, from the nearest "
         "negative down, that carries 90% of the penalty. Dashed: from the formula. Colour: "
         "measured on anchors and banks of contrastive runs (dots: the temperature of training).",
-        needs=("penalty.json",),
+        needs=(File.PENALTY,),
     ),
     "fig4_uniformity": Entry(
         "sweep.uniformity",
@@ -132,7 +132,7 @@ FIGURES: dict[str, Entry] = {
         "(strong) to the tenth (faint), intervals for these two and the positive. Below: "
         "distributions over anchors, all seeds together, each temperature scaled to "
         "its highest bin.",
-        needs=("separation.json",),
+        needs=(File.SEPARATION,),
     ),
     "fig9_accuracy": Entry(
         "sweep.accuracy",
@@ -155,7 +155,7 @@ FIGURES: dict[str, Entry] = {
         "Singular values of the normalised test embeddings, relative to the largest, by rank; "
         "logarithmic, geometric mean over seeds (n in each panel). Beside the contrastive losses: "
         "their limits τ → ∞ (simple, hard simple).",
-        needs=("geometry.json",),
+        needs=(File.GEOMETRY,),
         seeds=False,
     ),
     "training": Entry(

@@ -21,10 +21,10 @@ from tausweep.report.figures.style import INK, MUTED, LossStyle, Style
 from tausweep.report.tables.cells import Measured
 from tausweep.results import labels
 from tausweep.results.cells import printed
+from tausweep.storage.layout import File
 
 LOSSES = ("contrastive", "hard_contrastive")
 NEGATIVES = tuple(f"negative_similarity_{place}" for place in range(1, 11))
-FILE = "separation.json"
 SHOWN = 6
 """Distributions of more temperatures than this would be too small to read."""
 
@@ -151,7 +151,7 @@ def _draw_distributions(
 ) -> None:
     seen = edges = np.zeros(0)
     for row, temperature in enumerate(reversed(temperatures)):
-        blocks = results.blocks(dataset, loss, temperature, FILE)
+        blocks = results.blocks(dataset, loss, temperature, File.SEPARATION)
         axes.axhline(row, color="#d0d0d0", linewidth=0.6)
         if not blocks:
             gap = results.gap(dataset, loss, temperature) or "no complete run has its file"

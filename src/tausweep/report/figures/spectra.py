@@ -15,8 +15,8 @@ from tausweep.report.figures.panels import handle
 from tausweep.report.figures.results import StudyResults, spread
 from tausweep.report.figures.style import MUTED, TEMPERATURE_LINES, Style, temperature_colour
 from tausweep.results.cells import printed
+from tausweep.storage.layout import File
 
-FILE = "geometry.json"
 LIMITS = {"contrastive": "simple", "hard_contrastive": "hard_simple"}
 WIDEST = 3
 SMALLEST = 1e-4
@@ -88,7 +88,7 @@ def _draw_panel(
         if values is None:
             return
         axes.plot(np.arange(1, len(values) + 1), values, **look)
-        counts.append(len(results.files(dataset, loss, temperature, FILE)))
+        counts.append(len(results.files(dataset, loss, temperature, File.GEOMETRY)))
         if results.survivors(dataset, loss, temperature):
             at = results.look(loss).label if temperature is None else f"τ = {printed(temperature)}"
             words.append(f"† {at}: a run diverged")
@@ -115,7 +115,7 @@ def spectrum(
     results: StudyResults, dataset: str, loss: str, temperature: float | None
 ) -> np.ndarray | None:
     """Singular values over the largest, geometric mean over seeds; none without a complete run."""
-    blocks = results.blocks(dataset, loss, temperature, FILE)
+    blocks = results.blocks(dataset, loss, temperature, File.GEOMETRY)
     if not blocks:
         return None
     rows = np.array([block["test"]["singular_values"] for block in blocks])

@@ -18,7 +18,6 @@ from tausweep.report.figures.style import INK, MUTED, TEMPERATURE_LINES, Style, 
 from tausweep.results.cells import printed
 from tausweep.storage.layout import File
 
-FILE = File.HISTORY
 COLUMNS = {"loss": "training loss", "positive_similarity": "positive similarity"}
 SHOWN = 4
 WIDEST = 3
@@ -97,7 +96,7 @@ def _draw_panel(
             (t, temperature_look(t, temperatures)) for t in temperatures if t in measured
         ]
         for temperature, look in looks if measured else [(None, loss_look(results, loss))]:
-            paths = results.files(dataset, loss, temperature, FILE)
+            paths = results.files(dataset, loss, temperature, File.HISTORY)
             if paths:
                 curves = [pd.read_csv(path) for path in paths]
                 if not counts:
@@ -105,7 +104,7 @@ def _draw_panel(
                 counts.append(len(curves))
                 mean = pd.concat(curves).groupby("epoch")[column].mean()
                 axes.plot(mean.index, mean, **look)
-            for path in results.files(dataset, loss, temperature, FILE, "diverged"):
+            for path in results.files(dataset, loss, temperature, File.HISTORY, "diverged"):
                 stopped |= _draw_diverged(axes, pd.read_csv(path), column, look)
         words.extend(results.gaps(dataset, loss, temperatures))
         gap = "" if measured or not results.has(dataset, loss) else results.gap(dataset, loss, None)

@@ -178,7 +178,7 @@ class Commands:
 
     def log(self, run: Run) -> str:
         """Folder of a run's logs."""
-        return (self.layout.study(self.study) / "logs" / run.id).as_posix()
+        return self.layout.logs(run).as_posix()
 
 
 def gather(study: Study, table: pd.DataFrame, layout: Layout) -> Runs:
