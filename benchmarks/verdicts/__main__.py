@@ -19,7 +19,8 @@ import pandas as pd
 from tausweep import study
 from tausweep.claims import judging, power, preconditions, rules
 from tausweep.claims.comparisons import RANK
-from tausweep.claims.evidence import PAPER_RANGE, STAND_IN
+from tausweep.claims.evidence import PAPER_RANGE
+from tausweep.claims.readings import STAND_IN
 from tausweep.claims.verdicts import CLEARLY, MEANING, OVERALL
 from tausweep.results import markdown
 from tausweep.results.intervals import (

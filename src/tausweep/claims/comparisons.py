@@ -14,7 +14,8 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from tausweep.claims.evidence import Curve, Reading, count_of
+from tausweep.claims.phrases import count_of
+from tausweep.claims.readings import Curve, Reading
 from tausweep.results.cells import printed
 from tausweep.results.intervals import (
     Noise,

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tausweep.claims import preconditions, rules
+from tausweep.claims.columns import gap_to_nearest_negatives
 from tausweep.claims.comparisons import RANK
-from tausweep.claims.evidence import PAPER_RANGE, gap_to_nearest_negatives
+from tausweep.claims.evidence import PAPER_RANGE
 from tausweep.claims.preconditions import Need
 from tausweep.claims.rules import COMPETITIVE, FAR, IDENTITY, LIMIT, SHARE, SMALLEST, STABLE
 from tausweep.claims.verdicts import Claim

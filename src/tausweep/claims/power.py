@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tausweep.claims.evidence import BASELINES, PAPER_RANGE, Evidence, Reading
+from tausweep.claims.evidence import PAPER_RANGE, Evidence
 from tausweep.claims.judging import CLAIMS
+from tausweep.claims.readings import Reading
 from tausweep.results import published
 from tausweep.results.intervals import MARGINS
-from tausweep.study import Study
+from tausweep.study import BASELINES, Study
 
 RUN_SD = 0.30
 """Points that one run's accuracy scatters by: seven repeats by the author, of another table."""

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tausweep.claims.comparisons import OUTCOMES, Finding, Outcome
-from tausweep.claims.evidence import STAND_IN, Evidence, count_of
+from tausweep.claims.evidence import Evidence
+from tausweep.claims.phrases import count_of
 from tausweep.claims.preconditions import Need, State
+from tausweep.claims.readings import STAND_IN
 from tausweep.results import markdown
 from tausweep.results.intervals import MARGINS, MARGINS_SOURCE, PRIOR_CELLS
 from tausweep.study import StudyError

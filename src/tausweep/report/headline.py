@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tausweep.claims.comparisons import OUTCOMES
-from tausweep.claims.evidence import count_of
+from tausweep.claims.phrases import count_of
 from tausweep.claims.verdicts import headline, multiplicity, read, shown
 from tausweep.report import protocol
 from tausweep.report.tables.cells import Cells
