@@ -57,7 +57,7 @@ def test_arrays_and_tensors_give_what_the_measures_give() -> None:
         assert measures.interclass_similarity(*given) == geometry.interclass_similarity(a, b)
         assert measures.rankme(given[0]) == geometry.rankme(a)
         assert measures.alignment(given[0], given[0]) == 0
-        expected = knn.accuracy(a, b, a, b, 5, 0.07)
+        expected = knn.percentage(knn.correct(a, b, a, b, 5, 0.07))
         assert measures.knn_accuracy(given[0], given[1], given[0], given[1], 5) == expected
         assert of_arrays.linear_probe(*given, *given) == of_arrays.linear_probe(a, b, a, b)
 

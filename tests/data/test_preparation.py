@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from damage import DAMAGES, do_damage
-from pictures import array, each, paths_of
+from pictures import array, each, needs_real_images, paths_of, real_tree
 from tausweep import data as datasets
 from tausweep.data import preparation
 from tausweep.data.pictures import square
@@ -316,16 +316,9 @@ def test_memory_holds_a_few_images_and_not_all(tmp_path: Path) -> None:
     assert peak < 8e6
 
 
-@pytest.mark.skipif("TAUSWEEP_SHARED_DATA" not in os.environ, reason="needs the real images")
+@needs_real_images
 def test_real_images_of_a_tree_are_prepared(tmp_path: Path) -> None:
-    import tarfile
-
-    place = Path(os.environ["TAUSWEEP_SHARED_DATA"]) / "imagenet100_samples.tar.xz"
-    with tarfile.open(place) as tar:
-        tar.extractall(tmp_path, filter="data")
-    root = tmp_path / "imagenet100_samples"
-    shutil.copytree(root / "train", root / "test")
-    manifest = datasets.prepare(settings(root, image_size=32), tmp_path / "out")
+    manifest = datasets.prepare(settings(real_tree(tmp_path), image_size=32), tmp_path / "out")
     assert manifest["splits"]["train"]["images"] == len(manifest["classes"]) == 100
     images = datasets.load(tmp_path / "out", verify=True).train_images
     assert array(images).std(axis=(1, 2, 3)).min() > 5

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from damage import turn_bit
 from pictures import array
 from tausweep import data as datasets
 from tausweep.data.prepared import FORMS, manifest_text, per_class, sealed
@@ -81,19 +82,13 @@ def test_a_header_of_another_dtype_or_shape_is_named(folder: Path) -> None:
 
 
 def test_altered_labels_are_noticed_at_once(folder: Path) -> None:
-    path = folder / "test_labels.npy"
-    content = bytearray(path.read_bytes())
-    content[-8] ^= 1
-    path.write_bytes(content)
+    turn_bit(folder / "test_labels.npy", -8)
     with pytest.raises(StudyError, match=r"test_labels\.npy: its labels are not those"):
         datasets.load(folder)
 
 
 def test_one_altered_pixel_is_found_by_verification(folder: Path) -> None:
-    path = folder / "train_images.npy"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
+    turn_bit(folder / "train_images.npy", -1)
     datasets.load(folder)
     with pytest.raises(StudyError, match=rf"train_images\.npy: its content was altered.*{AGAIN}"):
         datasets.load(folder, verify=True)

@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from filelock import FileLock, Timeout
 
+from lock_holder import holder
 from tausweep.storage import folder_lock
 from tausweep.storage.folder_lock import locked, reserve
 from tausweep.storage.layout import File
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from tausweep.storage.folder_lock import locked, reserve
-folder = Path(sys.argv[2])
-if sys.argv[1] == "lock":
-    with locked(folder):
-        print("held", flush=True)
-        time.sleep(60)
+LOCK = """
+from tausweep.storage.folder_lock import locked
+with locked(folder):
+    hold()
+"""
+RESERVE = """
+from tausweep.storage.folder_lock import reserve
 held = reserve(folder, lambda: False, print)
-print("held", flush=True)
-time.sleep(60)
+hold()
 """
 
 
-def holder(what: str, folder: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, what, str(folder)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
-
-
 def test_a_folder_is_held_until_its_holder_is_killed(tmp_path: Path) -> None:
-    process = holder("lock", tmp_path / "data")
-    try:
-        with pytest.raises(Timeout):
-            FileLock(tmp_path / "data" / File.DATA_LOCK).acquire(blocking=False)
-    finally:
-        process.kill()
-        process.wait()
+    with holder(LOCK, tmp_path / "data"), pytest.raises(Timeout):
+        FileLock(tmp_path / "data" / File.DATA_LOCK).acquire(blocking=False)
     with locked(tmp_path / "data"):
         pass
     with locked(tmp_path / "data"):
@@ -55,24 +37,20 @@ def test_a_second_workflow_waits_for_the_first_and_says_so_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder_lock, "POLL_SECONDS", 0.01)
-    process, said, asked = holder("reserve", tmp_path), list[str](), list[bool]()
+    said, asked = list[str](), list[bool]()
 
     def whole() -> bool:
         asked.append(True)
         return len(asked) > 3
 
-    try:
+    with holder(RESERVE, tmp_path):
         assert reserve(tmp_path, whole, said.append) is None
-    finally:
-        process.kill()
-        process.wait()
     assert said == [f"{tmp_path}: another workflow prepares these data; waiting for them"]
 
 
 def test_the_reservation_of_a_killed_workflow_is_taken_over(tmp_path: Path) -> None:
-    process = holder("reserve", tmp_path)
-    process.kill()
-    process.wait()
+    with holder(RESERVE, tmp_path):
+        pass
     held = reserve(tmp_path, lambda: False, pytest.fail)
     assert held is not None
     held.release()

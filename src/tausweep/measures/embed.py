@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from tausweep.data.sources import Channels
 from tausweep.model.encoder import Encoder
 from tausweep.study import LinearSettings, ViewSettings
 from tausweep.views import rendering
-from tausweep.views.batches import Channels, Images, Pixels, pixels
+from tausweep.views.batches import Images, Pixels, pixels
 from tausweep.views.parameters import ViewParameters
 
 CPU = torch.device("cpu")
