@@ -1,15 +1,14 @@
 """Tables of a study: the paper's Table 1 and the full sweep, published beside measured.
 
-``table1(collected, published)`` and ``full(collected, published)`` give a ``Table``, which writes
-itself as CSV (tidy, numeric), Markdown, LaTeX (booktabs) and HTML (a fragment).
+``table1(collected, published)`` and ``full(collected, published)`` give a ``Table``, whose text is
+CSV (tidy, numeric), Markdown, LaTeX (booktabs) or HTML (a fragment).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pandas as pd
 
@@ -74,17 +73,6 @@ class Table:
             raise StudyError(f"table format {kind}: unknown; known are {', '.join(FORMATS)}")
         render = {"md": formats.markdown, "tex": formats.latex, "html": formats.html}[kind]
         return render(self.name, self.title, self.caption, self.panels)
-
-    def write(self, paths: Iterable[Path]) -> None:
-        """Write files whose suffixes name the format.
-
-        Raises:
-            StudyError: Another format.
-        """
-        for path in map(Path, paths):
-            content = self.text(path.suffix[1:])
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, encoding="utf-8", newline="\n")
 
 
 def comparable(published: pd.DataFrame | None, t: float) -> pd.DataFrame | None:
