@@ -25,14 +25,12 @@ class Rate:
         device: Its name.
         alike: Trunk, its width, image size, batch size and precision of the runs.
         loss: Their loss.
-        runs_at_once: How many shared the device.
-        images_per_second: Of all of them.
+        images_per_second: Of all runs that shared the device.
     """
 
     device: str
     alike: tuple[str, int, int, int, str]
     loss: str
-    runs_at_once: int
     images_per_second: float
 
 
@@ -53,7 +51,6 @@ def _rate(row: dict[str, str]) -> Rate:
         row["device"],
         (row["trunk"], *sizes, row["precision"]),
         row["loss"],
-        int(row["runs_at_once"]),
         float(row["images_per_second"]),
     )
 
