@@ -236,6 +236,15 @@ class Encoder(nn.Module):
     """f of the paper: trunk, head, L2 normalisation.
 
     Parameters are drawn from ``seed`` alone; the global generator is left as it was.
+
+    Examples:
+        >>> import torch
+        >>> from tausweep.model import Encoder
+        >>> from tausweep.study import load
+        >>> run = load("benchmarks/demo.yaml").runs()[0]
+        >>> encoder = Encoder(run.settings.encoder, run.seed)
+        >>> encoder(torch.rand(2, 3, 12, 12)).norm(dim=1).tolist()  # rows of length 1
+        [1.0, 1.0]
     """
 
     def __init__(

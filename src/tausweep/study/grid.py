@@ -98,6 +98,12 @@ class Study(Sections):
     are wanted first where time is short (see ``tausweep fill``). ``evaluate_at`` has shares of the
     epochs of pretraining after which a run is measured as well (see ``tausweep.measures.along``),
     the end among them whether it is named or not; by default none.
+
+    Examples:
+        >>> from tausweep.study import load
+        >>> study = load("benchmarks/demo.yaml")
+        >>> study.study, study.seeds, list(study.datasets)
+        ('demo', (0, 1, 2), ['translated_digits'])
     """
 
     study: Name
