@@ -74,7 +74,7 @@ def published(loss: str, temperature: float | None, column: str) -> str:
     frame = frame[(frame["dataset"] == "cifar10") & (frame["loss"] == loss)]
     at = frame["temperature"]
     (row,) = frame[at.isna() if temperature is None else at == temperature].to_dict("records")
-    return str(row[printed.printed(column)])
+    return str(row[printed.printed_column(column)])
 
 
 Place = tuple[str, float | None]

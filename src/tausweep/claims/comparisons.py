@@ -260,11 +260,11 @@ def highest(curve: Curve, among: list[float]) -> float:
     return among[int(means.argmax())]
 
 
-Split = Callable[[float, float], float]
+SplitVariance = Callable[[float, float], float]
 """Of two temperatures: see ``Evidence.split``."""
 
 
-def peak(curve: Curve, among: list[float], noise: Noise, split: Split) -> Finding:
+def peak(curve: Curve, among: list[float], noise: Noise, split: SplitVariance) -> Finding:
     """The claim that a curve is highest at one of some temperatures of its grid.
 
     Supported if the seeds' mean curve is highest at one of them; contradicted if another

@@ -42,7 +42,7 @@ COMPETITIVE = 0.04
 """The same below which a loss still competes: 2 points of 50; the most that the paper calls so is
 0.79."""
 
-IDENTITY = 1e-4
+IDENTITY_ERROR = 1e-4
 """Error allowed to an identity. The measures are float64, but at small tau the positive's gradient
 loses digits to the difference 1 - P_ii."""
 
@@ -178,7 +178,7 @@ def gradients_balance(e: Evidence) -> Finding:
     """Negative gradients sum to the positive one; the entropy rises."""
     return together(
         {
-            "balance": identity(e.runs("contrastive", "gradient_balance"), 0, IDENTITY),
+            "balance": identity(e.runs("contrastive", "gradient_balance"), 0, IDENTITY_ERROR),
             "entropy": identity(e.runs("contrastive", "entropy_rises"), 1, 1 - SHARE),
         }
     )

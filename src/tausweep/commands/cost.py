@@ -28,10 +28,10 @@ CPU_FLOPS = 40e9
 BACKWARD = 3.0
 """Training costs forward, gradient to the activations and gradient to the weights."""
 
-EVALUATION = 8.0
+EVALUATION_PASSES = 8.0
 """Forward passes over the training split that an evaluation takes, its measures included."""
 
-ALONG = 1.5
+ALONG_PASSES = 1.5
 """The same of one epoch that is measured along the training."""
 
 ORIGINAL_BYTES = 115e3
@@ -145,7 +145,7 @@ def _of_run(
     """Price a run on N images; without the prepared ones."""
     epochs, precision = settings.pretrain.epochs, settings.pretrain.precision
     flops = forward_flops(settings.encoder, settings.dataset.image_size)
-    evaluation = EVALUATION + ALONG * len(settings.along)
+    evaluation = EVALUATION_PASSES + ALONG_PASSES * len(settings.along)
     training = count * flops * (BACKWARD * epochs + evaluation)
     images = count * (epochs + evaluation / BACKWARD)
     known = {device: rate.images_per_second for device, rate in rates.best(settings).items()}

@@ -25,7 +25,7 @@ from tausweep.storage.atomic import replacing
 from tausweep.storage.layout import File, Folder, Layout, measure_file, prepared_name
 from tausweep.study import Study, StudyError
 
-SUFFIXES = (".tar.gz", ".tgz", ".zip")
+ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".zip")
 CONTENTS = "CONTENTS.json"
 """Name, size and SHA-256 of every file, and the version that wrote them."""
 
@@ -94,16 +94,16 @@ def export(study: Study, layout: Layout, output: Path, *, weights: bool = False)
     Args:
         study: The study; all its results that are there are taken.
         layout: Where they are.
-        output: A path that ends with one of ``SUFFIXES``.
+        output: A path that ends with one of ``ARCHIVE_SUFFIXES``.
         weights: Encoders, banks and embeddings too.
 
     Raises:
         StudyError: The suffix is not known, or nothing was collected yet.
     """
-    if not output.name.endswith(SUFFIXES):
+    if not output.name.endswith(ARCHIVE_SUFFIXES):
         raise StudyError(
             f"archive {output}: its suffix is not allowed; it should be one of "
-            f"{', '.join(SUFFIXES)}"
+            f"{', '.join(ARCHIVE_SUFFIXES)}"
         )
     taken = {
         name: path.read_bytes() for name, path in contents(study, layout, weights=weights).items()
@@ -148,7 +148,7 @@ def _write_zip(path: Path, files: dict[str, bytes]) -> None:
 
 def is_archive(path: Path) -> bool:
     """Whether a path is named like an archive."""
-    return path.name.endswith(SUFFIXES)
+    return path.name.endswith(ARCHIVE_SUFFIXES)
 
 
 @contextlib.contextmanager

@@ -30,9 +30,8 @@ from tausweep.storage.layout import File, Layout
 from tausweep.storage.run_lock import RunLockedError, run_lock
 from tausweep.study import DatasetSettings, Run, StudyError
 from tausweep.training import outputs
+from tausweep.training.checkpoints import Message
 from tausweep.training.trainer import Pretrained, Trainer
-
-Message = Callable[[str], None]
 
 MEASURED_SECONDS = 10.0
 """How long a speed is measured before it decides what is begun."""

@@ -106,7 +106,7 @@ def _opened(source: Path) -> Iterator[Path]:
     else:
         raise StudyError(
             f"{source}: is not there, or neither a results folder nor an archive "
-            f"({', '.join(export.SUFFIXES)})"
+            f"({', '.join(export.ARCHIVE_SUFFIXES)})"
         )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tausweep.study import RunSettings
 
-NAME = "rates.csv"
+FILE_NAME = "rates.csv"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def kept() -> tuple[Rate, ...]:
     """All kept rates; none where the package was installed without them."""
     here = Path(__file__).resolve()
     for folder in (here.with_name("_rates"), here.parents[3] / "benchmarks/measured/gpu"):
-        if (path := folder / NAME).is_file():
+        if (path := folder / FILE_NAME).is_file():
             with path.open(encoding="utf-8", newline="") as file:
                 return tuple(_rate(row) for row in csv.DictReader(file))
     return ()

@@ -29,7 +29,7 @@ was trained to its end and has no record, though some of its measures may be the
 other code than today's counts as every other one does, and is named beside."""
 
 LAST_LINES = 3
-SHOWN = 20
+MOST_LISTED = 20
 """Runs listed of one state; of more, their number."""
 
 _PROGRESS = re.compile(r"^epoch \d+/\d+ .*$", re.MULTILINE)
@@ -273,10 +273,10 @@ def _redoing(found: list[RunState], layout: Layout) -> list[str]:
 
 def _listed(found: list[RunState]) -> list[str]:
     lines = []
-    for state in found[:SHOWN]:
+    for state in found[:MOST_LISTED]:
         about = f"  {state.detail}" if state.detail else ""
         lines.append(f"  {state.run.id}{about}{f'  {state.log}' if state.log else ''}")
         lines += [f"      {line}" for line in state.lines]
-    if len(found) > SHOWN:
-        lines.append(f"  and {len(found) - SHOWN} more")
+    if len(found) > MOST_LISTED:
+        lines.append(f"  and {len(found) - MOST_LISTED} more")
     return lines

@@ -15,7 +15,6 @@ from tausweep.results.cells import Key, printed
 from tausweep.storage.layout import File, Folder, Layout
 from tausweep.study import Study
 
-SHOWN = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
 DIFFERENCES = 10
 """How many numbers that differ from the kept ones are listed; the report has all."""
 
@@ -39,7 +38,7 @@ def describe(study: Study, study_file: str, layout: Layout) -> str:
         if run.seed != study.seeds[0]:
             continue
         key = Key(run.dataset, run.loss, run.temperature)
-        entries = [Entry("measured", cells.cell(key, name)) for name in SHOWN]
+        entries = [Entry("measured", cells.cell(key, name)) for name in labels.MAIN_MEASURES]
         marks |= {mark for entry in entries for mark in entry.marks}
         texts = [entry.text() for entry in entries]
         rows.append((run.dataset, labels.loss(run.loss), printed(run.temperature), *texts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 IDENTITY = ("study", "dataset", "loss", "temperature", "seed", "status")
-ACCURACY = (
+CLASSIFICATION = (
     "linear_accuracy",
     "linear_accuracy_best",
     "linear_accuracy_converged",
@@ -50,7 +50,7 @@ INSTRUCTIONS = "instructions"
 COLUMNS = (
     *IDENTITY,
     *FLAGS,
-    *ACCURACY,
+    *CLASSIFICATION,
     *GEOMETRY,
     *(f"train_{name}" for name in GEOMETRY),
     *SEPARATION,

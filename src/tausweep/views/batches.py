@@ -27,7 +27,7 @@ from tausweep.study import ViewSettings
 from tausweep.views import rendering
 from tausweep.views.parameters import ViewParameters
 
-Images = NDArray[np.uint8] | Tensor | Originals
+KeptImages = NDArray[np.uint8] | Tensor | Originals
 
 IMAGES_AHEAD = 256
 """Images, in whole groups, that are decoded before they are asked for: 39 MB at 224 pixels."""
@@ -63,7 +63,7 @@ class Pixels(Protocol):
 
 
 def pixels(
-    images: Images, size: int, mean: Channels, std: Channels, device: torch.device
+    images: KeptImages, size: int, mean: Channels, std: Channels, device: torch.device
 ) -> Pixels:
     """The pixels of a split.
 
@@ -80,7 +80,7 @@ def pixels(
     return SquarePixels(images, size, mean, std, device)
 
 
-def resident(images: Images, device: torch.device) -> Images:
+def resident(images: KeptImages, device: torch.device) -> KeptImages:
     """Squares brought to the device as a whole: 150 MB for CIFAR, so no loader is in the way.
 
     Originals stay where they are.
@@ -90,7 +90,7 @@ def resident(images: Images, device: torch.device) -> Images:
     return images
 
 
-Kept = TypeVar("Kept", bound=Images)
+Kept = TypeVar("Kept", bound=KeptImages)
 
 
 @dataclass(frozen=True, eq=False)

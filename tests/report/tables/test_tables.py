@@ -16,7 +16,7 @@ from table_cells import GRID, entries
 from tausweep.report import tables
 from tausweep.results import published
 from tausweep.results.cells import printed
-from tausweep.study.columns import ACCURACY, GEOMETRY, PENALTY, SEPARATION, SIZES, TRAINING
+from tausweep.study.columns import CLASSIFICATION, GEOMETRY, PENALTY, SEPARATION, SIZES, TRAINING
 
 
 def row_of(table: tables.Table, key: tuple[str, str, str, str]) -> pd.Series[Any]:
@@ -80,13 +80,13 @@ def test_numbers_are_those_of_a_float64_recomputation(collected: pd.DataFrame) -
 
 def test_the_full_table_has_every_cell_and_every_measure(collected: pd.DataFrame) -> None:
     table = tables.full(collected)
-    measures = {*ACCURACY, *GEOMETRY, *SEPARATION, *PENALTY}
+    measures = {*CLASSIFICATION, *GEOMETRY, *SEPARATION, *PENALTY}
     measures |= {f"train_{name}" for name in GEOMETRY} | {*TRAINING, *SIZES}
     assert {*table.cells["measure"]} == measures
     printed = [column.group for panel in table.panels for column in panel.columns]
     assert len(printed) == len(measures)
     assert all(len(panel.rows) == 22 for panel in table.panels)
-    assert all(len(panel.columns) <= tables.WIDEST for panel in table.panels)
+    assert all(len(panel.columns) <= tables.MOST_COLUMNS for panel in table.panels)
 
 
 def test_published_stands_beside_measured_in_the_full_table(collected: pd.DataFrame) -> None:
@@ -147,7 +147,7 @@ def test_published_numbers_keep_the_decimals_of_their_source() -> None:
     assert text[("CIFAR10", "tolerance", "published", "hard contrastive τ = 0.3")] == "0.0267"
     assert text[("CIFAR10", "uniformity", "published", "contrastive τ = 0.3")] == "3.60"
     assert text[("CIFAR10", "accuracy (%)", "published", "hard contrastive τ = 0.07")] == "79.2"
-    bare = published.records().drop(columns=[published.printed("tolerance")])
+    bare = published.records().drop(columns=[published.printed_column("tolerance")])
     text = entries(tables.table1(frame, bare))
     assert text[("ImageNet100", "tolerance", "published", "contrastive τ = 0.3")] == "0.38"
 

@@ -93,7 +93,7 @@ def _told(name: str, results: StudyResults) -> str:
     return f"{told} All numbers are in the full table."
 
 
-def read_table(folder: Path, name: str) -> str | None:
+def table_fragment(folder: Path, name: str) -> str | None:
     """A table's HTML fragment; none if it is not made."""
     path = folder / Folder.TABLES / f"{name}.html"
     return path.read_text(encoding="utf-8") if path.is_file() else None

@@ -22,9 +22,6 @@ from tausweep.storage.layout import File, Layout
 from tausweep.study import Run, Study, StudyError, canonical
 
 STATUSES = ("complete", "diverged", "failed", "stale", "pretrained", "missing")
-KEY_COLUMNS = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
-"""What the line of a run shows."""
-
 FURTHER_COLUMNS = dict.fromkeys(
     (
         *("linear_accuracy_best", "linear_accuracy_converged", "knn_accuracy_bank"),

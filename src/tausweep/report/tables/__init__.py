@@ -19,7 +19,7 @@ from tausweep.report.tables.formats import (
     FORMATS,
     OTHER_CODE,
     SOME_DIVERGED,
-    Column,
+    ColumnHead,
     Entry,
     Kind,
     Panel,
@@ -28,12 +28,20 @@ from tausweep.report.tables.formats import (
 from tausweep.results import labels
 from tausweep.results.cells import Key, printed
 from tausweep.study import StudyError
-from tausweep.study.columns import ACCURACY, COLUMNS, GEOMETRY, PENALTY, SEPARATION, SIZES, TRAINING
+from tausweep.study.columns import (
+    CLASSIFICATION,
+    COLUMNS,
+    GEOMETRY,
+    PENALTY,
+    SEPARATION,
+    SIZES,
+    TRAINING,
+)
 
 __all__ = ["FORMATS", "PUBLISHED_T", "Table", "comparable", "full", "table1"]
 
 TABLE1_MEASURES = ("linear_accuracy", "uniformity", "tolerance")
-WIDEST = 7
+MOST_COLUMNS = 7
 """Printed columns that fit a page beside the heads of a row."""
 PUBLISHED_T = 2.0
 """The t of the published uniformities."""
@@ -118,7 +126,8 @@ def table1(
             bold += [top] if top else []
             rows += _table1_rows(dataset, measure, line, top)
     heads = [
-        Column(labels.loss(loss), "" if t is None else f"τ = {printed(t)}") for loss, t in columns
+        ColumnHead(labels.loss(loss), "" if t is None else f"τ = {printed(t)}")
+        for loss, t in columns
     ]
     panel = Panel("", ("dataset", "measure", "value"), heads, rows)
     caption = _caption(cells, _ACCURACY, _BEST, scaled_down, flip, t)
@@ -174,7 +183,7 @@ def _table1_rows(
 def _families(columns: list[str]) -> list[tuple[str, list[str]]]:
     """The records' columns by what they measure, plug-ins' own last; none is empty."""
     families = {
-        "Accuracy": ACCURACY,
+        "Accuracy": CLASSIFICATION,
         "Geometry of the test embeddings": GEOMETRY,
         "Geometry of the training embeddings": tuple(f"train_{c}" for c in GEOMETRY),
         "Local separation": SEPARATION,
@@ -198,7 +207,7 @@ def _parts(grid: dict[str, list[Measured]]) -> list[dict[str, list[Measured]]]:
     """The measures of a family in parts of about equal width, each narrow enough for a page."""
     widths = {name: len(_kinds(column)) for name, column in grid.items()}
     total = sum(widths.values())
-    count = math.ceil(total / WIDEST)
+    count = math.ceil(total / MOST_COLUMNS)
     parts: list[dict[str, list[Measured]]] = [{} for _ in range(count)]
     before = 0
     for name, column in grid.items():
@@ -209,10 +218,12 @@ def _parts(grid: dict[str, list[Measured]]) -> list[dict[str, list[Measured]]]:
 
 def _full_panel(heading: str, keys: list[Key], grid: dict[str, list[Measured]]) -> Panel:
     """One row a cell of the sweep; published and difference beside a measure that has any."""
-    heads: list[Column] = []
+    heads: list[ColumnHead] = []
     for name, column in grid.items():
         kinds = _kinds(column)
-        heads += [Column(labels.measure(name).label, k if len(kinds) > 1 else "") for k in kinds]
+        heads += [
+            ColumnHead(labels.measure(name).label, k if len(kinds) > 1 else "") for k in kinds
+        ]
     rows = [
         Row(
             (labels.dataset(key[0]), labels.loss(key[1]), printed(key.temperature)),

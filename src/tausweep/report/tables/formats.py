@@ -93,7 +93,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnHead:
     """A column's head: neighbours of one group share it."""
 
     group: str
@@ -119,10 +119,10 @@ class Panel:
 
     heading: str
     head: tuple[str, ...]
-    columns: list[Column]
+    columns: list[ColumnHead]
     rows: list[Row]
 
-    def groups(self) -> list[tuple[str, list[Column]]]:
+    def groups(self) -> list[tuple[str, list[ColumnHead]]]:
         """Groups of neighbouring columns."""
         return [(g, list(c)) for g, c in itertools.groupby(self.columns, lambda c: c.group)]
 
