@@ -11,6 +11,7 @@ from PIL import Image
 
 from tausweep import data as datasets
 from tausweep.data import contents
+from tausweep.storage.layout import File
 from tausweep.study import DatasetSettings, Source
 
 
@@ -75,7 +76,7 @@ def test_another_time_or_place_changes_nothing_and_is_looked_into_once(
 def test_an_image_outside_of_the_subset_may_change(tree: Path, tmp_path: Path) -> None:
     wanted, out = settings(tree, train_limit=2, test_limit=2), tmp_path / "out"
     first = datasets.prepare(wanted, out)
-    kept = json.loads((out / contents.NAME).read_text(encoding="ascii"))
+    kept = json.loads((out / File.SOURCE_CONTENTS).read_text(encoding="ascii"))
     assert len(kept["files"]) == 4
     for path in sorted(tree.rglob("*.bmp")):
         if path.relative_to(tree).as_posix() not in kept["files"]:
@@ -89,7 +90,7 @@ def test_what_was_prepared_without_contents_goes_by_names_and_sizes_until_it_is_
 ) -> None:
     wanted, out = settings(tree), tmp_path / "out"
     first = datasets.prepare(wanted, out)
-    place = out / contents.NAME
+    place = out / File.SOURCE_CONTENTS
     if damage == "absent":
         place.unlink()
     else:

@@ -58,15 +58,15 @@ def test_cells_keep_their_printed_numbers(
 def test_every_number_stands_beside_its_text_in_the_source() -> None:
     records = published.records()
     for name in ("linear_accuracy", "uniformity", "tolerance"):
-        text = records[published.printed(name)]
+        text = records[published.printed_column(name)]
         assert (text == "").equals(records[name].isna())
         known = text[text != ""]
         assert known.astype(float).equals(records.loc[known.index, name])
     cell = records.query(
         "dataset == 'imagenet100' and loss == 'contrastive' and temperature == 0.3"
     )
-    assert cell[published.printed("tolerance")].tolist() == ["0.380"]
-    assert cell[published.printed("linear_accuracy")].tolist() == ["75.10"]
+    assert cell[published.printed_column("tolerance")].tolist() == ["0.380"]
+    assert cell[published.printed_column("linear_accuracy")].tolist() == ["75.10"]
 
 
 def test_sources_that_disagree_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

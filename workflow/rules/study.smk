@@ -70,7 +70,7 @@ def check_targets():
 
 # Prepared data are locked by their own command, and Snakemake would keep its lock on them to the end
 # of a study: another study of the same data could not start until then.
-PREPARED = f"{layout.Layout().root}/data/"
+PREPARED = f"{layout.Layout().root}/{layout.Folder.DATA}/"
 PersistenceBase.all_outputfiles = lambda self: (
     file
     for file in jobfiles(self.dag.needrun_jobs(), "output")
@@ -133,8 +133,8 @@ def manifest_of(wildcards):
     Should it have to be redone itself, its command makes them.
     """
     run = run_of(wildcards)
-    manifest = layout.Layout().prepared(run.settings.dataset) / "manifest.json"
-    finished = layout.Layout().run(run) / "pretrain.json"
+    manifest = layout.Layout().prepared(run.settings.dataset) / layout.File.MANIFEST
+    finished = layout.Layout().run(run) / layout.File.PRETRAIN
     if finished.exists() and not manifest.exists():
         return []
     # The digests are the same, so its time says nothing: data may have come after imported runs.
@@ -169,7 +169,7 @@ def fill_minutes(wildcards, attempt):
     waiting = [
         run
         for run in RUNS.values()
-        if not (layout.Layout().run(run) / "pretrain.json").exists()
+        if not (layout.Layout().run(run) / layout.File.PRETRAIN).exists()
     ]
     steps = sum(training_minutes(run.settings) for run in waiting)
     return min(1440, attempt * (30 + round(steps)))

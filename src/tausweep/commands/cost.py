@@ -11,7 +11,8 @@ from tausweep import data as datasets
 from tausweep.commands import rates
 from tausweep.data.manifest import manifest
 from tausweep.model.footprint import activation_bytes, feature_count, forward_flops, parameter_count
-from tausweep.storage.layout import KEPT_BYTES, File, Layout
+from tausweep.results import markdown
+from tausweep.storage.layout import KEPT_BYTES, File, Folder, Layout
 from tausweep.study import DatasetSettings, RunSettings, Study
 
 PEAK = {"float32": 66.9e12, "tf32": 494.7e12, "bf16": 989.4e12}
@@ -27,10 +28,10 @@ CPU_FLOPS = 40e9
 BACKWARD = 3.0
 """Training costs forward, gradient to the activations and gradient to the weights."""
 
-EVALUATION = 8.0
+EVALUATION_PASSES = 8.0
 """Forward passes over the training split that an evaluation takes, its measures included."""
 
-ALONG = 1.5
+ALONG_PASSES = 1.5
 """The same of one epoch that is measured along the training."""
 
 ORIGINAL_BYTES = 115e3
@@ -144,7 +145,7 @@ def _of_run(
     """Price a run on N images; without the prepared ones."""
     epochs, precision = settings.pretrain.epochs, settings.pretrain.precision
     flops = forward_flops(settings.encoder, settings.dataset.image_size)
-    evaluation = EVALUATION + ALONG * len(settings.along)
+    evaluation = EVALUATION_PASSES + ALONG_PASSES * len(settings.along)
     training = count * flops * (BACKWARD * epochs + evaluation)
     images = count * (epochs + evaluation / BACKWARD)
     known = {device: rate.images_per_second for device, rate in rates.best(settings).items()}
@@ -226,7 +227,7 @@ def _alike(settings: RunSettings) -> tuple[Any, ...]:
 def _measured_throughput(layout: Layout) -> dict[tuple[Any, ...], tuple[float, str]]:
     """Images a second of finished runs and on what, the last one read of each kind."""
     found: dict[tuple[Any, ...], tuple[float, str]] = {}
-    for path in sorted(layout.root.glob(f"*/runs/*/*/*/*/{File.RECORD}")):
+    for path in sorted(layout.root.glob(f"*/{Folder.RUNS}/*/*/*/*/{File.RECORD}")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             settings = RunSettings.model_validate(record["settings"])
@@ -250,26 +251,18 @@ def table(prices: dict[str, Cost]) -> list[str]:
     With a column of measured times a device, where there are any.
     """
     total = sum(prices.values(), Cost())
-    rows = [list(HEAD), ["---", *["--:"] * (len(HEAD) - 1)]]
-    rows += [_row(name, price) for name, price in prices.items()]
+    rows = [list(HEAD), *(_row(name, price) for name, price in prices.items())]
     if len(prices) > 1:
         # Runs of several datasets have no training in common.
         name, runs, _, *rest = _row("all", total)
         rows.append([name, runs, "", *rest])
     for device in sorted(total.measured, reverse=True):
-        shown = [MEASURED_HEAD + device, "--:", *(_measured(p, device) for p in prices.values())]
+        shown = [MEASURED_HEAD + device, *(_measured(p, device) for p in prices.values())]
         shown += [_measured(total, device)] if len(prices) > 1 else []
         rows = [[*row[:4], cell, *row[4:]] for row, cell in zip(rows, shown, strict=True)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    # Markdown's rule fills its columns, or it would be read as a row.
-    rows[1] = [cell.rjust(width, "-") for cell, width in zip(rows[1], widths, strict=True)]
-    return [_aligned(row, widths) for row in rows]
-
-
-def _aligned(row: list[str], widths: list[int]) -> str:
-    first, *rest = row
-    cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]
-    return f"| {' | '.join(cells)} |"
+    heads, *body = rows
+    aligned = [markdown.UNALIGNED, *[markdown.RIGHT] * (len(heads) - 1)]
+    return markdown.table(heads, body, aligned, padded=True)
 
 
 def _row(name: str, price: Cost) -> list[str]:

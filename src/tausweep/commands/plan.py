@@ -141,7 +141,7 @@ def class_counts(dataset: DatasetSettings, layout: Layout) -> dict[str, dict[str
     gone = source_fingerprint(dataset, layout) == ABSENT
     # Of a source that was changed since, the manifest counts what is not there any more.
     if made is not None and (gone or made_of_source(made, dataset, layout)):
-        return measurable.per_class(made)
+        return measurable.images_per_class(made)
     counts = datasets.class_counts(dataset.source)
     return measurable.limited(counts, dataset) if counts else None
 

@@ -88,6 +88,6 @@ def prepared_data(runs: Sequence[Run], results: Path) -> Prepared:
 
 
 def _check_measurable(name: str, manifest: Mapping[str, Any], runs: Iterable[Run]) -> None:
-    counts = measurable.per_class(manifest)
+    counts = measurable.images_per_class(manifest)
     measurable.check(name, counts["train"], counts["test"])
     measurable.check_size((run.settings for run in runs), manifest["splits"]["train"]["images"])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tausweep.study import RunSettings
 
-NAME = "rates.csv"
+FILE_NAME = "rates.csv"
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,12 @@ class Rate:
         device: Its name.
         alike: Trunk, its width, image size, batch size and precision of the runs.
         loss: Their loss.
-        runs_at_once: How many shared the device.
-        images_per_second: Of all of them.
+        images_per_second: Of all runs that shared the device.
     """
 
     device: str
     alike: tuple[str, int, int, int, str]
     loss: str
-    runs_at_once: int
     images_per_second: float
 
 
@@ -41,7 +39,7 @@ def kept() -> tuple[Rate, ...]:
     """All kept rates; none where the package was installed without them."""
     here = Path(__file__).resolve()
     for folder in (here.with_name("_rates"), here.parents[3] / "benchmarks/measured/gpu"):
-        if (path := folder / NAME).is_file():
+        if (path := folder / FILE_NAME).is_file():
             with path.open(encoding="utf-8", newline="") as file:
                 return tuple(_rate(row) for row in csv.DictReader(file))
     return ()
@@ -53,7 +51,6 @@ def _rate(row: dict[str, str]) -> Rate:
         row["device"],
         (row["trunk"], *sizes, row["precision"]),
         row["loss"],
-        int(row["runs_at_once"]),
         float(row["images_per_second"]),
     )
 

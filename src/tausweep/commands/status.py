@@ -19,7 +19,7 @@ from tausweep.commands import flags
 from tausweep.data.manifest import manifest
 from tausweep.results import records
 from tausweep.storage import provenance
-from tausweep.storage.layout import File, Layout
+from tausweep.storage.layout import File, Layout, measure_file
 from tausweep.storage.run_lock import held_by
 from tausweep.study import MEASURES, Run, Study, StudyError
 
@@ -29,7 +29,7 @@ was trained to its end and has no record, though some of its measures may be the
 other code than today's counts as every other one does, and is named beside."""
 
 LAST_LINES = 3
-SHOWN = 20
+MOST_LISTED = 20
 """Runs listed of one state; of more, their number."""
 
 _PROGRESS = re.compile(r"^epoch \d+/\d+ .*$", re.MULTILINE)
@@ -82,7 +82,7 @@ def states(study: Study, layout: Layout) -> list[RunState]:
 
 def _state(run: Run, layout: Layout) -> RunState:
     folder = layout.run(run)
-    logs = [logs_of(run, layout) / f"{stage}.log" for stage in ("pretrain", "evaluate")]
+    logs = [layout.log(run, stage) for stage in ("pretrain", "evaluate")]
     newest = max((log for log in logs if log.exists()), key=_time, default=None)
     said = newest.read_text(encoding="utf-8", errors="replace") if newest else ""
     if holder := held_by(folder):
@@ -117,7 +117,7 @@ def _pretrained(run: Run, folder: Path) -> RunState | None:
     measured = {
         name: content["values"]
         for name in names
-        if "values" in (content := _json(folder / f"{name}.json"))
+        if "values" in (content := _json(folder / measure_file(name)))
     }
     try:
         columns = records.so_far(run, measured, described)
@@ -142,11 +142,6 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _time(path: Path) -> float:
     return path.stat().st_mtime
-
-
-def logs_of(run: Run, layout: Layout) -> Path:
-    """Folder of a run's logs."""
-    return layout.study(run.study) / "logs" / run.id
 
 
 def _progress(said: str) -> str:
@@ -278,10 +273,10 @@ def _redoing(found: list[RunState], layout: Layout) -> list[str]:
 
 def _listed(found: list[RunState]) -> list[str]:
     lines = []
-    for state in found[:SHOWN]:
+    for state in found[:MOST_LISTED]:
         about = f"  {state.detail}" if state.detail else ""
         lines.append(f"  {state.run.id}{about}{f'  {state.log}' if state.log else ''}")
         lines += [f"      {line}" for line in state.lines]
-    if len(found) > SHOWN:
-        lines.append(f"  and {len(found) - SHOWN} more")
+    if len(found) > MOST_LISTED:
+        lines.append(f"  and {len(found) - MOST_LISTED} more")
     return lines

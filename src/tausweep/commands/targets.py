@@ -16,7 +16,7 @@ from typing import Any
 
 from tausweep.commands.plan import made_of_source
 from tausweep.data.manifest import manifest
-from tausweep.storage.layout import File, Layout, prepared_name
+from tausweep.storage.layout import File, Folder, Layout, prepared_name
 from tausweep.study import Run, Study, StudyError, canonical, nearest
 
 RUN_DEPTH = 4
@@ -40,14 +40,14 @@ def check(targets: Iterable[str], study: Study, study_file: str, layout: Layout)
         parts = _below(target, layout)
         if len(parts) < 2:
             continue
-        if parts[0] == "data":
+        if parts[0] == Folder.DATA:
             _check_data(target, parts[1], study, study_file)
         elif parts[0] != study.study:
             raise StudyError(
                 f"target {target}: is of a study {parts[0]}, but the study at hand is "
                 f"{study.study} ({study_file}); give the file of {parts[0]} by --configfile"
             )
-        elif parts[1] in ("runs", "logs") and len(parts) > 2 + RUN_DEPTH:
+        elif parts[1] in (Folder.RUNS, Folder.LOGS) and len(parts) > 2 + RUN_DEPTH:
             _check_run(target, parts[2 : 2 + RUN_DEPTH], study, study_file, runs)
 
 
@@ -142,7 +142,7 @@ def outdated(study: Study, layout: Layout, wanted: Iterable[str], chosen: set[st
         parts = _below(target, layout)
         if target == "selected":
             runs |= chosen
-        elif len(parts) > 2 + RUN_DEPTH and parts[1] == "runs":
+        elif len(parts) > 2 + RUN_DEPTH and parts[1] == Folder.RUNS:
             runs.add("/".join(parts[2 : 2 + RUN_DEPTH]))
         elif target == "all" or (parts and parts[0] == study.study and parts[1:] != (File.STUDY,)):
             whole = True

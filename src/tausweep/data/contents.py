@@ -19,10 +19,8 @@ from typing import Any
 
 from tausweep.data import sources, trees
 from tausweep.storage.atomic import write_text
+from tausweep.storage.layout import File
 from tausweep.study import Source
-
-NAME = ".source.json"
-"""Hidden: it says what was read and when, which decides no number and enters no digest."""
 
 Known = Mapping[str, tuple[int, int, str]]
 """Of each file, by its path below the source's folder: bytes, time of change (ns), SHA-256."""
@@ -88,7 +86,7 @@ def keep(folder: Path, listing: str, fingerprint: str, files: Known) -> None:
     """
     if files:
         content = {"listing": listing, "fingerprint": fingerprint, "files": dict(files)}
-        write_text(folder / NAME, json.dumps(content) + "\n")
+        write_text(folder / File.SOURCE_CONTENTS, json.dumps(content) + "\n")
 
 
 def has(folder: Path) -> bool:
@@ -99,7 +97,7 @@ def has(folder: Path) -> bool:
 def _kept(folder: Path) -> dict[str, Any] | None:
     """What was noted; nothing if it is absent or damaged, when names and sizes have to do."""
     try:
-        found = json.loads((folder / NAME).read_text(encoding="ascii"))
+        found = json.loads((folder / File.SOURCE_CONTENTS).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
     whole = isinstance(found, dict) and found.keys() == {"listing", "fingerprint", "files"}

@@ -12,7 +12,7 @@ Counts = Mapping[str, int]
 """Images by class; a class without images may stand in it with 0."""
 
 
-def per_class(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+def images_per_class(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     """Images by split and class of prepared data, by their manifest."""
     return {name: split["per_class"] for name, split in manifest["splits"].items()}
 

@@ -20,7 +20,6 @@ from tausweep.data.originals import Sizes
 from tausweep.data.pictures import Pictures, square
 from tausweep.data.prepared import (
     FORMS,
-    MANIFEST,
     content_digest,
     load,
     manifest_text,
@@ -29,6 +28,7 @@ from tausweep.data.prepared import (
 )
 from tausweep.data.sources import Images, SourceSplit
 from tausweep.storage.folder_lock import locked
+from tausweep.storage.layout import File, SplitFile
 from tausweep.study import StudyError
 
 if TYPE_CHECKING:
@@ -69,12 +69,13 @@ def prepare(
             return kept
         # Of what was prepared before, the contents that were noted tell what has changed.
         fingerprint = contents.fingerprint(settings.source, folder)
-        for name in (MANIFEST, contents.NAME, *(n for form in FORMS.values() for n in form.files)):
+        before = (name for form in FORMS.values() for name in form.files)
+        for name in (File.MANIFEST, File.SOURCE_CONTENTS, *before):
             (folder / name).unlink(missing_ok=True)
         try:
             return _make(settings, folder, fingerprint, threads or min(8, os.cpu_count() or 1))
         finally:
-            for name in (*FORMS[settings.form].files, MANIFEST):
+            for name in (*FORMS[settings.form].files, File.MANIFEST):
                 (folder / (name + _PARTIAL)).unlink(missing_ok=True)
 
 
@@ -156,13 +157,12 @@ def _make(
     files: dict[str, Any] = {}
     splits = {}
     for name, (split, rows) in chosen.items():
-        prefix, what = folder / f"{name}_", f"{name} split"
         if settings.form == "squares":
-            files |= _write_squares(prefix, split, rows, settings.image_size, threads, what)
+            files |= _write_squares(folder, name, split, rows, settings.image_size, threads)
         else:
-            files |= _write_originals(prefix, split, rows, threads, what)
+            files |= _write_originals(folder, name, split, rows, threads)
         ids = split.labels[rows].astype("<i8")
-        files |= _write_array(prefix, "labels", ids)
+        files |= _write_array(folder / SplitFile.LABELS.of(name), ids)
         splits[name] = {"images": len(rows), "per_class": per_class(ids, split.classes)}
     mean, std = sources.normalisation(source.kind)
     content = {
@@ -176,11 +176,11 @@ def _make(
         "digest": content_digest(form, classes, files),
     }
     manifest = sealed(content)
-    with (folder / (MANIFEST + _PARTIAL)).open("w", encoding="ascii") as file:
+    with (folder / (File.MANIFEST + _PARTIAL)).open("w", encoding="ascii") as file:
         file.write(manifest_text(manifest))
         file.flush()
         os.fsync(file.fileno())
-    for name in (*form.files, MANIFEST):
+    for name in (*form.files, File.MANIFEST):
         (folder / (name + _PARTIAL)).replace(folder / name)
     contents.keep(folder, listing, fingerprint, read)
     return manifest
@@ -206,16 +206,22 @@ def _held_out(
 
 
 def _write_squares(
-    prefix: Path, split: SourceSplit, rows: NDArray[np.int64], size: int, threads: int, what: str
+    folder: Path,
+    name: str,
+    split: SourceSplit,
+    rows: NDArray[np.int64],
+    size: int,
+    threads: int,
 ) -> dict[str, Any]:
-    squares = _squares(split, rows, size, threads, what)
+    squares = _squares(split, rows, size, threads, f"{name} split")
     shape = (len(rows), size, size, 3)
     header = _header(np.dtype("u1"), shape)
-    return _write(prefix, "images.npy", itertools.chain([header], (s.tobytes() for s in squares)))
+    parts = itertools.chain([header], (s.tobytes() for s in squares))
+    return _write(folder / SplitFile.SQUARES.of(name), parts)
 
 
 def _write_originals(
-    prefix: Path, split: SourceSplit, rows: NDArray[np.int64], threads: int, what: str
+    folder: Path, name: str, split: SourceSplit, rows: NDArray[np.int64], threads: int
 ) -> dict[str, Any]:
     # Torch, which digits and CIFAR are prepared without.
     from tausweep.data.encoded import Encoded, encoded
@@ -224,14 +230,15 @@ def _write_originals(
         return images
 
     sizes = Sizes()
-    parts = _made(split, rows, encoded, gathered, _CHUNK_ORIGINALS, threads, what)
-    files = _write(prefix, "images.bin", sizes.noted(itertools.chain.from_iterable(parts)))
-    return files | _write_array(prefix, "sizes", sizes.table())
+    parts = _made(split, rows, encoded, gathered, _CHUNK_ORIGINALS, threads, f"{name} split")
+    images = sizes.noted(itertools.chain.from_iterable(parts))
+    files = _write(folder / SplitFile.ENCODED.of(name), images)
+    return files | _write_array(folder / SplitFile.SIZES.of(name), sizes.table())
 
 
-def _write_array(prefix: Path, part: str, array: NDArray[np.int64]) -> dict[str, Any]:
+def _write_array(path: Path, array: NDArray[np.int64]) -> dict[str, Any]:
     header = _header(array.dtype, array.shape)
-    return _write(prefix, f"{part}.npy", [header, array.tobytes()])
+    return _write(path, [header, array.tobytes()])
 
 
 def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
@@ -243,12 +250,11 @@ def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     return header.getvalue()
 
 
-def _write(prefix: Path, part: str, contents: Iterable[bytes]) -> dict[str, Any]:
-    """Write a file of a split piece by piece, beside its place; its size and digest by its name.
+def _write(path: Path, contents: Iterable[bytes]) -> dict[str, Any]:
+    """Write a file piece by piece, beside its place; its size and digest by its name.
 
     Sequentially and not through a memory map, where a full disk is a bus error and not a sentence.
     """
-    path = prefix.with_name(prefix.name + part)
     digest = hashlib.sha256()
     with path.with_name(path.name + _PARTIAL).open("wb") as file:
         for content in contents:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tausweep.study import StudyError
 
-SUFFIXES = (
+IMAGE_SUFFIXES = (
     ".avif",
     ".bmp",
     ".gif",
@@ -65,7 +65,7 @@ BESIDE = frozenset(
 """Suffixes of what may lie beside images: lists, notes, archives. So may files without a suffix."""
 
 
-class File(NamedTuple):
+class ListedFile(NamedTuple):
     """A file: path relative to the scanned folder, with ``/``, and size in bytes."""
 
     path: str
@@ -81,16 +81,16 @@ def subfolders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in _entries(str(folder)) if entry.is_dir())
 
 
-def images(folder: Path, deep: bool = True) -> list[File]:
+def images(folder: Path, deep: bool = True) -> list[ListedFile]:
     """The image files in a folder (``deep``: and below it), sorted by path; no hidden ones.
 
     Raises:
         StudyError: A folder or file in it cannot be looked at, or some files are neither images
-            that can be read (``SUFFIXES``) nor what may lie beside them (``BESIDE``): left out in
-            silence, they would be missed.
+            that can be read (``IMAGE_SUFFIXES``) nor what may lie beside them (``BESIDE``): left
+            out in silence, they would be missed.
     """
     found = sorted(_walk(str(folder), "", (), deep))
-    if unread := [file.path for file in found if not file.path.lower().endswith(SUFFIXES)]:
+    if unread := [file.path for file in found if not file.path.lower().endswith(IMAGE_SUFFIXES)]:
         more = f" and {len(unread) - 3} more" if unread[3:] else ""
         raise StudyError(
             f"{folder}: {len(unread)} of {len(found)} files are of a kind that is not read "
@@ -99,7 +99,7 @@ def images(folder: Path, deep: bool = True) -> list[File]:
     return found
 
 
-def digest(files: Iterable[File]) -> str:
+def digest(files: Iterable[ListedFile]) -> str:
     """SHA-256 of paths and sizes, 64 hexadecimal digits."""
     total = hashlib.sha256()
     for path, size in files:
@@ -117,7 +117,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 
 def _walk(
     folder: str, prefix: str, above: tuple[tuple[int, int], ...], deep: bool
-) -> Iterator[File]:
+) -> Iterator[ListedFile]:
     for entry in _entries(folder):
         try:
             if entry.is_dir():
@@ -128,6 +128,6 @@ def _walk(
                     below = f"{prefix}{entry.name}/"
                     yield from _walk(entry.path, below, (*above, here), deep)
             elif (suffix := Path(entry.name).suffix.lower()) and suffix not in BESIDE:
-                yield File(f"{prefix}{entry.name}", entry.stat().st_size)
+                yield ListedFile(f"{prefix}{entry.name}", entry.stat().st_size)
         except OSError as error:
             raise StudyError(f"file {entry.path}: {error.strerror}") from None

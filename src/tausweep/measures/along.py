@@ -36,7 +36,7 @@ passes the trunk for it."""
 
 
 @dataclass
-class Checkpoint(Evaluation):
+class EvaluationAtEpoch(Evaluation):
     """A run as it was after an epoch; its embeddings are not kept.
 
     Attributes:
@@ -121,7 +121,7 @@ def _measured(trained: Evaluation, epoch: int) -> Values:
         StudyError: They are not there, damaged, or of another training.
         FloatingPointError: A feature is not finite.
     """
-    then = Checkpoint(
+    then = EvaluationAtEpoch(
         trained.settings, trained.folder, trained.data, trained.device, trained.say, epoch
     )
     if not then.weights.exists():

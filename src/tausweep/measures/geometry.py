@@ -21,7 +21,7 @@ from tausweep.measures.sphere_dimension import LARGEST_T, effective_dimension
 TILE = {"cpu": 512}
 """Rows of a square tile: one that stays in a core's cache; other devices want larger kernels."""
 LARGER_TILE = 4096
-NEAREST = 10
+NEAREST_OTHERS = 10
 """Neighbours of ``nearest_interclass_similarity``: as many as Fig. 8 shows of the negatives."""
 FLOAT32_T = 20.0
 """Up to here exp(+-2t) and its sums are far inside float32's range; above, float64 is used."""
@@ -155,7 +155,7 @@ def interclass_similarity(x: Tensor, labels: Tensor) -> float:
     return different / pairs
 
 
-def nearest_interclass_similarity(x: Tensor, labels: Tensor, k: int = NEAREST) -> float:
+def nearest_interclass_similarity(x: Tensor, labels: Tensor, k: int = NEAREST_OTHERS) -> float:
     """Mean similarity of a point to its k most similar points of other classes, over all points.
 
     Where the mean embedding is near 0, ``interclass_similarity`` is about

@@ -15,7 +15,7 @@ TABLE1 = "wang_liu_2021_table1.csv"
 AUTHOR_SWEEP = "author_sweep.csv"
 STUDY = "published"
 CELL = ["dataset", "loss", "temperature"]
-MEASURES = ("accuracy", "uniformity", "tolerance")
+PRINTED_MEASURES = ("accuracy", "uniformity", "tolerance")
 
 
 def folder() -> Path:
@@ -37,7 +37,7 @@ def load(name: str) -> pd.DataFrame:
     return pd.read_csv(folder() / name, keep_default_na=False, na_values=[""])
 
 
-def printed(column: str) -> str:
+def printed_column(column: str) -> str:
     """Name of the column that has a measure's published text."""
     return f"{column}_printed"
 
@@ -48,8 +48,8 @@ def records() -> pd.DataFrame:
     A cell that both files have is taken once, with Table 1's geometry. ``study`` is ``published``;
     the author set no seed and printed single runs, so ``seed`` is 0 throughout and n is 1. Columns
     of which nothing was published are not there; uniformity and tolerance are NaN where only the
-    sweep has the cell. ``printed(column)`` has each number as text with its source's decimals
-    (0.380 is not 0.38 in print); empty where the number is NaN.
+    sweep has the cell. ``printed_column(column)`` has each number as text with its source's
+    decimals (0.380 is not 0.38 in print); empty where the number is NaN.
 
     Raises:
         ValueError: The two files give one cell different accuracies.
@@ -61,13 +61,13 @@ def records() -> pd.DataFrame:
     merged = both.drop_duplicates(CELL, keep="first").rename(
         columns={
             "accuracy": "linear_accuracy",
-            printed("accuracy"): printed("linear_accuracy"),
+            printed_column("accuracy"): printed_column("linear_accuracy"),
         }
     )
     merged = merged.sort_values(CELL, na_position="last", ignore_index=True)
     front = pd.DataFrame({"study": STUDY, "seed": 0, "status": "complete"}, index=merged.index)
     measures = ["linear_accuracy", "uniformity", "tolerance"]
-    texts = [printed(name) for name in measures]
+    texts = [printed_column(name) for name in measures]
     merged[texts] = merged[texts].fillna("")
     columns = ["study", *CELL, "seed", "status", *measures, "source", *texts]
     return pd.concat([front, merged], axis=1)[columns]
@@ -77,7 +77,7 @@ def _with_text(name: str) -> pd.DataFrame:
     """A published file, every measure beside its text."""
     table = load(name)
     text = pd.read_csv(folder() / name, dtype=str, keep_default_na=False, na_values=[""])
-    for measure in MEASURES:
+    for measure in PRINTED_MEASURES:
         if measure in table:
-            table[printed(measure)] = text[measure]
+            table[printed_column(measure)] = text[measure]
     return table

@@ -20,6 +20,8 @@ from typing import Any
 
 import psutil
 
+from tausweep.storage.layout import File
+
 HEARTBEAT_SECONDS = 10.0
 POLL_SECONDS = 0.5
 STALE_SECONDS = 120.0
@@ -113,7 +115,7 @@ def run_lock(
     Raises:
         RunLockedError: A live process holds it, and nobody waits or waiting was stopped.
     """
-    path = folder / "lock.json"
+    path = folder / File.RUN_LOCK
     while not _take(path):
         if holder := _holder(path):
             held = f"{folder}: process {holder['pid']} on {holder['host']} still writes this run"
@@ -145,4 +147,4 @@ def run_lock(
 
 def held_by(folder: Path) -> dict[str, Any] | None:
     """The live process (``pid``, ``host``, ``started``) that writes the run; none if nobody."""
-    return _holder(folder / "lock.json")
+    return _holder(folder / File.RUN_LOCK)

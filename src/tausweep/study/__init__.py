@@ -3,6 +3,9 @@
 Every default of the project is set in this package and nowhere else, with its source: *paper* is
 Wang & Liu 2021, *author* the first author's public code, *InstDisc* Wu et al. 2018, *AU* Wang &
 Isola 2020. Snakemake, every command and the tests read it; it must not import torch.
+
+For a notebook: ``load`` reads a study file; ``Study.runs()`` gives its runs, each a ``Run``. The
+other names are for the other rooms.
 """
 
 from __future__ import annotations
@@ -51,60 +54,4 @@ from tausweep.study.reading import Model, content_of, load, parse, parse_setting
 from tausweep.study.run import EVALUATED, RAW_SIDE, Run, RunSettings
 from tausweep.study.views import ViewSettings
 
-__all__ = [
-    "ALONG",
-    "BASELINES",
-    "EVALUATED",
-    "HARD",
-    "HARD_NEGATIVES",
-    "LOSSES",
-    "LOSS_OPTIONS",
-    "MEASURED",
-    "MEASURES",
-    "NAME",
-    "OF_THE_LOSS",
-    "OF_THE_RUN",
-    "PROTOCOL",
-    "RAW_SIDE",
-    "RESERVED_FILES",
-    "RESERVED_STUDIES",
-    "SECTIONS",
-    "SMALLEST_IMAGE",
-    "TEMPERATURE_FREE",
-    "TRUNKS",
-    "Count",
-    "DatasetEntry",
-    "DatasetSettings",
-    "EncoderSettings",
-    "FigureSettings",
-    "GeometrySettings",
-    "Integer",
-    "Interval",
-    "KnnSettings",
-    "LinearSettings",
-    "LossGrid",
-    "LossSettings",
-    "Model",
-    "Name",
-    "Number",
-    "Override",
-    "Positive",
-    "PretrainSettings",
-    "Probability",
-    "Run",
-    "RunSettings",
-    "Seed",
-    "SeparationSettings",
-    "Settings",
-    "Source",
-    "Study",
-    "StudyError",
-    "ViewSettings",
-    "canonical",
-    "content_of",
-    "digest",
-    "load",
-    "nearest",
-    "parse",
-    "parse_settings",
-]
+__all__ = ["Run", "Study", "load"]

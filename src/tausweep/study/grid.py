@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tausweep.study.errors import StudyError, nearest, sentence
 from tausweep.study.fields import Count, Name, Number, Positive, Seed, Settings, first_repeated
@@ -40,12 +40,9 @@ class DatasetEntry(Settings):
     views: dict[str, Any] = Field(default_factory=dict)
 
 
-class Override(Settings):
-    """Narrower settings for the runs of a dataset, a loss, a temperature, or several of these."""
+class Sections(Settings):
+    """Settings of runs by their section; what is not given stays as it was."""
 
-    dataset: str | None = None
-    loss: str | None = None
-    temperature: Positive | None = None
     views: dict[str, Any] = Field(default_factory=dict)
     encoder: dict[str, Any] = Field(default_factory=dict)
     pretrain: dict[str, Any] = Field(default_factory=dict)
@@ -53,6 +50,20 @@ class Override(Settings):
     knn: dict[str, Any] = Field(default_factory=dict)
     geometry: dict[str, Any] = Field(default_factory=dict)
     separation: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("views", *SECTIONS[1:], mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        # `pretrain:` with nothing behind it is YAML's null; the user meant "nothing given".
+        return {} if value is None else value
+
+
+class Override(Sections):
+    """Narrower settings for the runs of a dataset, a loss, a temperature, or several of these."""
+
+    dataset: str | None = None
+    loss: str | None = None
+    temperature: Positive | None = None
     negatives: Count | None = None
     alpha: Annotated[Number, Field(gt=0, le=1)] | None = None
     literal_topk: bool | None = None
@@ -79,7 +90,7 @@ RESERVED_STUDIES = frozenset({"data", "logs"})
 """Folders beside the studies."""
 
 
-class Study(Settings):
+class Study(Sections):
     """A study file, validated. ``Study.runs()`` gives its runs, fully resolved.
 
     The baselines run beside the losses, for a loss that is no better has taught nothing;
@@ -87,19 +98,18 @@ class Study(Settings):
     are wanted first where time is short (see ``tausweep fill``). ``evaluate_at`` has shares of the
     epochs of pretraining after which a run is measured as well (see ``tausweep.measures.along``),
     the end among them whether it is named or not; by default none.
+
+    Examples:
+        >>> from tausweep.study import load
+        >>> study = load("benchmarks/demo.yaml")
+        >>> study.study, study.seeds, list(study.datasets)
+        ('demo', (0, 1, 2), ['translated_digits'])
     """
 
     study: Name
     seeds: tuple[Seed, ...] = (0, 1, 2)
     datasets: dict[Name, DatasetEntry]
     losses: dict[Name, LossGrid]
-    views: dict[str, Any] = Field(default_factory=dict)
-    encoder: dict[str, Any] = Field(default_factory=dict)
-    pretrain: dict[str, Any] = Field(default_factory=dict)
-    linear: dict[str, Any] = Field(default_factory=dict)
-    knn: dict[str, Any] = Field(default_factory=dict)
-    geometry: dict[str, Any] = Field(default_factory=dict)
-    separation: dict[str, Any] = Field(default_factory=dict)
     measures: dict[Name, str] = Field(default_factory=dict)
     evaluate_at: tuple[Annotated[Number, Field(gt=0, le=1)], ...] | None = None
     figures: FigureSettings = FigureSettings()
@@ -107,11 +117,11 @@ class Study(Settings):
     baselines: bool = True
     order: tuple[str, ...] = ()
 
-    @field_validator("datasets", "losses", "overrides", "views", *SECTIONS[1:], mode="before")
+    @field_validator("datasets", "losses", "overrides", mode="before")
     @classmethod
-    def _empty_is_none(cls, value: Any, info: ValidationInfo) -> Any:
+    def _empty_is_default(cls, value: Any) -> Any:
         # `simple:` with nothing behind it is YAML's null; the user meant "all defaults".
-        if isinstance(value, Mapping) and info.field_name in ("datasets", "losses"):
+        if isinstance(value, Mapping):
             return {k: {} if v is None else v for k, v in value.items()}
         return {} if value is None else value
 

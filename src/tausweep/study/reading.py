@@ -29,6 +29,11 @@ def load(path: str | Path) -> Study:
     Raises:
         StudyError: The file cannot be read, is no YAML mapping, names a key twice or an unknown
             one, or has a value that is not allowed.
+
+    Examples:
+        >>> from tausweep.study import load
+        >>> len(load("benchmarks/demo.yaml").runs())
+        39
     """
     content = content_of(path)
     try:

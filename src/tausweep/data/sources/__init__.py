@@ -70,6 +70,14 @@ class SourceSplit:
         images: N images; decoded when they are asked for, of any size.
         labels: N class ids, int64, indices into ``classes``.
         classes: Names of all classes of the training split.
+
+    Examples:
+        >>> import numpy as np
+        >>> from tausweep.data import SourceSplit
+        >>> images, labels = np.zeros((3, 8, 8, 3), np.uint8), np.array([0, 1, 1])
+        >>> split = SourceSplit(images, labels, ["cat", "dog"])
+        >>> [split.classes[label] for label in split.labels]
+        ['cat', 'dog', 'dog']
     """
 
     images: Images

@@ -1,7 +1,7 @@
 """Image folders: ``train/<class>/`` and ``test/<class>/``, images at any depth below.
 
 Classes are the sorted folder names; within a class, images are sorted by path. Hidden files and
-files that are no images by their suffix (``trees.SUFFIXES``) are left out.
+files that are no images by their suffix (``trees.IMAGE_SUFFIXES``) are left out.
 """
 
 from __future__ import annotations
@@ -129,5 +129,5 @@ def _classes(place: Path) -> dict[Split, list[str]]:
 def _images(folder: Path) -> list[trees.File]:
     found = trees.images(folder)
     if not found:
-        raise StudyError(f"{folder}: it holds no image ({', '.join(trees.SUFFIXES)})")
+        raise StudyError(f"{folder}: it holds no image ({', '.join(trees.IMAGE_SUFFIXES)})")
     return found

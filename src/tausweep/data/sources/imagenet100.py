@@ -66,21 +66,21 @@ def fingerprint(source: Source) -> str:
         StudyError: As for ``read``, but for what the ground truth says.
     """
     place, names = root(source), classes()
-    files: list[trees.File] = []
+    files: list[trees.ListedFile] = []
     for split in ("train", "test"):
         folder, found = _listing(place, split, names)
         if found is not None:
             listed = [file for name in names for file in found[name]]
         else:
             truth = hashlib.sha256(_ground_truth(place).read_bytes()).hexdigest()
-            listed = [*trees.images(folder, deep=False), trees.File(truth, 0)]
-        files += [trees.File(f"{split}/{path}", size) for path, size in listed]
+            listed = [*trees.images(folder, deep=False), trees.ListedFile(truth, 0)]
+        files += [trees.ListedFile(f"{split}/{path}", size) for path, size in listed]
     return trees.digest(files)
 
 
 def _listing(
     place: Path, split: str, names: list[str]
-) -> tuple[Path, dict[str, list[trees.File]] | None]:
+) -> tuple[Path, dict[str, list[trees.ListedFile]] | None]:
     """The split's folder, and paths in it by class; none instead where images lie flat."""
     if not place.is_dir():
         raise StudyError(f"source.path: there is no folder {place}")
@@ -94,9 +94,11 @@ def _listing(
     found = {}
     for name in names:
         files = trees.images(folder / name)
-        found[name] = [trees.File(f"{name}/{path}", size) for path, size in files]
+        found[name] = [trees.ListedFile(f"{name}/{path}", size) for path, size in files]
         if not found[name]:
-            raise StudyError(f"{folder / name}: it holds no image ({', '.join(trees.SUFFIXES)})")
+            raise StudyError(
+                f"{folder / name}: it holds no image ({', '.join(trees.IMAGE_SUFFIXES)})"
+            )
     return folder, found
 
 
@@ -128,21 +130,21 @@ def _ground_truth(place: Path) -> Path:
     )
 
 
-def _by_ground_truth(place: Path, names: list[str]) -> dict[str, list[trees.File]]:
+def _by_ground_truth(place: Path, names: list[str]) -> dict[str, list[trees.ListedFile]]:
     """Flat validation images by class."""
     truth = _ground_truth(place)
     files = trees.images(place / "val", deep=False)
     lines = [line for line in truth.read_text("utf-8").splitlines() if line.strip()]
     wnids = (_from_csv if truth.name == CSV else _from_lines)(truth, lines, files)
     _check(sorted(set(wnids)), names, str(truth))
-    found: dict[str, list[trees.File]] = {name: [] for name in names}
+    found: dict[str, list[trees.ListedFile]] = {name: [] for name in names}
     for file, wnid in zip(files, wnids, strict=True):
         if wnid in found:
             found[wnid].append(file)
     return found
 
 
-def _from_csv(truth: Path, lines: list[str], files: list[trees.File]) -> list[str]:
+def _from_csv(truth: Path, lines: list[str], files: list[trees.ListedFile]) -> list[str]:
     """The wnid of each file, by its name."""
     rows = list(csv.DictReader(lines))
     if not rows or not {"ImageId", "PredictionString"} <= rows[0].keys():
@@ -157,7 +159,7 @@ def _from_csv(truth: Path, lines: list[str], files: list[trees.File]) -> list[st
     return [said[name] for name in there]
 
 
-def _from_lines(truth: Path, lines: list[str], files: list[trees.File]) -> list[str]:
+def _from_lines(truth: Path, lines: list[str], files: list[trees.ListedFile]) -> list[str]:
     """The wnid of each file, by its place; numbers are translated by the kit's table."""
     if len(lines) != len(files):
         raise StudyError(f"{truth}: it has {len(lines)} lines for {len(files)} validation images")
