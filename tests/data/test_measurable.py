@@ -129,7 +129,7 @@ def test_a_folder_is_listed_once_a_dataset_and_not_once_a_run(
     listed: list[Path] = []
     known = trees.images
 
-    def counted(folder: Path, deep: bool = True) -> list[trees.File]:
+    def counted(folder: Path, deep: bool = True) -> list[trees.ListedFile]:
         listed.append(folder)
         return known(folder, deep)
 

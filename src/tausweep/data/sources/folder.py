@@ -50,7 +50,7 @@ def fingerprint(source: Source) -> str:
     """
     place = root(source)
     return trees.digest(
-        trees.File(f"{split}/{name}/{file.path}", file.size)
+        trees.ListedFile(f"{split}/{name}/{file.path}", file.size)
         for split, names in _classes(place).items()
         for name in names
         for file in _images(place / split / name)
@@ -126,7 +126,7 @@ def _classes(place: Path) -> dict[Split, list[str]]:
     return found
 
 
-def _images(folder: Path) -> list[trees.File]:
+def _images(folder: Path) -> list[trees.ListedFile]:
     found = trees.images(folder)
     if not found:
         raise StudyError(f"{folder}: it holds no image ({', '.join(trees.IMAGE_SUFFIXES)})")
