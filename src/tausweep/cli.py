@@ -32,6 +32,7 @@ Reproduce and extend "Understanding the Behaviour of Contrastive Loss" (Wang & L
 A study file says what to run. `snakemake --configfile STUDY` runs all of it; the commands below
 are its stages, one by one.
 
+  run       all of a study, by Snakemake, with a bar that says how long it takes
   plan      what a study asks for, what would run, what it costs
   prepare   images of a source -> one prepared format
   pretrain  one run: encoder and bank
@@ -172,6 +173,12 @@ def _parser() -> argparse.ArgumentParser:
             "--device", type=flags.device,
             help="auto, cpu, cuda or cuda:N (TAUSWEEP_DEVICE, or else auto)",
         )  # fmt: skip
+
+    from tausweep.commands import run
+
+    sub = commands.add_parser("run", help="Run a study.", description="Run a study.")
+    sub.set_defaults(run=run.run, results="results")
+    run.add_arguments(sub)
 
     sub = command("resolve", _resolve, "Write a study in canonical form.", study=True)
     sub.add_argument("output", metavar="OUTPUT", help="where to write it (JSON)")
