@@ -4,20 +4,25 @@ Snakemake finds it by the name of this package and imports it whenever it starts
 anything is imported only where it is asked for.
 """
 
+from __future__ import annotations
+
 import logging
 import shlex
 import signal
 import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Optional
+from typing import TYPE_CHECKING
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
+if TYPE_CHECKING:
+    from tausweep.commands.narration import Narration
 
-# No annotation here is a string: Snakemake takes the types of flags from them, and reads Optional.
+
 @dataclass
 class LogHandlerSettings(LogHandlerSettingsBase):
     """Flags of the plug-in.
@@ -26,67 +31,72 @@ class LogHandlerSettings(LogHandlerSettingsBase):
         again: The command that is named to go on with; by default the one that was given.
     """
 
-    again: Optional[str] = field(  # noqa: UP045
+    again: str | None = field(
         default=None,
         metadata={"help": "The command to name for going on (this one)", "type": str},
     )
 
 
 class LogHandler(LogHandlerBase):
-    """Hands Snakemake's records over to ``tausweep.commands.narration``."""
+    """Hands Snakemake's records over to ``tausweep.commands.narration``.
+
+    Not those of a dry run, which Snakemake shows as ever.
+    """
 
     def __post_init__(self) -> None:
-        """Begin to show; a dry run is Snakemake's own to show."""
+        """Begin to show."""
+        self._undo = ExitStack()
+        self._narration: Narration | None = None
         if self.common_settings.dryrun:
             return
         from tausweep.commands.narration import Narration
 
-        assert self.settings is None or isinstance(self.settings, LogHandlerSettings)
-        again = self.settings.again if self.settings is not None else None
+        again = self.settings.again if isinstance(self.settings, LogHandlerSettings) else None
         self._narration = Narration(sys.stdout, again or shlex.join(["snakemake", *sys.argv[1:]]))
         if threading.current_thread() is threading.main_thread():
-            self._note_interrupts()
+            self._note_interrupts(self._narration)
 
-    def _note_interrupts(self) -> None:
-        """Know of Ctrl-C, which Snakemake then handles as ever."""
+    def _note_interrupts(self, narration: Narration) -> None:
+        """Let it know of Ctrl-C, which Snakemake then handles as ever."""
         before = signal.getsignal(signal.SIGINT)
+        if not callable(before):
+            return
 
         def note(number: int, frame: FrameType | None) -> None:
-            self._narration.stopping = True
-            if callable(before):
-                before(number, frame)
+            narration.stopping = True
+            before(number, frame)
 
-        if callable(before):
-            signal.signal(signal.SIGINT, note)
+        signal.signal(signal.SIGINT, note)
+        self._undo.callback(signal.signal, signal.SIGINT, before)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show what a record says."""
-        if self.common_settings.dryrun:
-            return
-        try:
-            self._narration.take(record)
-        except Exception:
-            self.handleError(record)
+        if self._narration is not None:
+            try:
+                self._narration.take(record)
+            except Exception:
+                self.handleError(record)
 
     def close(self) -> None:
         """Say how it ended."""
-        if not self.common_settings.dryrun:
+        if self._narration is not None:
             self._narration.end()
+        self._undo.close()
         super().close()
 
     @property
     def writes_to_stream(self) -> bool:
         """Whether it writes to a stream, where Snakemake then does not."""
-        return not self.common_settings.dryrun
+        return self._narration is not None
 
     @property
     def writes_to_file(self) -> bool:
-        """Whether it writes to a file."""
+        """It writes to no file."""
         return False
 
     @property
     def has_filter(self) -> bool:
-        """It takes every record: what --quiet means for lines of jobs is not meant here."""
+        """It takes every record, also those that --quiet hides: jobs are counted by them."""
         return True
 
     @property
@@ -96,5 +106,5 @@ class LogHandler(LogHandlerBase):
 
     @property
     def needs_rulegraph(self) -> bool:
-        """It needs none."""
+        """It needs no graph of the rules."""
         return False

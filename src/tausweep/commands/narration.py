@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,14 +47,16 @@ class Narration:
         stream: Where to.
         again: The command that goes on with the study.
         clock: The time in seconds.
+
+    Attributes:
+        stopping: Whether the user asked to stop; set from outside.
     """
 
     def __init__(self, stream: TextIO, again: str, clock: Callable[[], float] = time.time) -> None:
+        self.stopping = False
         self._clock, self._again = clock, again
-        # Records come in one thread, and the bar asks in another.
-        self._lock = threading.RLock()
         self._progress = StudyProgress(clock)
-        self._display = ProgressDisplay(stream, self._now)
+        self._display = ProgressDisplay(stream, self._progress.now)
         self._study: StudyAtHand | None = None
         self._log = str(LOGS)
         self._began = clock()
@@ -64,29 +65,21 @@ class Narration:
         self._before: list[str] | None = []
         self._errors = 0
         self._causes: list[str] = []
-        self.stopping = False
-        self._told_stopping = False
-
-    def _now(self) -> Any:
-        with self._lock:
-            self._display.stopping = self.stopping
-            return self._progress.now()
 
     def take(self, record: logging.LogRecord) -> None:
-        """Take a record of Snakemake's log."""
-        with self._lock:
-            if self.stopping and not self._told_stopping:
-                self._told_stopping = True
-                self._say(
-                    "stopping: running trainings save their state first; once more Ctrl-C ends "
-                    "them at once"
-                )
-            if (study := getattr(record, planned_work.STUDY_RECORD, None)) is not None:
-                self._study = study
-            elif (jobs := getattr(record, planned_work.JOBS_RECORD, None)) is not None:
-                self._plan(jobs)
-            else:
-                self._event(record)
+        """Take a record of Snakemake's log; one after the other."""
+        if self.stopping and not self._display.stopping:
+            self._display.stopping = True
+            self._say(
+                "stopping: running trainings save their state first; once more Ctrl-C ends them "
+                "at once"
+            )
+        if (study := getattr(record, planned_work.STUDY_RECORD, None)) is not None:
+            self._study = study
+        elif (jobs := getattr(record, planned_work.JOBS_RECORD, None)) is not None:
+            self._plan(jobs)
+        else:
+            self._event(record)
 
     def _event(self, record: logging.LogRecord) -> None:
         event = getattr(record, "event", None)
@@ -197,13 +190,9 @@ class Narration:
 
     def end(self) -> None:
         """Say what there is, and how to go on. Nothing is said a second time."""
-        with self._lock:
-            if self._ended:
-                return
+        if not self._ended:
             self._ended = True
-        # The thread of the bar may wait for the lock that it needs to end.
-        self._display.stop()
-        with self._lock:
+            self._display.stop()
             self._summary()
 
     def _summary(self) -> None:
@@ -217,7 +206,7 @@ class Narration:
         if self.stopping:
             if self._planned:
                 self._stopped(finished)
-        elif failed := self._progress.failed():
+        elif failed := self._progress.in_state("failed"):
             self._say("")
             self._say(f"{finished}; {len(failed)} {'job' if len(failed) == 1 else 'jobs'} failed:")
             for job in failed:
@@ -234,7 +223,7 @@ class Narration:
     def _stopped(self, finished: str) -> None:
         self._say("")
         self._say(f"stopped; {finished}, and kept")
-        for job in self._progress.failed():
+        for job in self._progress.in_state("failed"):
             saved = job_log.saved(job_log.read(job.log)) if job.log is not None else ""
             if job.planned.run:
                 self._say(f"  {job.name}  {saved or 'begins again'}")
