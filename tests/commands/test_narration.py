@@ -14,6 +14,9 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from tausweep.commands import planned_work
 from tausweep.commands.narration import Narration
 from tausweep.commands.planned_work import PlannedJob, PlannedJobs, StudyAtHand
+from tausweep.results import records
+from tausweep.storage.layout import Layout
+from tiny_run import study, study_file
 
 RUN = "digits/simple/none/seed0"
 AGAIN = "tausweep run study.yaml"
@@ -236,3 +239,29 @@ def test_nothing_to_do_is_said_and_all_is_said_once(told: Told) -> None:
     told.record(said="Nothing to be done (all requested files are present and up to date).")
     assert told.end() == "nothing to do: all that is asked for is there\n"
     assert told.end().count("nothing to do") == 1
+
+
+def test_a_whole_study_ends_with_its_headline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (run,) = study().runs()
+    folder = Layout().study("tiny")
+    folder.mkdir(parents=True)
+    row = {
+        "study": "tiny", "dataset": run.dataset, "loss": run.loss, "temperature": run.temperature,
+        "seed": 0, "status": "complete", "linear_accuracy": 61.5, "device": "cpu", "threads": 1,
+        "settings_digest": run.settings.digest, "data_digest": "d", "code_version": "c-e",
+    }  # fmt: skip
+    (folder / "records.csv").write_text(records.table([row]))
+    (folder / "claims.json").write_text("[]")
+    study_file(tmp_path)
+    told = Told(whole=True)
+    told.begun(PlannedJob(1, "collect"), PlannedJob(2, "all", work=0))
+    for id in (1, 2):
+        told.start(id, "collect", tmp_path / "collect.log")
+        told.finish(id)
+    said = told.end()
+    assert "done in 0 s\n\nstudy tiny, 1 seed\n" in said
+    assert "61.5" in said
+    assert "report    results/tiny/report.html" in said
