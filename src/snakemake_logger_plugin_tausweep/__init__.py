@@ -28,12 +28,13 @@ class LogHandlerSettings(LogHandlerSettingsBase):
     """Flags of the plug-in.
 
     Attributes:
-        again: The command that is named to go on with; by default the one that was given.
+        again: The command that started Snakemake, named to go on with; none if it was started as
+            itself.
     """
 
     again: str | None = field(
         default=None,
-        metadata={"help": "The command to name for going on (this one)", "type": str},
+        metadata={"help": "The command that starts Snakemake, named to go on with", "type": str},
     )
 
 
@@ -52,7 +53,11 @@ class LogHandler(LogHandlerBase):
         from tausweep.commands.narration import Narration
 
         again = self.settings.again if isinstance(self.settings, LogHandlerSettings) else None
-        self._narration = Narration(sys.stdout, again or shlex.join(["snakemake", *sys.argv[1:]]))
+        self._narration = Narration(
+            sys.stdout,
+            again or shlex.join(["snakemake", *sys.argv[1:]]),
+            supervised=again is not None,
+        )
         if threading.current_thread() is threading.main_thread():
             self._note_interrupts(self._narration)
 

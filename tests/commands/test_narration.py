@@ -28,7 +28,7 @@ class Told:
 
     def __init__(self, whole: bool = False) -> None:
         self.stream, self.time = io.StringIO(), 1000.0
-        self.narration = Narration(self.stream, AGAIN, lambda: self.time)
+        self.narration = Narration(self.stream, AGAIN, clock=lambda: self.time)
         self.record(**{planned_work.STUDY_RECORD: StudyAtHand("tiny", "study.yaml", whole)})
 
     def record(

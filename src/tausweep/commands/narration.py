@@ -46,21 +46,29 @@ class Narration:
     Args:
         stream: Where to.
         again: The command that goes on with the study.
+        supervised: Whether that command is what started Snakemake, and says so where it is stopped.
         clock: The time in seconds.
 
     Attributes:
         stopping: Whether the user asked to stop; set from outside.
     """
 
-    def __init__(self, stream: TextIO, again: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        again: str,
+        *,
+        supervised: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.stopping = False
-        self._clock, self._again = clock, again
+        self._clock, self._again, self._supervised = clock, again, supervised
         self._progress = StudyProgress(clock)
         self._display = ProgressDisplay(stream, self._progress.now)
         self._study: StudyAtHand | None = None
         self._log = str(LOGS)
         self._began = clock()
-        self._planned = self._ended = False
+        self._ended = False
         # Said before a workflow starts: by commands such as --unlock that start none.
         self._before: list[str] | None = []
         self._errors = 0
@@ -76,6 +84,7 @@ class Narration:
             )
         if (study := getattr(record, planned_work.STUDY_RECORD, None)) is not None:
             self._study = study
+            self._display.start()
         elif (jobs := getattr(record, planned_work.JOBS_RECORD, None)) is not None:
             self._plan(jobs)
         else:
@@ -89,7 +98,6 @@ class Narration:
         elif event == LogEvent.JOB_INFO:
             log = Path(found["log"][0]) if found["log"] else None
             self._progress.start(found["jobid"], found["rule_name"], log, record.created)
-            self._display.start()
         elif event == LogEvent.JOB_FINISHED:
             self._finished(self._progress.end(found["job_id"], record.created))
         elif event == LogEvent.JOB_ERROR:
@@ -108,7 +116,7 @@ class Narration:
         self._display.say(line, style)
 
     def _plan(self, planned: PlannedJobs) -> None:
-        self._planned, self._log = True, planned.log or self._log
+        self._log = planned.log or self._log
         self._progress.plan(planned.jobs)
         runs = self._progress.runs()
         there = sum(runs.values())
@@ -136,7 +144,8 @@ class Narration:
         job = self._progress.end(found["jobid"], at, failed=True)
         logs = [Path(path) for path in found["log"]]
         said = "\n".join(job_log.read(path) for path in logs)
-        causes = [cause for cause in self._causes if str(found["shellcmd"] or "\0") in cause]
+        command = _unquoted(str(found["shellcmd"] or "\0"))
+        causes = [cause for cause in self._causes if command in _unquoted(cause)]
         for cause in causes:
             self._causes.remove(cause)
         if self.stopping or job_log.stopped(said):
@@ -198,14 +207,14 @@ class Narration:
     def _summary(self) -> None:
         for said in self._before or []:
             self._say(said)
-        # Of a job that did not fail after all, and of what Snakemake does beside the jobs.
+        # Those that no failed job had: of what Snakemake does beside the jobs.
         for cause in [] if self.stopping else self._causes:
+            self._errors += 1
             self._say(cause, "red")
         runs = self._progress.runs()
         finished = f"{sum(runs.values())} of {len(runs)} runs are finished"
         if self.stopping:
-            if self._planned:
-                self._stopped(finished)
+            self._stopped(finished)
         elif failed := self._progress.in_state("failed"):
             self._say("")
             self._say(f"{finished}; {len(failed)} {'job' if len(failed) == 1 else 'jobs'} failed:")
@@ -221,21 +230,30 @@ class Narration:
             self._complete(self._study)
 
     def _stopped(self, finished: str) -> None:
+        progress = self._progress
         self._say("")
-        self._say(f"stopped; {finished}, and kept")
-        for job in self._progress.in_state("failed"):
+        self._say(f"stopped; {finished}, and kept" if progress.jobs else "stopped")
+        for job in (*progress.in_state("failed"), *progress.in_state("running")):
             saved = job_log.saved(job_log.read(job.log)) if job.log is not None else ""
             if job.planned.run:
                 self._say(f"  {job.name}  {saved or 'begins again'}")
-        self._say(f"to go on: {self._again}")
+        if not self._supervised:
+            self._say(f"to go on: {self._again}")
 
     def _complete(self, study: StudyAtHand) -> None:
-        took = f"done in {hours(self._clock() - self._began)}"
-        self._say(took if self._planned else "nothing to do: all that is asked for is there")
+        if self._progress.jobs:
+            self._say(f"done in {hours(self._clock() - self._began)}")
+        else:
+            self._say("nothing to do: all that is asked for is there")
         waiting = [job for job in self._progress.jobs.values() if job.state != "finished"]
         if study.whole and not waiting:
             self._say("")
             self._say(_headline(study))
+
+
+def _unquoted(text: str) -> str:
+    """A text without what quotes a command in an exception's."""
+    return re.sub(r"[\\'\"]", "", text)
 
 
 def _how(causes: list[str]) -> str:

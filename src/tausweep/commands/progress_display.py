@@ -53,7 +53,7 @@ class ProgressDisplay:
         if self.moves:
             self._live = Live(
                 console=self.console,
-                get_renderable=self._bar,
+                get_renderable=lambda: bar(self._now(), self.stopping),
                 refresh_per_second=REFRESHES,
                 transient=True,
             )
@@ -83,24 +83,27 @@ class ProgressDisplay:
                 running = "; ".join(_running(job) for job in now.running[:LISTED])
                 self.console.print(Text(f"  {summary(now)}; {running}"), soft_wrap=True)
 
-    def _bar(self) -> RenderableType:
-        now = self._now()
-        head = Table.grid(padding=(0, 1), expand=True)
-        head.add_column(ratio=1)
-        head.add_column(no_wrap=True)
-        said = "stopping: running jobs save their state" if self.stopping else summary(now)
-        head.add_row(ProgressBar(total=1.0, completed=now.share), Text(said))
-        lines = [
-            Text(f"  {_running(job)}", "dim", no_wrap=True, overflow="ellipsis")
-            for job in now.running[:LISTED]
-        ]
-        if (more := len(now.running) - LISTED) > 0:
-            lines.append(Text(f"  and {more} more", "dim"))
-        return Group(head, *lines)
+
+def bar(now: Snapshot, stopping: bool = False) -> RenderableType:
+    """The bar, what it means in words, and the running jobs below it."""
+    head = Table.grid(padding=(0, 1), expand=True)
+    head.add_column(ratio=1)
+    head.add_column(no_wrap=True)
+    said = "stopping: running jobs save their state" if stopping else summary(now)
+    head.add_row(ProgressBar(total=1.0, completed=now.share), Text(said))
+    lines = [
+        Text(f"  {_running(job)}", "dim", no_wrap=True, overflow="ellipsis")
+        for job in now.running[:LISTED]
+    ]
+    if (more := len(now.running) - LISTED) > 0:
+        lines.append(Text(f"  and {more} more", "dim"))
+    return Group(head, *lines)
 
 
 def summary(now: Snapshot) -> str:
     """How far a study is, in words: share of the work, runs, time left."""
+    if not now.runs and not now.running:
+        return "planning"
     parts = [f"{now.share:4.0%}"]
     if now.runs:
         parts.append(f"{now.finished} of {now.runs} runs")

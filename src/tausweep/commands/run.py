@@ -62,8 +62,7 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.flush()
     code, stopped = supervise(command(options.study, options.cores, options.passed_on))
     if stopped:
-        if code == -signal.SIGINT:  # before there was anything that could have told
-            print(f"stopped before anything was started; to go on: {again(options)}")
+        print(f"to go on: {again(options)}")
         return 128 + stopped
     return code if code in (0, USAGE_ERROR) else 1
 
