@@ -40,12 +40,15 @@ class Parser(argparse.ArgumentParser):
 def add_passed_on(parser: argparse.ArgumentParser, what: str) -> None:
     """Let what follows ``--`` be passed on to another program, as ``passed_on``.
 
-    ``argparse`` itself loses it where another flag stands between it and the first argument.
+    Called when the parser has its other arguments. ``argparse`` itself loses what follows where a
+    flag stands between it and the first argument.
 
     Args:
         parser: A ``Parser``.
         what: It, in words.
     """
+    usage = parser.format_usage().removeprefix("usage: ").strip()
+    parser.usage = f"{usage.replace('%', '%%')} [-- ...]"
     parser.set_defaults(passed_on=[])
     parser.epilog = f"What follows -- is passed on: {what}."
 

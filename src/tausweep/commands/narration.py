@@ -28,6 +28,8 @@ from tausweep.study import StudyError
 LAST_LINES = 8
 """Of the log of a failed job."""
 
+MEASURED_WIDTH = len("linear 61.50 %  kNN 58.25 %")
+
 LOGS = Path(".snakemake/log")
 """Where Snakemake writes its own log, in full."""
 
@@ -135,7 +137,7 @@ class Narration:
         width = max(len(run) for run in self._progress.runs())
         records = [one.planned.record for one in of_run if one.planned.record is not None]
         what = _measured(records[0]) if records else "trained"
-        line = f"  {job.planned.run:{width}}  {what}  {hours(took):>6}"
+        line = f"  {job.planned.run:{width}}  {what:{MEASURED_WIDTH}}  {hours(took):>6}"
         if not self._display.moves:
             line += f"  ({summary(self._progress.now()).strip()})"
         self._say(line)
