@@ -81,8 +81,7 @@ class Narration:
         if self.stopping and not self._display.stopping:
             self._display.stopping = True
             self._say(
-                "stopping: running trainings save their state first; once more Ctrl-C ends them "
-                "at once"
+                "stopping: running trainings save their state first; Ctrl-C again ends them at once"
             )
         if (study := getattr(record, planned_work.STUDY_RECORD, None)) is not None:
             self._study = study
@@ -179,16 +178,16 @@ class Narration:
         self._say(f"tausweep: error: {said}", "red")
 
     def _locked(self) -> str:
-        study = self._study.name if self._study else ""
-        if live := workflow_lock.holders(study):
+        name, file = (self._study.name, self._study.file) if self._study else ("", "STUDY")
+        if live := workflow_lock.holders(name):
             held = live[0]
             return (
-                f"process {held['pid']} on {held['host']} already runs the study {study} in this "
+                f"process {held['pid']} on {held['host']} already runs the study {name} in this "
                 "folder; wait for its end, or stop it"
             )
         return (
-            f"results of the study {study} are locked, and nothing tells by whom; if no Snakemake "
-            f"runs in this folder, on no machine: {self._again} -- --unlock"
+            f"the results of the study {name} are locked, and nothing tells by whom; if no "
+            f"Snakemake runs in this folder on any machine: tausweep run {file} -- --unlock"
         )
 
     def _warn(self, record: logging.LogRecord) -> None:
@@ -223,7 +222,7 @@ class Narration:
             for job in failed:
                 self._say(f"  {job.name}  {job.log or ''}".rstrip())
             self._say(f"Snakemake's own log: {self._log}")
-            self._say(f"when what the logs say is mended, this does what is missing: {self._again}")
+            self._say(f"to run what is missing, once that is fixed: {self._again}")
             if self._study is not None:
                 self._say(f"what there is so far: tausweep partial {self._study.file}")
         elif self._errors:
@@ -272,10 +271,9 @@ def _measured(record: Path) -> str:
         columns = json.loads(record.read_text(encoding="utf-8"))["columns"]
         if columns["status"] != "complete":
             return str(columns["status"])
-        linear, knn = columns["linear_accuracy"], columns["knn_accuracy"]
+        return f"linear {columns['linear_accuracy']:5.2f} %  kNN {columns['knn_accuracy']:5.2f} %"
     except (OSError, ValueError, KeyError, TypeError):
         return f"{record} cannot be read"
-    return f"linear {linear:5.2f} %  kNN {knn:5.2f} %"
 
 
 def _headline(study: StudyAtHand) -> str:

@@ -43,13 +43,15 @@ class ProgressDisplay:
         # Not what the console says of itself: FORCE_COLOR makes a terminal of a file for it.
         self.moves = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown", None)
         self.stopping = False
+        self._started = False
         self._live: Live | None = None
         self._told, self._ended = threading.Event(), threading.Event()
 
     def start(self) -> None:
         """Show progress from now on."""
-        if self._live is not None or self._ended.is_set():
+        if self._started or self._ended.is_set():
             return
+        self._started = True
         if self.moves:
             self._live = Live(
                 console=self.console,
