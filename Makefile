@@ -29,16 +29,14 @@ $(READY): requirements.lock pyproject.toml
 	touch $@
 
 demo: $(READY)
-	$(BIN)/snakemake --configfile benchmarks/demo.yaml
-	@$(BIN)/tausweep show benchmarks/demo.yaml
+	$(BIN)/tausweep run benchmarks/demo.yaml
 
 # The images lie behind a link, so that settings and records do not depend on where they are kept.
 cifar10-small cifar10-longer cifar10-200: $(READY)
 	@test -d "$(DATA)/train" -a -d "$(DATA)/test" || \
 	  { echo "DATA=$(DATA): a folder with train/<class>/ and test/<class>/ is needed"; exit 2; }
 	mkdir -p data && ln -sfn "$$(cd "$(DATA)" && pwd)" data/cifar10-images
-	$(BIN)/snakemake --configfile benchmarks/$@.yaml
-	@$(BIN)/tausweep show benchmarks/$@.yaml
+	$(BIN)/tausweep run benchmarks/$@.yaml
 
 speed: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[speed]'

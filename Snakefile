@@ -17,10 +17,10 @@ from snakemake.persistence import PersistenceBase
 from snakemake.utils import min_version
 
 from tausweep import study as studies
-from tausweep.commands import configuration, cost, plan, targets
+from tausweep.commands import configuration, cost, plan, planned_work, targets
 from tausweep.model.footprint import forward_flops
 from tausweep.report import figures
-from tausweep.storage import folder_lock, layout
+from tausweep.storage import folder_lock, layout, workflow_lock
 
 min_version("9.19")
 
@@ -35,6 +35,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/study.smk"
+include: "workflow/rules/progress.smk"
 include: "workflow/rules/resolve.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/pretrain.smk"

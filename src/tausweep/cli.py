@@ -47,7 +47,8 @@ class Command:
 
 
 GROUPS: dict[str, tuple[Command, ...]] = {
-    "Plan and follow a study": (
+    "Run and follow a study": (
+        Command("run", "Run all of a study by Snakemake, with a bar and the time left."),
         Command("plan", "Check a study; list its runs and what they cost."),
         Command("status", "Say what is done, running, failed, stale or missing."),
         Command("show", "Print Table 1 and the verdicts, and say where the rest is."),
@@ -142,7 +143,7 @@ def help_page() -> str:
         "usage: tausweep COMMAND ...",
         "",
         'Reproduce and extend "Understanding the Behaviour of Contrastive Loss" (Wang & Liu,',
-        "CVPR 2021). A study file says what to run; `snakemake --configfile STUDY` runs all of it.",
+        "CVPR 2021). A study file says what to run; `tausweep run STUDY` runs all of it.",
     ]
     for title, group in GROUPS.items():
         lines += ["", f"{title}:"]

@@ -98,7 +98,9 @@ prepare_dag = workflow._prepare_dag
 def prepare_checked_dag(*arguments, **options):
     if workflow.is_main_process:
         check_targets()
+        tell_study()
         if workflow.executor_plugin is not None and not workflow.dryrun:
+            register()
             await_data()
     return prepare_dag(*arguments, **options)
 

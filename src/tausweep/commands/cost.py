@@ -144,10 +144,8 @@ def _of_run(
 ) -> Cost:
     """Price a run on N images; without the prepared ones."""
     epochs, precision = settings.pretrain.epochs, settings.pretrain.precision
-    flops = forward_flops(settings.encoder, settings.dataset.image_size)
-    evaluation = EVALUATION_PASSES + ALONG_PASSES * len(settings.along)
-    training = count * flops * (BACKWARD * epochs + evaluation)
-    images = count * (epochs + evaluation / BACKWARD)
+    training = pretraining_operations(settings, count) + evaluation_operations(settings, count)
+    images = count * (epochs + _evaluation_passes(settings) / BACKWARD)
     known = {device: rate.images_per_second for device, rate in rates.best(settings).items()}
     if (own := speeds.get(_alike(settings))) is not None:
         known[own[1]] = own[0]
@@ -166,6 +164,23 @@ def _of_run(
         training_memory=training_memory(settings, count),
         evaluation_memory=evaluation_memory(settings, count),
     )
+
+
+def pretraining_operations(settings: RunSettings, count: int) -> float:
+    """Floating-point operations of pretraining a run on N images."""
+    passes = BACKWARD * settings.pretrain.epochs
+    return passes * count * forward_flops(settings.encoder, settings.dataset.image_size)
+
+
+def evaluation_operations(settings: RunSettings, count: int) -> float:
+    """The same of measuring it."""
+    passes = _evaluation_passes(settings)
+    return passes * count * forward_flops(settings.encoder, settings.dataset.image_size)
+
+
+def _evaluation_passes(settings: RunSettings) -> float:
+    """Forward passes over the training split that a run's measures take."""
+    return EVALUATION_PASSES + ALONG_PASSES * len(settings.along)
 
 
 def gpu_memory(settings: RunSettings, count: int) -> float:

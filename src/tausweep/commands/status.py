@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tausweep import study as studies
-from tausweep.commands import flags
+from tausweep.commands import flags, job_log
 from tausweep.data.manifest import manifest
 from tausweep.results import records
 from tausweep.storage import provenance
@@ -31,8 +31,6 @@ other code than today's counts as every other one does, and is named beside."""
 LAST_LINES = 3
 MOST_LISTED = 20
 """Runs listed of one state; of more, their number."""
-
-_PROGRESS = re.compile(r"^epoch \d+/\d+ .*$", re.MULTILINE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,10 +82,10 @@ def _state(run: Run, layout: Layout) -> RunState:
     folder = layout.run(run)
     logs = [layout.log(run, stage) for stage in ("pretrain", "evaluate")]
     newest = max((log for log in logs if log.exists()), key=_time, default=None)
-    said = newest.read_text(encoding="utf-8", errors="replace") if newest else ""
+    said = job_log.read(newest) if newest else ""
     if holder := held_by(folder):
         where = f"process {holder['pid']} on {holder['host']}"
-        return RunState(run, "running", f"{_progress(said) or 'started'}  ({where})")
+        return RunState(run, "running", f"{job_log.progress(said) or 'started'}  ({where})")
     try:
         columns = records.read(folder / File.RECORD)["columns"]
     except FileNotFoundError:
@@ -99,11 +97,11 @@ def _state(run: Run, layout: Layout) -> RunState:
         said = "; ".join([*reasons, *code])
         state = "stale" if reasons else columns["status"]
         return RunState(run, state, said, columns, other_code=bool(code))
-    if newest is not None and _failed(said):
-        lines = tuple(line for line in said.splitlines() if line.strip())[-LAST_LINES:]
+    if newest is not None and job_log.failed(said):
+        lines = job_log.last_lines(said, LAST_LINES)
         return RunState(run, "failed", log=newest, lines=lines)
     if (folder / File.CHECKPOINT).exists():
-        at = _progress(said).split("  ")[0]
+        at = job_log.progress(said).split("  ")[0]
         return RunState(run, "missing", f"interrupted{f' after {at}' if at else ''}, goes on there")
     return _pretrained(run, folder) or RunState(run, "missing")
 
@@ -142,17 +140,6 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _time(path: Path) -> float:
     return path.stat().st_mtime
-
-
-def _progress(said: str) -> str:
-    found = _PROGRESS.findall(said)
-    return found[-1] if found else ""
-
-
-def _failed(said: str) -> bool:
-    # A job that was stopped saved its state and says so: it is not a failure.
-    error = "tausweep: error:" in said and "stopped and saved" not in said
-    return error or "Traceback (most recent call last)" in said
 
 
 def stale_reasons(columns: dict[str, Any], run: Run, layout: Layout) -> list[str]:
