@@ -4,7 +4,7 @@
 
 from functools import cache, partial
 
-FILES = [str(file) for file in workflow.configfiles] or ["benchmarks/demo.yaml"]
+FILES = [str(file) for file in workflow.configfiles] or [str(shipped.studies()["demo"])]
 # Snakemake makes them absolute; records, which have the command, should not tell where the checkout
 # is.
 FILES = [
@@ -25,6 +25,8 @@ try:
 except studies.StudyError as error:
     print(f"tausweep: error: {error}", file=sys.stderr)
     sys.exit(2)
+# What jobs are given, and records name.
+STUDY_FILE = shipped.study_name(STUDY_FILE)
 RUNS = {run.id: run for run in STUDY.runs()}
 DATASETS = {
     layout.prepared_name(run.settings.dataset): run.settings.dataset
