@@ -49,6 +49,7 @@ class Command:
 
 GROUPS: dict[str, tuple[Command, ...]] = {
     "Plan and follow a study": (
+        Command("init", "Write a commented study file to begin with."),
         Command("plan", "Check a study; list its runs and what they cost."),
         Command("status", "Say what is done, running, failed, stale or missing."),
         Command("show", "Print Table 1 and the verdicts, and say where the rest is."),
