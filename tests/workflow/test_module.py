@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from checkout import LONE, RUNS, TINY, Checkout, DryRuns, jobs_of
+from checkout import LONE, REPOSITORY, RUNS, TINY, Checkout, DryRuns, jobs_of
 
 OTHER = TINY | {"study": "other", "losses": {"simple": None}}
 WHOLE = {
@@ -133,3 +134,15 @@ def test_rules_of_the_caller_use_a_study_s_records(tmp_path: Path) -> None:
     code, said = checkout.run("snakemake", "--cores", "2", "mine.txt")
     assert code == 0, said
     assert (checkout.folder / "mine.txt").read_text().strip() == "2"
+
+
+def test_the_documented_snakefile_is_planned(tmp_path: Path) -> None:
+    text = (REPOSITORY / "config/README.md").read_text("utf-8")
+    code = text.partition("```python\n")[2].partition("```")[0]
+    command = re.search(r"^snakemake .*$", text, re.MULTILINE)
+    assert command is not None
+    checkout = Checkout.new(tmp_path / "checkout")
+    (checkout.folder / "Snakefile").write_text(code)
+    code_of, said = checkout.run(*command[0].split(), "--dry-run")
+    assert code_of == 0, said
+    assert "pretrain digits/simple/none/seed1" in jobs_of(said)
