@@ -22,6 +22,7 @@ from tausweep.commands import flags
 from tausweep.commands.flags import USAGE_ERROR
 from tausweep.commands.messages import CommandError, say_error
 from tausweep.machine import instructions
+from tausweep.storage import shipped
 from tausweep.study import StudyError, nearest
 
 
@@ -48,6 +49,7 @@ class Command:
 
 GROUPS: dict[str, tuple[Command, ...]] = {
     "Run and follow a study": (
+        Command("init", "Write a commented study file to begin with."),
         Command("run", "Run all of a study by Snakemake, with a bar and the time left."),
         Command("plan", "Check a study; list its runs and what they cost."),
         Command("status", "Say what is done, running, failed, stale or missing."),
@@ -202,8 +204,11 @@ def _complete(options: argparse.Namespace) -> None:
     """Put in what the environment says, and check what every command uses.
 
     Raises:
-        StudyError: ``TAUSWEEP_DEVICE`` is no device, or the results folder is a file.
+        StudyError: ``TAUSWEEP_DEVICE`` is no device, the results folder is a file, or the study is
+            neither a file nor one that comes with tausweep.
     """
+    if getattr(options, "study", None) is not None:
+        options.study = shipped.study_file(options.study)
     if "device" in options and options.device is None:
         try:
             options.device = flags.device(os.environ.get("TAUSWEEP_DEVICE") or "auto")

@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tausweep.commands import flags, run
+from tausweep.storage import shipped
 
 COUNTING = """
 import os, signal, subprocess, sys
@@ -83,13 +83,14 @@ def test_the_command_named_to_go_on_with_is_the_one_that_was_given() -> None:
     assert run.again(options) in command
 
 
-def test_the_workflow_is_that_of_the_folder_or_of_the_checkout(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert (run.workflow_file().parent / "workflow/rules/pretrain.smk").is_file()
-    (tmp_path / "Snakefile").touch()
-    assert run.workflow_file() == Path("Snakefile")
+def test_a_study_that_comes_along_is_named_as_it_was_typed() -> None:
+    file = str(shipped.studies()["demo"])
+    command = run.command(file, None, [])
+    assert command[command.index("--snakefile") + 1] == str(shipped.snakefile())
+    assert command[command.index("--configfile") + 1] == file
+    assert (
+        run.again(argparse.Namespace(study=file, cores=None, passed_on=[])) == "tausweep run demo"
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -105,7 +105,7 @@ def test_study_that_snakemake_cannot_read_is_refused_in_a_sentence(
     study = tmp_path / "bad.yaml"
     if content is not None:
         study.write_bytes(content)
-    said = dry(finished, "--workflow-profile", f"profiles/{profile}", study=str(study), code=2)
+    said = dry(finished, "--workflow-profile", profile, study=str(study), code=2)
     assert f"tausweep: error: study file {study}: {says}" in said
     assert "Traceback" not in said
 

@@ -1,7 +1,7 @@
 # Small runs share a GPU: one job trains and evaluates the whole study, several runs at once in one
 # process (`tausweep fill`), and a second command makes what hangs on the records:
-#     snakemake filled --workflow-profile profiles/slurm --configfile STUDY --config at_once=4
-#     snakemake --workflow-profile profiles/slurm --configfile STUDY
+#     snakemake filled --workflow-profile slurm --configfile STUDY --config at_once=4
+#     snakemake --workflow-profile slurm --configfile STUDY
 # It has no output: runs are saved and gone on with as they are elsewhere, and a failed job's outputs
 # would be deleted, those of its finished runs with them.
 

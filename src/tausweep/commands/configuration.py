@@ -58,8 +58,12 @@ def typed(value: Any) -> Any:
     return _WORDS.get(value, value)
 
 
-def check_keys(config: Mapping[str, Any]) -> None:
+def check_keys(config: Mapping[str, Any], of: str) -> None:
     """Refuse a key of ``--config`` that means nothing.
+
+    Args:
+        config: What is given.
+        of: Where, for the sentence: ``--config``, or a module's name.
 
     Raises:
         StudyError: It is neither ``select`` nor ``at_once`` nor a setting of a study.
@@ -68,7 +72,7 @@ def check_keys(config: Mapping[str, Any]) -> None:
     for key in config:
         if key not in known:
             raise StudyError(
-                f"--config {key}: unknown key{nearest(key, known)}; known are {', '.join(known)}"
+                f"{of} {key}: unknown key{nearest(key, known)}; known are {', '.join(known)}"
             )
 
 
@@ -134,21 +138,42 @@ def refuse_unreadable() -> None:
         sys.exit(2)
 
 
-def study_file(files: Sequence[str], config: Mapping[str, Any], folder: Path) -> str:
+def has_settings(config: Mapping[str, Any]) -> bool:
+    """Whether there is more than ``select`` and ``at_once``."""
+    return bool(config.keys() - {SELECT, AT_ONCE})
+
+
+def check_module(name: str, prefixed: bool) -> None:
+    """Refuse a ``prefix`` of a Snakemake module, which the commands of the rules know nothing of.
+
+    Raises:
+        StudyError: There is one.
+    """
+    if prefixed:
+        raise StudyError(
+            f"module {name}: takes neither prefix nor replace_prefix; results lie in "
+            "results/<study>/, apart from those of a study of another name"
+        )
+
+
+def study_file(
+    files: Sequence[str], config: Mapping[str, Any], folder: Path, of: str = "--config"
+) -> str:
     """The study file that a command asks for.
 
     One file with nothing on top is that file. Else what comes of them is written to ``folder``, in
     a file named by its content, for the jobs read a file; the same command finds the same one.
 
     Args:
-        files: Study files, later ones on top; at least one.
-        config: Of ``--config``.
+        files: Study files, later ones on top; none where ``config`` is all of the study.
+        config: Of ``--config``, or that of a Snakemake module.
         folder: Where a merged study goes.
+        of: Where ``config`` is given, for sentences.
 
     Raises:
         StudyError: A file is not valid, or the study that comes of them.
     """
-    check_keys(config)
+    check_keys(config, of)
     over = {k: typed(value) for k, value in config.items() if k not in (SELECT, AT_ONCE)}
     if len(files) == 1 and not over:
         return files[0]
@@ -159,7 +184,7 @@ def study_file(files: Sequence[str], config: Mapping[str, Any], folder: Path) ->
     try:
         asked = studies.parse(content)
     except StudyError as error:
-        named = " + ".join([*files, *(["--config"] if over else [])])
+        named = " + ".join([*files, *([of] if over else [])])
         raise StudyError(f"{named}: {error}") from None
     path = folder / f"{asked.study}-{digest(content)}.json"
     if not path.exists():

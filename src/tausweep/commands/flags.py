@@ -92,7 +92,9 @@ def device(text: str) -> str:
 
 def add_study(parser: argparse.ArgumentParser) -> None:
     """Add the study file, ``options.study``."""
-    parser.add_argument("study", metavar="STUDY", help="a study file (YAML or JSON)")
+    parser.add_argument(
+        "study", metavar="STUDY", help="a study file, or the name of one that comes along"
+    )
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:

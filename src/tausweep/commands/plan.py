@@ -19,6 +19,7 @@ from tausweep.commands.cost import train_count
 from tausweep.data import contents, measurable
 from tausweep.data.manifest import manifest
 from tausweep.machine import instructions
+from tausweep.storage import shipped
 from tausweep.storage.layout import Layout
 from tausweep.study import DatasetSettings, Run, Study, StudyError, canonical, nearest
 
@@ -46,8 +47,7 @@ def run(options: argparse.Namespace) -> None:
         print(power.describe(asked))
         return
     print(describe(asked, Layout(Path(options.results))))
-    if Path("Snakefile").is_file():
-        print(rules(options.study))
+    print(rules(options.study))
 
 
 def find_run(study: Study, run_id: str) -> Run:
@@ -217,9 +217,10 @@ def rules(study_file: str) -> str:
     """The jobs that Snakemake would run now, by rule.
 
     Raises:
-        StudyError: Snakemake is not where the workflow is, or it refuses.
+        StudyError: Snakemake refuses.
     """
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules"]
+    command += ["--snakefile", str(shipped.snakefile())]
     done = subprocess.run(
         [*command, "--configfile", study_file], capture_output=True, text=True, check=False
     )

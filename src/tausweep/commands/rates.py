@@ -1,8 +1,7 @@
 """Training speeds that were measured on GPUs and kept, by device, precision and loss.
 
 The file is ``benchmarks/measured/gpu/rates.csv``: what ``benchmarks/gpu/check.py`` printed there,
-as a table. A wheel carries it as ``tausweep/_rates``; an editable install reads it in the
-repository.
+as a table.
 """
 
 from __future__ import annotations
@@ -10,11 +9,11 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
+from tausweep.storage import shipped
 from tausweep.study import RunSettings
 
-FILE_NAME = "rates.csv"
+RATES_FILE = "benchmarks/measured/gpu/rates.csv"
 
 
 @dataclass(frozen=True)
@@ -36,13 +35,13 @@ class Rate:
 
 @cache
 def kept() -> tuple[Rate, ...]:
-    """All kept rates; none where the package was installed without them."""
-    here = Path(__file__).resolve()
-    for folder in (here.with_name("_rates"), here.parents[3] / "benchmarks/measured/gpu"):
-        if (path := folder / FILE_NAME).is_file():
-            with path.open(encoding="utf-8", newline="") as file:
-                return tuple(_rate(row) for row in csv.DictReader(file))
-    return ()
+    """All kept rates.
+
+    Raises:
+        FileNotFoundError: The package was installed without them.
+    """
+    with shipped.path(RATES_FILE).open(encoding="utf-8", newline="") as file:
+        return tuple(_rate(row) for row in csv.DictReader(file))
 
 
 def _rate(row: dict[str, str]) -> Rate:

@@ -16,14 +16,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 from typing import IO
 
-import tausweep
 from tausweep.commands import flags
 from tausweep.commands.flags import USAGE_ERROR
-from tausweep.storage import workflow_lock
+from tausweep.storage import shipped, workflow_lock
 from tausweep.storage.layout import Layout
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -35,7 +33,7 @@ _NOTICE = re.compile(r"^Using .*profile.* for setting default command line argum
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `tausweep run` takes."""
-    parser.add_argument("study", metavar="STUDY", help="a study file (YAML or JSON)")
+    flags.add_study(parser)
     parser.add_argument("--cores", type=_cores, metavar="N", help="CPU cores to use (default: all)")
     flags.add_passed_on(parser, "targets and flags of Snakemake, as in `-- --dry-run`")
 
@@ -67,15 +65,9 @@ def run(options: argparse.Namespace) -> int:
     return code if code in (0, USAGE_ERROR) else 1
 
 
-def workflow_file() -> Path:
-    """The Snakefile: that of the folder, or else of the checkout that this package lies in."""
-    here = Path("Snakefile")
-    return here if here.is_file() else Path(tausweep.__file__).parents[2] / "Snakefile"
-
-
 def again(options: argparse.Namespace) -> str:
     """The command that was given, in the form that is named to go on with."""
-    words = ["tausweep", "run", options.study]
+    words = ["tausweep", "run", shipped.study_name(options.study)]
     words += ["--cores", options.cores] if options.cores else []
     words += ["--", *options.passed_on] if options.passed_on else []
     return shlex.join(words)
@@ -86,7 +78,7 @@ def command(study: str, cores: str | None, passed_on: Sequence[str]) -> list[str
     named = argparse.Namespace(study=study, cores=cores, passed_on=passed_on)
     return [
         *(sys.executable, "-m", "snakemake"),
-        *("--snakefile", str(workflow_file())),
+        *("--snakefile", str(shipped.snakefile())),
         *("--configfile", study),
         *(("--cores", cores) if cores else ()),
         *("--logger", "tausweep", "--logger-tausweep-again", again(named)),

@@ -1,8 +1,7 @@
 """Numbers of others in the shape of our records, so that the same code can judge both.
 
-The files are ``benchmarks/published/*.csv``. A wheel carries them as ``tausweep/_published`` (see
-``force-include`` in pyproject.toml); an editable install reads them where they are in the
-repository. Every row names its source.
+The files are ``benchmarks/published/*.csv`` (``tausweep.storage.shipped`` finds them). Every row
+names its source.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+
+from tausweep.storage import shipped
 
 TABLE1 = "wang_liu_2021_table1.csv"
 AUTHOR_SWEEP = "author_sweep.csv"
@@ -24,12 +25,7 @@ def folder() -> Path:
     Raises:
         FileNotFoundError: The package was installed without them.
     """
-    here = Path(__file__).resolve()
-    shipped, repository = here.with_name("_published"), here.parents[3] / "benchmarks" / "published"
-    for place in (shipped, repository):
-        if (place / TABLE1).is_file():
-            return place
-    raise FileNotFoundError(f"the published numbers are neither in {shipped} nor in {repository}")
+    return shipped.path("benchmarks/published")
 
 
 def load(name: str) -> pd.DataFrame:
