@@ -187,10 +187,10 @@ def _parser() -> argparse.ArgumentParser:
         help="print what the grid and the seeds can settle, and how many seeds would",
     )  # fmt: skip
 
-    sub = command("prepare", _prepare, "Make the prepared data of a study.", study=False)
-    what = sub.add_mutually_exclusive_group(required=True)
-    what.add_argument("study", nargs="?", metavar="STUDY", help="a study file: all its datasets")
-    what.add_argument("--settings", metavar="JSON", help="one dataset's resolved settings")
+    sub = command("prepare", _prepare, "Make the prepared data of a study.", study=True)
+    sub.add_argument(
+        "--only", metavar="NAME", help="of these, the one that goes to results/data/NAME"
+    )
     sub.add_argument(
         "--threads", type=flags.whole(1), default=1, help="decoding threads (%(default)s)"
     )
@@ -337,7 +337,7 @@ def _plan(options: argparse.Namespace) -> None:
 def _prepare(options: argparse.Namespace) -> None:
     from tausweep.commands import jobs
 
-    jobs.prepare(options.study, options.settings, Path(options.results), options.threads, _say)
+    jobs.prepare(options.study, options.only, Path(options.results), options.threads, _say)
 
 
 def _pretrain(options: argparse.Namespace) -> int:

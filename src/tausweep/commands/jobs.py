@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from tausweep.storage import provenance
 from tausweep.storage.atomic import write_json, write_text
 from tausweep.storage.layout import File, Layout, kept_weights, weights_after
 from tausweep.storage.run_lock import run_lock
-from tausweep.study import DatasetSettings, Run, Study, StudyError
+from tausweep.study import Run, Study, StudyError
 
 if TYPE_CHECKING:
     from tausweep.data.prepared import Prepared
@@ -33,35 +33,48 @@ if TYPE_CHECKING:
 Message = Callable[[str], None]
 
 
-def prepare(
-    study: str | None, settings: str | None, results: Path, threads: int, say: Message
-) -> None:
-    """Make prepared data: of all datasets of a study, or of one dataset's settings (JSON).
+def prepare(study: str, only: str | None, results: Path, threads: int, say: Message) -> None:
+    """Make the prepared data of a study.
+
+    Args:
+        study: Its file.
+        only: The name of the one folder below ``results/data`` to make; none makes all.
+        results: The results folder.
+        threads: For decoding.
+        say: Told of each folder.
 
     Raises:
-        StudyError: The source is not there or not what it should be; see ``datasets``.
+        StudyError: The source is not there or not what it should be, see ``datasets``; a measure
+            could not be taken from it; or a run's settings do not fit it.
     """
-    from tausweep import data as datasets
-
     if threads < 1:
         raise StudyError(f"--threads: {threads} is not allowed; it should be 1 or more")
-    runs: list[Run] = []
-    if study is not None:
-        runs = studies.load(study).runs()
-        wanted = {run.settings.dataset for run in runs}
-    else:
-        try:
-            content = json.loads(settings or "{}")
-        except ValueError as error:
-            raise StudyError(f"--settings: it is not JSON: {error}") from None
-        wanted = {studies.parse_settings(DatasetSettings, content)}
-    for dataset in sorted(wanted, key=lambda d: str(Layout(results).prepared(d))):
-        folder = Layout(results).prepared(dataset)
-        manifest = datasets.prepare(dataset, folder, threads)
-        sizes = ", ".join(f"{s['images']:,} {name}" for name, s in manifest["splits"].items())
-        say(f"{folder}: {len(manifest['classes'])} classes, {sizes} images")
-        here = [run for run in runs if run.settings.dataset == dataset]
-        _check_measurable(here[0].dataset if here else dataset.source.kind, manifest, here)
+    asked, layout = studies.load(study), Layout(results)
+    wanted: dict[Path, list[Run]] = {}
+    for run in asked.runs():
+        wanted.setdefault(layout.prepared(run.settings.dataset), []).append(run)
+    names = sorted(folder.name for folder in wanted)
+    if only not in (None, *names):
+        raise StudyError(
+            f"--only {only}: no data of the study {asked.study} are prepared there; they go to "
+            f"{', '.join(names)}"
+        )
+    for folder, runs in sorted(wanted.items()):
+        if only in (None, folder.name):
+            manifest = _prepare(runs, folder, threads)
+            sizes = ", ".join(f"{s['images']:,} {name}" for name, s in manifest["splits"].items())
+            say(f"{folder}: {len(manifest['classes'])} classes, {sizes} images")
+
+
+def _prepare(runs: Sequence[Run], folder: Path, threads: int) -> dict[str, Any]:
+    """Make the prepared data of runs, if they are fit for what is asked of them."""
+    from tausweep import data as datasets
+
+    dataset = runs[0].settings.dataset
+    with measurable.of(runs):
+        return datasets.prepare(
+            dataset, folder, threads, lambda counts: measurable.check(counts, runs)
+        )
 
 
 def prepared_data(runs: Sequence[Run], results: Path) -> Prepared:
@@ -77,20 +90,14 @@ def prepared_data(runs: Sequence[Run], results: Path) -> Prepared:
     """
     from tausweep import data as datasets
 
-    dataset = runs[0].settings.dataset
-    folder = Layout(results).prepared(dataset)
+    folder = Layout(results).prepared(runs[0].settings.dataset)
     if not (folder / File.MANIFEST).exists():
         # Deleted since, to save space: the workflow does not make them again for finished runs.
-        datasets.prepare(dataset, folder, 1)
+        _prepare(runs, folder, 1)
     data = datasets.load(folder)
-    _check_measurable(runs[0].dataset, data.manifest, runs)
+    with measurable.of(runs):
+        measurable.check(measurable.per_class(data.manifest), runs)
     return data
-
-
-def _check_measurable(name: str, manifest: Mapping[str, Any], runs: Iterable[Run]) -> None:
-    counts = measurable.per_class(manifest)
-    measurable.check(name, counts["train"], counts["test"])
-    measurable.check_size((run.settings for run in runs), manifest["splits"]["train"]["images"])
 
 
 def pretrain(
