@@ -86,14 +86,14 @@ class Images:
         open("decoded", "w").close()
         return np.full((8, 8, 3), 40 * row, np.uint8)
 def read(source, split):
-    return SourceSplit(Images(), np.arange(6) % (source.options or {}).get("classes", 2), ["a", "b"])
+    return SourceSplit(Images(), np.arange(6) % source.options["classes"], ["a", "b"])
 """
 
 
-def of_plugin(tmp_path: Path, k: int = 1, **options: int) -> str:
+def of_plugin(tmp_path: Path, k: int = 1, classes: int = 2) -> str:
     """A study of six images that are not counted before they are read, by two names."""
     (tmp_path / "six.py").write_text(PLUGIN)
-    source = {"kind": "plugin", "module": str(tmp_path / "six.py"), "options": options}
+    source = {"kind": "plugin", "module": str(tmp_path / "six.py"), "options": {"classes": classes}}
     dataset = {"source": source, "image_size": 8}
     return study_file(
         tmp_path,
@@ -117,7 +117,7 @@ def test_data_of_unknown_size_are_held_against_the_settings_before_they_are_deco
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    file, results = of_plugin(tmp_path, k, classes=classes), tmp_path / "results"
+    file, results = of_plugin(tmp_path, k, classes), tmp_path / "results"
     run = ["--run", "six/simple/none/seed0"] if command == "pretrain" else []
     named = "datasets six and again" if command == "prepare" else "dataset six"
     assert cli.main([command, file, *run, "--results", str(results)]) == 2

@@ -124,7 +124,6 @@ def _now(
         listed: Bytes and time of change of those that were just looked at.
         digests: Of those that were read since; what is read here is added.
     """
-
     looks = {path: listed.get(path) or _size_and_time(place / path) for path in known}
     changed = [path for path, entry in known.items() if entry[:2] != looks[path]]
     unread = [path for path in changed if path not in digests]

@@ -39,7 +39,7 @@ Made = TypeVar("Made")
 Gathered = TypeVar("Gathered")
 
 Accept = Callable[[Mapping[str, Mapping[str, int]]], None]
-"""Told the images by split and class, before one is decoded; raises StudyError to have none made."""
+"""Told the images by split and class before one is decoded; a StudyError has none decoded."""
 
 _PARTIAL = ".partial"
 _CHUNK_IMAGES, _CHUNK_BYTES = 32, 2**22

@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from tausweep.study import StudyError
@@ -135,16 +135,18 @@ def _lies_beside(entry: os.DirEntry[str], beside: frozenset[str]) -> bool:
     name = entry.name.lower()
     if name.endswith(SUFFIXES):
         return False
-    stem, suffix = os.path.splitext(name)
+    path = PurePath(name)
+    suffix = path.suffix
     if suffix in COMPRESSED:
-        suffix = os.path.splitext(stem)[1] or suffix
-    return suffix in beside if suffix.strip(".") else entry.is_file() and _is_text(entry.path)
+        suffix = PurePath(path.stem).suffix or suffix
+    # A point at the end is a suffix to some versions of Python.
+    return suffix in beside if suffix.strip(".") else entry.is_file() and _is_text(Path(entry.path))
 
 
-def _is_text(path: str) -> bool:
+def _is_text(path: Path) -> bool:
     """Whether a file is text, as git tells it: no zero byte at its beginning."""
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             return b"\0" not in file.read(_HEAD)
     except OSError:
         return False

@@ -66,7 +66,7 @@ class _Images:
 
 
 def look(source: Source) -> Look:
-    """See what a plug-in reads: a digest of its code, its options and what lies at its path, if any.
+    """See what a plug-in reads: a digest of its code, its options and the files at its path.
 
     All files there count: which of them it reads, and of what kind they are, is its own affair.
 
