@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tausweep.study import StudyError
+from tausweep.study.paths import expanded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,8 +102,12 @@ class Look:
 
 
 def root(source: Source) -> Path:
-    """The folder where the images or the original archives of a source lie."""
-    return Path(source.path or f"data/{source.kind}").expanduser()
+    """The folder where the images or the original archives of a source lie.
+
+    Raises:
+        StudyError: The system refuses to look at its path; see ``expanded``.
+    """
+    return expanded(source.path or f"data/{source.kind}", "source.path")
 
 
 def read(source: Source, split: Split) -> SourceSplit:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tausweep.data import trees
 from tausweep.data.sources import Images, Look, SourceSplit, Split, root
 from tausweep.study import StudyError, plugins
+from tausweep.study.paths import expanded
 
 if TYPE_CHECKING:
     from tausweep.study import Source
@@ -90,7 +91,7 @@ def look(source: Source) -> Look:
 
 
 def _file(source: Source) -> Path:
-    path = Path(source.module or "").expanduser()
+    path = expanded(source.module or "", FIELD)
     if not path.is_file():
         raise StudyError(f"source.module: there is no file {path}")
     return path
