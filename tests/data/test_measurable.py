@@ -119,11 +119,11 @@ def test_data_of_unknown_size_are_held_against_the_settings_before_they_are_deco
     monkeypatch.chdir(tmp_path)
     file, results = of_plugin(tmp_path, k, classes), tmp_path / "results"
     run = ["--run", "six/simple/none/seed0"] if command == "pretrain" else []
-    named = "datasets six and again" if command == "prepare" else "dataset six"
+    named = "datasets again and six" if command == "prepare" else "dataset six"
     assert cli.main([command, file, *run, "--results", str(results)]) == 2
     assert f"tausweep: error: {named}: {says}" in capsys.readouterr().err
     assert not (tmp_path / "decoded").exists()
-    assert not list(results.rglob("manifest.json"))
+    assert not list(results.glob("data/plugin-*/manifest.json"))
 
 
 def test_one_of_a_study_s_data_is_prepared_by_the_name_of_its_folder(
