@@ -1,10 +1,12 @@
 """Preparation: the same bytes every time, all or nothing, and bounded memory."""
 
+import errno
 import json
 import multiprocessing
 import os
 import shutil
 import tracemalloc
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +301,53 @@ def test_a_limit_that_is_too_large_is_told_before_anything_is_decoded(
     monkeypatch.setattr(preparation, "_write", lambda *_: pytest.fail("something was written"))
     with pytest.raises(StudyError, match=r"test_limit: 10 .* needs 5 images of class 'ant'"):
         datasets.prepare(settings(root, test_limit=10), tmp_path / "out")
+
+
+def test_what_is_not_accepted_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = settings(tree(tmp_path / "in"), train_limit=4)
+    monkeypatch.setattr(preparation, "square", lambda *_: pytest.fail("an image was decoded"))
+    asked = []
+
+    def accept(counts: Mapping[str, Mapping[str, int]]) -> None:
+        asked.append(counts)
+        raise StudyError("not these")
+
+    with pytest.raises(StudyError, match="not these"):
+        datasets.prepare(wanted, tmp_path / "out", accept=accept)
+    assert asked == [{"train": {"ant": 2, "bee": 2}, "test": {"ant": 3, "bee": 3}}]
+    assert visible(tmp_path / "out") == []
+
+
+def test_what_is_prepared_already_is_asked_for_as_well(tmp_path: Path) -> None:
+    wanted = settings(tree(tmp_path / "in"))
+    datasets.prepare(wanted, tmp_path / "out")
+    before = content(tmp_path / "out")
+
+    def refuse(counts: Mapping[str, Mapping[str, int]]) -> None:
+        raise StudyError(f"not these {counts['train']['ant']}")
+
+    with pytest.raises(StudyError, match="not these 3"):
+        datasets.prepare(wanted, tmp_path / "out", accept=refuse)
+    assert content(tmp_path / "out") == before
+
+
+def test_prepared_data_serve_where_they_cannot_be_locked_or_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = settings(tree(tmp_path / "in"))
+    first = datasets.prepare(wanted, tmp_path / "out")
+
+    def refuse(folder: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(folder / ".lock"))
+
+    monkeypatch.setattr(preparation, "locked", refuse)
+    assert datasets.prepare(wanted, tmp_path / "out") == first
+    for place in (tmp_path / "elsewhere", tmp_path / "out"):
+        with pytest.raises(OSError, match="Read-only file system"):
+            datasets.prepare(settings(tmp_path / "in", image_size=9), place)
+    assert datasets.load(tmp_path / "out", verify=True).manifest == first
 
 
 def test_memory_holds_a_few_images_and_not_all(tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ def test_config_and_further_files_are_honoured(checkout: Checkout, dry: DryRuns)
         ("select=*/simple/*", "write `snakemake selected ...`"),
         ("seeds=[zero]", "--config: seeds[0]"),
         ("seeds", "--config seeds: has no value; write --config KEY=VALUE"),
+        ("a=1", "--config a: unknown key"),
+        ("linear=" + "{a: " * 400 + "1" + "}" * 400, "--config linear: it is nested too deeply"),
     ],
 )
 def test_config_that_cannot_be_honoured_is_refused(

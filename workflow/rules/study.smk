@@ -106,11 +106,18 @@ def await_data():
             continue
 
         def whole():
-            plan.source_fingerprint.cache_clear()
+            plan.look_again()
             return folder not in targets.unprepared(STUDY, layout.Layout())
 
         say = partial(print, "tausweep:", file=sys.stderr, flush=True)
         RESERVED[folder] = folder_lock.reserve(folder, whole, say)
+    if None in RESERVED.values():
+        # Data that another study had made were checked against its settings, not against these.
+        try:
+            plan.check(STUDY, layout.Layout())
+        except studies.StudyError as error:
+            print(f"tausweep: error: {error}", file=sys.stderr)
+            sys.exit(2)
 
 
 # Snakemake tells its targets after the rules are read, and has no hook before the graph of jobs.
@@ -146,10 +153,6 @@ wildcard_constraints:
 
 def run_of(wildcards):
     return RUNS["{w.dataset}/{w.loss}/{w.tau}/seed{w.seed}".format(w=wildcards)]
-
-
-def dataset_json(wildcards, output):
-    return DATASETS[wildcards.prepared].model_dump_json(exclude_none=True)
 
 
 def source_fingerprint(wildcards):

@@ -122,7 +122,8 @@ def refuse_unreadable() -> None:
     """End the Snakemake command of this process if its study files or settings cannot be read.
 
     Snakemake reads them before its rules, and ends in a traceback where a file is missing, is no
-    text or is nested too deeply. A profile is read before both, so the profiles call this.
+    text or is nested too deeply, or a setting is. A profile is read before both, so the profiles
+    call this.
     """
     command = sys.argv[1:]
     try:
@@ -131,8 +132,7 @@ def refuse_unreadable() -> None:
                 studies.content_of(file)
         for settings in _given(command, "--config", "-C"):
             for word in settings:
-                if "=" not in word:
-                    raise StudyError(f"--config {word}: has no value; write --config KEY=VALUE")
+                _check_setting(word)
     except StudyError as error:
         print(f"tausweep: error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -154,6 +154,22 @@ def check_module(name: str, prefixed: bool) -> None:
             f"module {name}: takes neither prefix nor replace_prefix; results lie in "
             "results/<study>/, apart from those of a study of another name"
         )
+
+
+def _check_setting(word: str) -> None:
+    """Refuse one ``KEY=VALUE`` of ``--config`` at which Snakemake itself would fail.
+
+    Raises:
+        StudyError: It has no value, an unknown key, or a value that is nested too deeply.
+    """
+    key, equals, value = word.partition("=")
+    if not equals:
+        raise StudyError(f"--config {word}: has no value; write --config KEY=VALUE")
+    check_keys({key: value}, "--config")
+    try:
+        studies.check_nesting(value)
+    except StudyError as error:
+        raise StudyError(f"--config {key}: {error}") from None
 
 
 def study_file(

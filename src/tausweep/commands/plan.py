@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ ABSENT = "absent"
 """In the place of a source's fingerprint, where a study can be planned without it."""
 
 
-@lru_cache
+@cache
 def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
     """What is at the source, contents that were noted included; see ``datasets.contents``.
 
@@ -114,12 +114,19 @@ def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
         # it says what is missing.
         return ABSENT
     try:
-        return contents.fingerprint(dataset.source, layout.prepared(dataset))
+        look = datasets.seen(dataset.source)
+        return contents.fingerprint(dataset.source, layout.prepared(dataset), look)
     except StudyError:
         # An unmounted disk, or results copied elsewhere: what is prepared can still be used.
         if (made := manifest(dataset, layout)) is None:
             raise
         return str(made["source"]["fingerprint"])
+
+
+def look_again() -> None:
+    """Forget what was seen at the sources, which a process otherwise looks at once."""
+    datasets.seen.cache_clear()
+    source_fingerprint.cache_clear()
 
 
 def made_of_source(made: Mapping[str, Any], dataset: DatasetSettings, layout: Layout) -> bool:
@@ -142,7 +149,7 @@ def class_counts(dataset: DatasetSettings, layout: Layout) -> dict[str, dict[str
     # Of a source that was changed since, the manifest counts what is not there any more.
     if made is not None and (gone or made_of_source(made, dataset, layout)):
         return measurable.images_per_class(made)
-    counts = datasets.class_counts(dataset.source)
+    counts = None if gone else datasets.seen(dataset.source).counts
     return measurable.limited(counts, dataset) if counts else None
 
 
@@ -156,13 +163,12 @@ def check(study: Study, layout: Layout) -> None:
     for run in study.runs():
         by_data.setdefault(run.settings.dataset, []).append(run)
     for dataset, runs in by_data.items():
-        source_fingerprint(dataset, layout)
-        counts = class_counts(dataset, layout)
-        if counts is not None:
-            measurable.check(runs[0].dataset, counts["train"], counts["test"])
-        count = sum(counts["train"].values()) if counts else train_count(dataset, layout)
-        if count is not None:
-            measurable.check_size({run.settings for run in runs}, count)
+        with measurable.of(runs):
+            counts = class_counts(dataset, layout)
+            if counts is not None:
+                measurable.check(counts, runs)
+            elif (count := train_count(dataset, layout)) is not None:
+                measurable.check_size(runs, count)
 
 
 def describe(study: Study, layout: Layout) -> str:

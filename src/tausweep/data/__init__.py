@@ -1,6 +1,6 @@
 """Datasets: one module a source, one prepared format.
 
-``fingerprint``, ``normalisation`` and the import of this package load neither numpy nor PIL nor
+``look``, ``normalisation`` and the import of this package load neither numpy nor PIL nor
 torch: Snakemake calls them each time it reads the workflow.
 
 For a notebook: ``prepare`` makes prepared data of a source, ``load`` opens them, and a source of
@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tausweep.data.sources import (
+    Look,
     SourceSplit,
-    class_counts,
     fingerprint,
+    look,
     normalisation,
     read,
     root,
+    seen,
     train_size,
 )
 
 if TYPE_CHECKING:
+    from tausweep.data.preparation import Accept
     from tausweep.data.prepared import Prepared
     from tausweep.study import DatasetSettings
 
@@ -30,7 +33,10 @@ __all__ = ["SourceSplit", "load", "prepare"]
 
 
 def prepare(
-    settings: DatasetSettings, folder: str | Path, threads: int | None = None
+    settings: DatasetSettings,
+    folder: str | Path,
+    threads: int | None = None,
+    accept: Accept = lambda counts: None,
 ) -> dict[str, Any]:
     """Make prepared data and return its manifest; see ``tausweep.data.preparation.prepare``.
 
@@ -45,7 +51,7 @@ def prepare(
     """
     from tausweep.data.preparation import prepare as make
 
-    return make(settings, folder, threads)
+    return make(settings, folder, threads, accept)
 
 
 def load(folder: str | Path, verify: bool = False) -> Prepared:

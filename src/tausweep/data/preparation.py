@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tausweep.data import contents, sources, subset
+from tausweep.data import contents, measurable, sources, subset
 from tausweep.data.originals import Sizes
 from tausweep.data.pictures import Pictures, square
 from tausweep.data.prepared import (
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 Gathered = TypeVar("Gathered")
 
+Accept = Callable[[Mapping[str, Mapping[str, int]]], None]
+"""Told the images by split and class before one is decoded; a StudyError has none decoded."""
+
 _PARTIAL = ".partial"
 _CHUNK_IMAGES, _CHUNK_BYTES = 32, 2**22
 _CHUNK_ORIGINALS = 4
@@ -44,7 +48,10 @@ _NAMED = 5
 
 
 def prepare(
-    settings: DatasetSettings, folder: str | Path, threads: int | None = None
+    settings: DatasetSettings,
+    folder: str | Path,
+    threads: int | None = None,
+    accept: Accept = lambda counts: None,
 ) -> dict[str, Any]:
     """Make prepared data (see ``tausweep.data.prepared``) and return its manifest.
 
@@ -57,15 +64,33 @@ def prepare(
         folder: Where to; made if needed. One process at a time writes, another waits.
         threads: For decoding and resizing; as many as there are cores, 8 at most, if not given.
             The bytes do not depend on it.
+        accept: See ``Accept``; also asked where there is nothing to be made.
 
     Raises:
         StudyError: The source is missing, damaged or inconsistent, images cannot be read (the first
-            five are named), or a class has too few for a limit. The folder then has no manifest.
+            five are named), a class has too few for a limit, or the images are not accepted. The
+            folder then has no manifest, but for whole data that are not accepted.
+        OSError: The folder cannot be written, and does not hold the data already.
     """
     folder = Path(folder)
+    try:
+        return _prepared(settings, folder, threads or min(8, os.cpu_count() or 1), accept)
+    except OSError:
+        # A folder that cannot be written, or locked, may hold all that is asked for.
+        kept = _kept(settings, folder)
+        if kept is None:
+            raise
+        accept(measurable.images_per_class(kept))
+        return kept
+
+
+def _prepared(
+    settings: DatasetSettings, folder: Path, threads: int, accept: Accept
+) -> dict[str, Any]:
     with locked(folder):
         kept = _kept(settings, folder)
         if kept is not None:
+            accept(measurable.images_per_class(kept))
             return kept
         # Of what was prepared before, the contents that were noted tell what has changed.
         fingerprint = contents.fingerprint(settings.source, folder)
@@ -73,7 +98,7 @@ def prepare(
         for name in (File.MANIFEST, File.SOURCE_CONTENTS, *before):
             (folder / name).unlink(missing_ok=True)
         try:
-            return _make(settings, folder, fingerprint, threads or min(8, os.cpu_count() or 1))
+            return _make(settings, folder, fingerprint, threads, accept)
         finally:
             for name in (*FORMS[settings.form].files, File.MANIFEST):
                 (folder / (name + _PARTIAL)).unlink(missing_ok=True)
@@ -99,7 +124,9 @@ def _kept(settings: DatasetSettings, folder: Path) -> dict[str, Any] | None:
         # Prepared by a version that noted no contents: names and sizes are all there is to go by.
         listing = sources.fingerprint(settings.source)
         read = contents.read(settings.source, _paths(_choice(settings)))
-        contents.keep(folder, listing, listing, read)
+        # What is only noted for later can do without, as in a folder that cannot be written.
+        with contextlib.suppress(OSError):
+            contents.keep(folder, listing, listing, read)
     return manifest
 
 
@@ -146,10 +173,14 @@ def _paths(chosen: Choice) -> Iterator[Path]:
 
 
 def _make(
-    settings: DatasetSettings, folder: Path, fingerprint: str, threads: int
+    settings: DatasetSettings, folder: Path, fingerprint: str, threads: int, accept: Accept
 ) -> dict[str, Any]:
     source = settings.source
     listing, chosen = sources.fingerprint(source), _choice(settings)
+    counts = {
+        name: per_class(split.labels[rows], split.classes) for name, (split, rows) in chosen.items()
+    }
+    accept(counts)
     # Before they are decoded: what is changed in between is found at the next look.
     read = contents.read(source, _paths(chosen))
     classes = chosen["train"][0].classes
@@ -163,7 +194,7 @@ def _make(
             files |= _write_originals(folder, name, split, rows, threads)
         ids = split.labels[rows].astype("<i8")
         files |= _write_array(folder / SplitFile.LABELS.of(name), ids)
-        splits[name] = {"images": len(rows), "per_class": per_class(ids, split.classes)}
+        splits[name] = {"images": len(rows), "per_class": counts[name]}
     mean, std = sources.normalisation(source.kind)
     content = {
         "format": form.format,

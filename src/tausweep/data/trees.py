@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from tausweep.study import StudyError
@@ -42,10 +43,7 @@ BESIDE = frozenset(
         ".lnk",
         ".log",
         ".lst",
-        ".mat",
         ".md",
-        ".npy",
-        ".npz",
         ".pdf",
         ".py",
         ".rst",
@@ -62,18 +60,32 @@ BESIDE = frozenset(
         ".zip",
     }
 )
-"""Suffixes of what may lie beside images: lists, notes, archives. So may files without a suffix."""
+"""Suffixes of what may lie beside images: lists, notes, archives. So may text without a suffix."""
+
+ARRAYS = frozenset({".mat", ".npy", ".npz"})
+"""Beside folders of classes these are lists as well; within them they may be the images."""
+
+COMPRESSED = frozenset({".bz2", ".gz", ".xz"})
+"""Of a single file, such as ``scan.nii.gz``: the suffix before says what it is."""
+
+SYSTEM_FOLDERS = frozenset(
+    {"$RECYCLE.BIN", "@eaDir", "System Volume Information", "__MACOSX", "lost+found"}
+)
+"""Written by file managers, archivers and disks; those of a Synology hold thumbnails."""
+
+_HEAD = 8000
 
 
 class ListedFile(NamedTuple):
-    """A file: path relative to the scanned folder, with ``/``, and size in bytes."""
+    """A file: path relative to the scanned folder, with ``/``, bytes, time of change (ns)."""
 
     path: str
     size: int
+    changed: int = 0
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Sorted names of the folders in a folder; hidden ones are left out.
+    """Sorted names of the folders in a folder, but for hidden ones and ``SYSTEM_FOLDERS``.
 
     Raises:
         StudyError: The folder is missing or cannot be listed.
@@ -81,20 +93,31 @@ def subfolders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in _entries(str(folder)) if entry.is_dir())
 
 
+def files(folder: Path) -> list[ListedFile]:
+    """All files in a folder and below it but for hidden ones, sorted by path.
+
+    Raises:
+        StudyError: A folder or file in it cannot be looked at, or is neither of both.
+    """
+    return sorted(_walk(str(folder), "", (), True, lambda _: False))
+
+
 def images(folder: Path, deep: bool = True) -> list[ListedFile]:
     """The image files in a folder (``deep``: and below it), sorted by path; no hidden ones.
 
     Raises:
         StudyError: A folder or file in it cannot be looked at, or some files are neither images
-            that can be read (``IMAGE_SUFFIXES``) nor what may lie beside them (``BESIDE``): left
-            out in silence, they would be missed.
+            that can be read (``IMAGE_SUFFIXES``) nor what may lie beside them (``BESIDE``; not
+            ``deep``, ``ARRAYS`` too): left out in silence, they would be missed.
     """
-    found = sorted(_walk(str(folder), "", (), deep))
+    beside = BESIDE if deep else BESIDE | ARRAYS
+    found = sorted(_walk(str(folder), "", (), deep, lambda entry: _lies_beside(entry, beside)))
     if unread := [file.path for file in found if not file.path.lower().endswith(IMAGE_SUFFIXES)]:
         more = f" and {len(unread) - 3} more" if unread[3:] else ""
         raise StudyError(
             f"{folder}: {len(unread)} of {len(found)} files are of a kind that is not read "
-            f"({', '.join(unread[:3])}{more}); convert images to PNG or JPEG, or take them out"
+            f"({', '.join(unread[:3])}{more}); convert images to PNG or JPEG, with its suffix in "
+            "their names, or take them out"
         )
     return found
 
@@ -102,21 +125,51 @@ def images(folder: Path, deep: bool = True) -> list[ListedFile]:
 def digest(files: Iterable[ListedFile]) -> str:
     """SHA-256 of paths and sizes, 64 hexadecimal digits."""
     total = hashlib.sha256()
-    for path, size in files:
+    for path, size, _ in files:
         total.update(os.fsencode(path) + b"\0%d\n" % size)
     return total.hexdigest()
+
+
+def _lies_beside(entry: os.DirEntry[str], beside: frozenset[str]) -> bool:
+    """Whether a file is none of the images, and nobody would take it for one."""
+    name = entry.name.lower()
+    if name.endswith(IMAGE_SUFFIXES):
+        return False
+    path = PurePath(name)
+    suffix = path.suffix
+    if suffix in COMPRESSED:
+        suffix = PurePath(path.stem).suffix or suffix
+    # A point at the end is a suffix to some versions of Python.
+    return suffix in beside if suffix.strip(".") else entry.is_file() and _is_text(Path(entry.path))
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a file is text, as git tells it: no zero byte at its beginning."""
+    try:
+        with path.open("rb") as file:
+            return b"\0" not in file.read(_HEAD)
+    except OSError:
+        return False
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
-            return [entry for entry in found if not entry.name.startswith(".")]
+            return [
+                entry
+                for entry in found
+                if not entry.name.startswith(".") and entry.name not in SYSTEM_FOLDERS
+            ]
     except OSError as error:
         raise StudyError(f"folder {folder}: {error.strerror}") from None
 
 
 def _walk(
-    folder: str, prefix: str, above: tuple[tuple[int, int], ...], deep: bool
+    folder: str,
+    prefix: str,
+    above: tuple[tuple[int, int], ...],
+    deep: bool,
+    left_out: Callable[[os.DirEntry[str]], bool],
 ) -> Iterator[ListedFile]:
     for entry in _entries(folder):
         try:
@@ -126,8 +179,12 @@ def _walk(
                 # A link to a folder above would never end.
                 if deep and here not in above:
                     below = f"{prefix}{entry.name}/"
-                    yield from _walk(entry.path, below, (*above, here), deep)
-            elif (suffix := Path(entry.name).suffix.lower()) and suffix not in BESIDE:
-                yield ListedFile(f"{prefix}{entry.name}", entry.stat().st_size)
+                    yield from _walk(entry.path, below, (*above, here), deep, left_out)
+            elif not left_out(entry):
+                status = entry.stat()
+                if not stat.S_ISREG(status.st_mode):
+                    # Reading a pipe would never end.
+                    raise StudyError(f"{entry.path}: is a pipe, a socket or a device, and no file")
+                yield ListedFile(f"{prefix}{entry.name}", status.st_size, status.st_mtime_ns)
         except OSError as error:
             raise StudyError(f"file {entry.path}: {error.strerror}") from None

@@ -50,7 +50,7 @@ from tausweep.study.measures import (
 )
 from tausweep.study.pretrain import PretrainSettings
 from tausweep.study.protocol import OF_THE_RUN, PROTOCOL, SECTIONS
-from tausweep.study.reading import Model, content_of, load, parse, parse_settings
+from tausweep.study.reading import Model, check_nesting, content_of, load, parse, parse_settings
 from tausweep.study.run import EVALUATED, RAW_SIDE, Run, RunSettings
 from tausweep.study.views import ViewSettings
 

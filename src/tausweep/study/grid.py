@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -22,6 +21,7 @@ from tausweep.study.loss import (
     LossGrid,
     check_loss,
 )
+from tausweep.study.paths import expanded
 from tausweep.study.protocol import OF_THE_RUN, PROTOCOL, SECTIONS
 from tausweep.study.run import Run, RunSettings
 from tausweep.study.syntax import syntax_digest
@@ -306,8 +306,13 @@ class Study(Sections):
 def module_digest(module: str, field: str) -> str:
     """Digest of a user's own file by its code."""
     try:
-        return syntax_digest(Path(module).expanduser().read_text(encoding="utf-8"))[:16]
+        return syntax_digest(expanded(module, field).read_text(encoding="utf-8"))[:16]
     except (OSError, UnicodeDecodeError):
         raise StudyError(f"{field}: there is no file {module}; a Python file is needed") from None
     except SyntaxError as error:
         raise StudyError(f"{field}: {module}, line {error.lineno}: {error.msg}") from None
+    except StudyError:
+        raise
+    # Code with zero bytes, or nested too deeply.
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise StudyError(f"{field}: {module} is not allowed: {error}") from None

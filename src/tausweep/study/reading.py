@@ -68,6 +68,20 @@ def content_of(path: str | Path) -> dict[str, Any]:
     return content
 
 
+def check_nesting(text: str) -> None:
+    """Refuse YAML or JSON that is nested so deeply that a library would not read or write it.
+
+    Raises:
+        StudyError: It is. Text that is neither passes.
+    """
+    try:
+        _check_depth(_read(text))
+    except RecursionError:
+        raise StudyError(TOO_DEEP) from None
+    except yaml.YAMLError:
+        return
+
+
 def _read(text: str) -> Any:
     """YAML; or JSON, which is YAML too but for tabs between its parts."""
     if text.lstrip().startswith("{"):

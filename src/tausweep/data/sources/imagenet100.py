@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tausweep.data import trees
-from tausweep.data.sources import SourceSplit, Split, root
+from tausweep.data.sources import SPLITS, Look, SourceSplit, Split, root
 from tausweep.study import StudyError
 
 if TYPE_CHECKING:
@@ -59,23 +59,31 @@ def read(source: Source, split: Split) -> SourceSplit:
     return SourceSplit(Pictures(paths), labels.astype(np.int64), names)
 
 
-def fingerprint(source: Source) -> str:
-    """Digest of the relative path and size of every image in use, and of the ground truth.
+def look(source: Source) -> Look:
+    """See which images are in use: a digest of relative paths, sizes and the ground truth.
+
+    They are counted by class where both splits have folders of classes.
 
     Raises:
         StudyError: As for ``read``, but for what the ground truth says.
     """
     place, names = root(source), classes()
-    files: list[trees.ListedFile] = []
-    for split in ("train", "test"):
+    digested: list[trees.ListedFile] = []
+    files: dict[str, tuple[int, int]] = {}
+    counts: dict[str, dict[str, int]] = {}
+    for split in SPLITS:
         folder, found = _listing(place, split, names)
         if found is not None:
             listed = [file for name in names for file in found[name]]
+            counts[split] = {name: len(found[name]) for name in names}
         else:
+            listed = trees.images(folder, deep=False)
+        files |= {f"{folder.name}/{path}": (size, changed) for path, size, changed in listed}
+        if found is None:
             truth = hashlib.sha256(_ground_truth(place).read_bytes()).hexdigest()
-            listed = [*trees.images(folder, deep=False), trees.ListedFile(truth, 0)]
-        files += [trees.ListedFile(f"{split}/{path}", size) for path, size in listed]
-    return trees.digest(files)
+            listed.append(trees.ListedFile(truth, 0))
+        digested += [file._replace(path=f"{split}/{file.path}") for file in listed]
+    return Look(trees.digest(digested), files, counts if len(counts) == len(SPLITS) else None)
 
 
 def _listing(
@@ -94,7 +102,7 @@ def _listing(
     found = {}
     for name in names:
         files = trees.images(folder / name)
-        found[name] = [trees.ListedFile(f"{name}/{path}", size) for path, size in files]
+        found[name] = [file._replace(path=f"{name}/{file.path}") for file in files]
         if not found[name]:
             raise StudyError(
                 f"{folder / name}: it holds no image ({', '.join(trees.IMAGE_SUFFIXES)})"
