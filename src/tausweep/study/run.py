@@ -140,7 +140,7 @@ class Run:
         >>> from tausweep.study import load
         >>> run = load("benchmarks/demo.yaml").runs()[0]
         >>> run.id, run.settings.pretrain.batch_size
-        ('translated_digits/contrastive/0.07/seed0', 32)
+        ('translated_digits/contrastive/0.07/seed0', 64)
     """
 
     study: str
