@@ -23,7 +23,7 @@ from tausweep.commands.flags import USAGE_ERROR
 from tausweep.commands.messages import CommandError, say_error
 from tausweep.machine import instructions
 from tausweep.storage import shipped
-from tausweep.study import StudyError, nearest
+from tausweep.study import StudyError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def command_of(typed: Sequence[str]) -> Command | None:
     parser.add_argument("--version", action="version", version=f"tausweep {__version__}")
     if name.startswith("-"):
         parser.parse_args([name])
-    parser.error(f"{name} is not a command{nearest(name, COMMANDS)}")
+    parser.error(f"{name} is not a command{did_you_mean(name, COMMANDS)}")
 
 
 def help_page() -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tausweep.claims.columns import ACCURACY, Column, column_name, numbers
-from tausweep.claims.phrases import cell_name, count_of, in_words, joined, loss_words
+from tausweep.claims.phrases import cell_name, comma_separated, count_of, in_words, loss_words
 from tausweep.claims.readings import Curve, Place, Reading, Unjudged, nearest_temperature
 from tausweep.results.cells import cells_of
 from tausweep.results.intervals import Noise, prior_of_cells
@@ -184,14 +184,16 @@ class Evidence:
         known = complete & ~np.isnan(values)
         if "diverged" in status:
             return Reading(
-                name, empty, f"{name} diverged (seed {joined(seeds[status == 'diverged'])})"
+                name,
+                empty,
+                f"{name} diverged (seed {comma_separated(seeds[status == 'diverged'])})",
             )
         if (one_point := self._column("collapsed")[cell.rows] == 1).any():
             # Its embeddings are one point, so what is measured of them is rounding.
-            reason = f"{name} collapsed (seed {joined(seeds[one_point])})"
+            reason = f"{name} collapsed (seed {comma_separated(seeds[one_point])})"
             return Reading(name, empty, reason, "not tested")
         if not known.any() and not complete.all():
-            found = joined(sorted(set(status[~complete])))
+            found = comma_separated(sorted(set(status[~complete])))
             return Reading(name, empty, f"{name} has no complete run ({found})")
         if not known.any():
             reason = f"{in_words(column)} of {name} was not measured"

@@ -21,7 +21,7 @@ from tausweep.claims.columns import ACCURACY
 from tausweep.claims.comparisons import RANK
 from tausweep.claims.evidence import PAPER_RANGE, Evidence
 from tausweep.claims.paper import CLAIMS, claim
-from tausweep.claims.phrases import cell_name, joined
+from tausweep.claims.phrases import cell_name, comma_separated
 from tausweep.claims.readings import STAND_IN
 from tausweep.claims.verdicts import (
     CLEARLY,
@@ -118,9 +118,9 @@ def check_records(records: pd.DataFrame) -> None:
     """
     lacking = [column for column in REQUIRED if column not in records]
     if lacking:
-        raise ValueError(f"records: missing columns: {joined(lacking)}")
+        raise ValueError(f"records: missing columns: {comma_separated(lacking)}")
     if "study" in records and records["study"].nunique() > 1:
-        studies = joined(sorted(records["study"].dropna().astype(str).unique()))
+        studies = comma_separated(sorted(records["study"].dropna().astype(str).unique()))
         raise ValueError(f"records: studies {studies}; only one study can be judged at a time")
     for column in ("dataset", "loss", "seed", "status"):
         if records[column].isna().any():

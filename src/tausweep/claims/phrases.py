@@ -48,6 +48,6 @@ def count_of(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def joined(items: Iterable[object]) -> str:
+def comma_separated(items: Iterable[object]) -> str:
     """``0, 1, 2``."""
     return ", ".join(str(item) for item in items)

@@ -16,7 +16,7 @@ from typing import Any
 
 from tausweep import study as studies
 from tausweep.storage.atomic import write_text
-from tausweep.study import Study, StudyError, digest, nearest
+from tausweep.study import Study, StudyError, did_you_mean, digest
 
 SELECT = "select"
 """A key of ``--config`` that is no setting of a study: patterns of runs."""
@@ -72,7 +72,7 @@ def check_keys(config: Mapping[str, Any], of: str) -> None:
     for key in config:
         if key not in known:
             raise StudyError(
-                f"{of} {key}: unknown key{nearest(key, known)}; known are {', '.join(known)}"
+                f"{of} {key}: unknown key{did_you_mean(key, known)}; known are {', '.join(known)}"
             )
 
 

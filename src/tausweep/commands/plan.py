@@ -21,7 +21,7 @@ from tausweep.data.manifest import manifest
 from tausweep.machine import instructions
 from tausweep.storage import shipped
 from tausweep.storage.layout import Layout
-from tausweep.study import DatasetSettings, Run, Study, StudyError, canonical, nearest
+from tausweep.study import DatasetSettings, Run, Study, StudyError, canonical, did_you_mean
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +59,7 @@ def find_run(study: Study, run_id: str) -> Run:
     runs = {run.id: run for run in study.runs()}
     if run_id not in runs:
         raise StudyError(
-            f"--run {run_id}: the study {study.study} has no such run{nearest(run_id, runs)}; "
+            f"--run {run_id}: the study {study.study} has no such run{did_you_mean(run_id, runs)}; "
             f"`tausweep plan` lists all {len(runs)}"
         )
     return runs[run_id]

@@ -17,7 +17,7 @@ from typing import Any
 from tausweep.commands.plan import made_of_source
 from tausweep.data.manifest import manifest
 from tausweep.storage.layout import File, Folder, Layout, prepared_name
-from tausweep.study import Run, Study, StudyError, canonical, nearest
+from tausweep.study import Run, Study, StudyError, canonical, did_you_mean
 
 RUN_DEPTH = 4
 """Parts of a run's id."""
@@ -92,7 +92,7 @@ def _check_run(
         spelt = "/".join((dataset, loss, canonical(float(tau)), seed))
     except ValueError:
         spelt = wanted
-    hint = f"; it is written {spelt}" if spelt in runs else nearest(wanted, runs)
+    hint = f"; it is written {spelt}" if spelt in runs else did_you_mean(wanted, runs)
     raise StudyError(
         f"target {target}: the study {study.study} ({study_file}) has no run {wanted}{hint}"
     )

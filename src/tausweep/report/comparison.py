@@ -33,7 +33,7 @@ from tausweep.results.intervals import (
 )
 from tausweep.results.markdown import CENTRE, LEFT, RIGHT, escape_pipes, table
 from tausweep.storage.atomic import write_text
-from tausweep.study import StudyError, nearest
+from tausweep.study import StudyError, did_you_mean
 
 PUBLISHED = "published"
 CELL_COLUMNS = [
@@ -255,7 +255,7 @@ def _only(frame: pd.DataFrame, path: str, dataset: str) -> pd.DataFrame:
     if rows.empty:
         known = [str(name) for name in frame["dataset"].unique()]
         raise StudyError(
-            f"--datasets {dataset}: {path} has none of that name{nearest(dataset, known)}; "
+            f"--datasets {dataset}: {path} has none of that name{did_you_mean(dataset, known)}; "
             f"it has {', '.join(known)}"
         )
     return rows
@@ -276,8 +276,8 @@ def _measures(a: pd.DataFrame, b: pd.DataFrame, wanted: Sequence[str] | None) ->
         if name not in known:
             listed = ", ".join(sorted(known))
             raise StudyError(
-                f"--measure {name}: not a column of numbers in both tables{nearest(name, known)}; "
-                f"allowed are {listed}"
+                f"--measure {name}: not a column of numbers in both "
+                f"tables{did_you_mean(name, known)}; allowed are {listed}"
             )
     return list(dict.fromkeys(wanted or [name for name in labels.MAIN_MEASURES if name in known]))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from tausweep.study import StudyError, nearest
+from tausweep.study import StudyError, did_you_mean
 
 STUDIES = "benchmarks"
 
@@ -74,7 +74,7 @@ def study_file(given: str) -> str:
         return given
     raise StudyError(
         f"study {given}: is neither a file nor a study that comes with tausweep"
-        f"{nearest(given, known)}; these are {', '.join(known)}"
+        f"{did_you_mean(given, known)}; these are {', '.join(known)}"
     )
 
 

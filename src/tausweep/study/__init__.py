@@ -14,7 +14,7 @@ from tausweep.study.canonical_form import canonical, digest
 from tausweep.study.columns import ALONG
 from tausweep.study.dataset import DatasetSettings, Source
 from tausweep.study.encoder import SMALLEST_IMAGE, TRUNKS, EncoderSettings
-from tausweep.study.errors import StudyError, nearest
+from tausweep.study.errors import StudyError, did_you_mean
 from tausweep.study.fields import (
     NAME,
     Count,

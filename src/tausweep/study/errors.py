@@ -18,7 +18,7 @@ class StudyError(ValueError):
     """Bad input of a user: one sentence that names the field, the value and what is allowed."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``; did you mean X`` for the known word that is nearest, or nothing."""
     close = difflib.get_close_matches(str(word), list(known), n=1)
     return f"; did you mean {close[0]}" if close else ""
@@ -57,7 +57,7 @@ def sentence(error: ValidationError, model: type[Settings], context: Mapping[str
     if first["type"] == "extra_forbidden":
         known = _known_keys(model, path[:-1])
         listed = f"; known are {', '.join(known)}" if known else ""
-        return f"{field}: unknown key{nearest(str(path[-1]), known)}{listed}"
+        return f"{field}: unknown key{did_you_mean(str(path[-1]), known)}{listed}"
     if first["type"] == "missing":
         return f"{field}: is needed but not given"
     if first["type"] == "value_error" and (

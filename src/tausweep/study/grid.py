@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from tausweep.study.errors import StudyError, nearest, sentence
+from tausweep.study.errors import StudyError, did_you_mean, sentence
 from tausweep.study.fields import Count, Name, Number, Positive, Seed, Settings, first_repeated
 from tausweep.study.figures import FigureSettings
 from tausweep.study.loss import (
@@ -279,7 +279,7 @@ class Study(Sections):
         for wanted in self.order:
             if wanted not in runs:
                 raise StudyError(
-                    f"order: the study {self.study} has no run {wanted}{nearest(wanted, runs)}"
+                    f"order: the study {self.study} has no run {wanted}{did_you_mean(wanted, runs)}"
                 )
         return [runs[name] for name in dict.fromkeys([*self.order, *runs])]
 
