@@ -1,4 +1,5 @@
 # The commands of the README. `make demo` and `make test` need Python 3.11 or newer and make.
+# make TORCH=cuda and make TORCH=cpu choose the build of PyTorch; install.sh says how it is chosen else.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
@@ -18,15 +19,21 @@ help:
 	@echo "make test-slow   the long tests: tens of kills, large arrays, thousands of random examples"
 	@echo "make lint    formatting, types, workflow"
 	@echo "make pages   docs/findings.md and docs/speed.md from the measurements that are kept"
-	@echo "make lock    write requirements.lock anew from the newest versions"
+	@echo "make lock    write the locks anew after a change of pyproject.toml; UPGRADE=1 takes the newest versions"
 
-$(READY): requirements.lock pyproject.toml
+$(READY): install.sh requirements.lock requirements-cuda.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
-	touch $@
+	@PYTHON=$(PYTHON) TORCH=$(TORCH) sh install.sh .venv
+	@touch $@
+
+# One that is there with the other build of PyTorch is made anew.
+ifdef TORCH
+ifneq ($(TORCH),$(shell cat .venv/.torch 2> /dev/null))
+$(READY): FORCE
+FORCE:
+endif
+endif
 
 demo: $(READY)
 	$(BIN)/tausweep run benchmarks/demo.yaml
@@ -39,7 +46,8 @@ cifar10-small cifar10-longer cifar10-200: $(READY)
 	$(BIN)/tausweep run benchmarks/$@.yaml
 
 speed: $(READY)
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[speed]'
+	$(BIN)/python -m pip freeze --exclude-editable > .venv/constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint .venv/constraints.txt --editable '.[speed]'
 	$(BIN)/python benchmarks/speed
 
 pages: $(READY)
@@ -67,10 +75,16 @@ lint: $(READY)
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --lint
 
+# For every platform, with the hashes of all of PyPI's files; what CUDA alone needs is apart. Versions
+# stay where pyproject.toml allows them; UPGRADE=1 takes the newest.
 lock:
-	rm -rf .venv && $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[dev,slurm]'
-	$(BIN)/python -m pip freeze --exclude-editable | grep -viE '^(nvidia-|triton|cuda-)' > requirements.lock
+	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/python -m pip install --quiet uv
+	cat requirements.lock requirements-cuda.lock > .venv/lock/all.lock
+	.venv/lock/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --no-header --extra dev --extra slurm $(if $(UPGRADE),--upgrade) \
+	  --output-file .venv/lock/all.lock pyproject.toml
+	awk '/^[a-z]/ {cuda = /^(nvidia-|cuda-|triton==)/} \
+	  {print > (cuda ? "requirements-cuda.lock" : "requirements.lock")}' .venv/lock/all.lock
 
 clean:
 	rm -rf .venv
