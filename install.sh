@@ -42,9 +42,9 @@ if [ "$(uname -s)" = Linux ]; then
     lists="$lists --requirement requirements-cuda.lock"
   fi
 fi
-if [ "$(uname -s)" != Linux ]; then size="0.4 GB to download, 1.5 GB on disk, a minute or two"
-elif [ $from_cpu_index ]; then size="0.4 GB to download, 1.5 GB on disk, a minute or two"
-else size="2.9 GB to download, 5.9 GB on disk, 3 to 6 minutes"; fi
+if [ "$(uname -s)" != Linux ]; then size="0.4 GB to download, 1.6 GB on disk, a minute or two"
+elif [ $from_cpu_index ]; then size="0.4 GB to download, 1.6 GB on disk, a minute or two"
+else size="3.2 GB to download, 6.2 GB on disk, 4 to 8 minutes"; fi
 say "PyTorch for $TORCH ($why): some $size"
 
 # One build of PyTorch does not replace another of the same version.
