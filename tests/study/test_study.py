@@ -200,6 +200,12 @@ def test_a_hard_set_overridden_for_a_dataset_leaves_the_other_losses_alone() -> 
     assert run(study, "digits/contrastive/0.1/seed0").loss.negatives is None
 
 
+def test_an_empty_section_says_nothing_in_an_override_too() -> None:
+    empty = parse(changed("overrides", [{"dataset": "digits", "pretrain": None, "negatives": 30}]))
+    bare = parse(changed("overrides", [{"dataset": "digits", "negatives": 30}]))
+    assert [r.settings.digest for r in empty.runs()] == [r.settings.digest for r in bare.runs()]
+
+
 def test_null_says_something_where_the_default_is_not_null() -> None:
     whole = run(parse(changed("views", {"crop_scale": None})), "digits/simple/none/seed0")
     assert whole.views.crop_scale is None
