@@ -21,7 +21,7 @@ from tausweep.commands.cost import hours
 from tausweep.commands.planned_work import PlannedJobs, StudyAtHand
 from tausweep.commands.progress_display import ProgressDisplay, summary
 from tausweep.commands.study_progress import Job, StudyProgress
-from tausweep.storage import workflow_lock
+from tausweep.storage import shipped, workflow_lock
 from tausweep.storage.layout import Layout
 from tausweep.study import StudyError
 
@@ -281,6 +281,6 @@ def _headline(study: StudyAtHand) -> str:
     from tausweep.report import headline
 
     try:
-        return headline.describe(studies.load(study.file), study.file, Layout())
+        return headline.describe(studies.load(shipped.study_file(study.file)), study.file, Layout())
     except StudyError as error:
         return f"tausweep: error: {error}"
