@@ -73,7 +73,8 @@ class Narration:
         self._ended = False
         # Said before a workflow starts: by commands such as --unlock that start none.
         self._before: list[str] | None = []
-        self._errors = 0
+        # Of jobs, which may be tried again, and of the workflow.
+        self._failures = self._errors = 0
         self._causes: list[str] = []
 
     def take(self, record: logging.LogRecord) -> None:
@@ -151,7 +152,7 @@ class Narration:
             self._causes.remove(cause)
         if self.stopping or job_log.stopped(said):
             return
-        self._errors += 1
+        self._failures += 1
         name = job.name if job is not None else str(found["rule_name"])
         after = f" after {hours(job.seconds)}" if job is not None else ""
         self._say(f"  failed: {name}{_how(causes)}{after}", "red")
@@ -167,7 +168,7 @@ class Narration:
 
     def _error(self, said: str, kind: str) -> None:
         """An exception of Snakemake: of a job, which is told with it, or of the workflow."""
-        if any(repeated in said for repeated in REPEATED) and (self._errors or self.stopping):
+        if any(repeated in said for repeated in REPEATED) and (self._failures or self.stopping):
             return
         if kind in ("RuleException", "CalledProcessError") or self.stopping:
             self._causes.append(said)
@@ -192,7 +193,7 @@ class Narration:
 
     def _warn(self, record: logging.LogRecord) -> None:
         said = record.getMessage()
-        if any(repeated in said for repeated in REPEATED) and (self._errors or self.stopping):
+        if any(repeated in said for repeated in REPEATED) and (self._failures or self.stopping):
             return
         if record.levelno >= logging.ERROR:
             self._errors += 1
