@@ -38,14 +38,14 @@ there is counted as noise, so they are wide rather than narrow). 0.01 is also wh
 the tolerances that are printed to two decimals."""
 
 MARGINS_SOURCE = (
-    f"Noise margins: {MARGINS['linear_accuracy']:g} points of accuracy (unless another is asked "
-    f"for), {MARGINS['uniformity']:g} of uniformity, {MARGINS['tolerance']:g} of tolerance and of "
+    f"Noise margins: {MARGINS['linear_accuracy']:g} points of accuracy (unless another is given), "
+    f"{MARGINS['uniformity']:g} of uniformity, {MARGINS['tolerance']:g} of tolerance and of "
     "similarities. That of accuracy is 1.96 x sqrt 2 times the standard deviation of the author's "
     "seven repeats of one CIFAR100 setting, 0.30 points, and is used on every dataset. Nobody "
-    "published repeats of the others. Theirs are estimated from the scatter over tau of Table 1's "
-    "hard contrastive rows on CIFAR10 and SVHN, which show no trend; these are the very rows in "
-    "which C16 is undecided, so that what tau may do there counts as noise. That of similarities "
-    "is taken from tolerance."
+    "published repeats for the other measures. Their margins are estimated from the scatter over "
+    "tau of Table 1's hard contrastive rows on CIFAR10 and SVHN, which show no trend; these are "
+    "the rows in which C16 is undecided, so any effect of tau there counts as noise. The margin of "
+    "similarities is that of tolerance."
 )
 """Where the margins come from, for print."""
 
