@@ -1,10 +1,10 @@
-"""docs/findings.md and docs/speed.md, from their templates and the measurements kept here.
+"""Make docs/findings.md, docs/paper-scale.md and docs/speed.md from the measurements kept here.
 
     python benchmarks/measured/render.py            # writes them
-    python benchmarks/measured/render.py --check    # ends with 1 if one is not what it would write
+    python benchmarks/measured/render.py --check    # exit code 1 if a page is out of date
 
-The text stands in the templates beside this file; every measured number comes from the records and
-CSV files of this folder.
+The text is in the templates beside this file. Every measured number comes from the records and CSV
+files of this folder.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ def speed_table() -> str:
                 [row["number"], what, row["against"], _quantity(row, "found"),
                  _quantity(row, "base"), f"{float(row['ratio']):.3g}", row["aim"], reached]
             )  # fmt: skip
-    heads = ["#", "measured", "held against", "of it", "of that", "ratio", "aim", "reached"]
+    heads = ["#", "measured", "compared with", "value", "other value", "ratio", "aim", "reached"]
     return markdown(heads, body)
 
 
