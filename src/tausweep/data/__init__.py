@@ -1,7 +1,7 @@
-"""Datasets: one module a source, one prepared format.
+"""Datasets: one module per source, and one prepared format.
 
-``fingerprint``, ``normalisation`` and the import of this package load neither numpy nor PIL nor
-torch: Snakemake calls them each time it reads the workflow.
+Importing this package loads neither NumPy nor PIL nor torch, and neither do ``fingerprint`` and
+``normalisation``, because Snakemake calls them each time it reads the workflow.
 """
 
 from __future__ import annotations

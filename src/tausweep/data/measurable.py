@@ -1,4 +1,4 @@
-"""What the measures need of a dataset, checked by its counts before anything is trained."""
+"""Check, from the number of images, that the measures can be computed, before any training."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from tausweep.data import subset
 from tausweep.study import DatasetSettings, RunSettings, StudyError
 
 Counts = Mapping[str, int]
-"""Images by class; a class without images may stand in it with 0."""
+"""Number of images by class; a class without images may be listed with 0."""
 
 
 def per_class(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """Images by split and class of prepared data, by their manifest."""
+    """Number of images by split and class of prepared data, from its manifest."""
     return {name: split["per_class"] for name, split in manifest["splits"].items()}
 
 
 def limited(counts: Mapping[str, Counts], dataset: DatasetSettings) -> dict[str, dict[str, int]]:
-    """Images by split and class that the limits of a dataset leave.
+    """Number of images by split and class after the limits of a dataset.
 
     Args:
-        counts: What is at the source, by split and class.
-        dataset: Its limits.
+        counts: Images at the source, by split and class.
+        dataset: Has the limits.
 
     Raises:
         StudyError: A class has too few images for a limit.
@@ -42,11 +42,11 @@ def check_size(settings: Iterable[RunSettings], count: int) -> None:
     """Refuse settings that do not fit the number of training images.
 
     Args:
-        settings: Of runs on the same data.
+        settings: Settings of runs on the same data.
         count: Number of training images N.
 
     Raises:
-        StudyError: The hard set has more than the N - 1 negatives, batch norm would get a single
+        StudyError: The hard set is larger than the N - 1 negatives, batch norm would get a single
             image, or kNN asks for more than N neighbours.
     """
     for one in settings:
@@ -55,39 +55,38 @@ def check_size(settings: Iterable[RunSettings], count: int) -> None:
         if one.knn.k > count:
             raise StudyError(
                 f"knn.k: {one.knn.k} is more than the {count} training images; "
-                f"allowed is 1 to {count}"
+                f"1 to {count} are allowed"
             )
 
 
 def check(dataset: str, train: Counts, test: Counts) -> None:
-    """Refuse data from which a measure could not be taken.
+    """Refuse data on which a measure could not be computed.
 
     Args:
-        dataset: What to call it.
-        train: Of the training split.
-        test: Of the test split.
+        dataset: Its name, for error messages.
+        train: Images of the training split.
+        test: Images of the test split.
 
     Raises:
         StudyError: A split has fewer than two classes, or no class with two images, which
-            tolerance needs; or a class of the training split has no test image, so that its
-            accuracy is not measured.
+            tolerance needs; or a class of the training split has no test image, so its accuracy
+            could not be measured.
     """
     for name, counts, limit in (("training", train, "train_limit"), ("test", test, "test_limit")):
         there = {label: count for label, count in counts.items() if count}
         if len(there) < 2:
             found = f"one class ({next(iter(there))})" if there else "no class"
             raise StudyError(
-                f"dataset {dataset}: its {name} images are of {found}; two classes or more are "
-                "needed"
+                f"dataset {dataset}: its {name} images have {found}; two or more classes are needed"
             )
         if max(there.values()) < 2:
             raise StudyError(
-                f"dataset {dataset}: no class has two {name} images, which tolerance needs; more "
-                f"images, or a larger {limit} if one is set, are needed"
+                f"dataset {dataset}: no class has two {name} images, which tolerance needs; add "
+                f"images, or raise {limit} if it is set"
             )
     if lacking := [label for label, count in train.items() if count and not test.get(label)]:
         shown = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if lacking[3:] else "")
         raise StudyError(
             f"dataset {dataset}: {len(lacking)} of {len(train)} classes have no test image "
-            f"({shown}); each class needs one, or take the class out of the training split"
+            f"({shown}); add one for each, or remove these classes from the training split"
         )

@@ -1,4 +1,4 @@
-"""From a source to prepared data: subset, resize or keep, write; whole or not at all."""
+"""Make prepared data from a source: choose a subset, resize or keep, write all or nothing."""
 
 from __future__ import annotations
 
@@ -48,26 +48,27 @@ def prepare(
 ) -> dict[str, Any]:
     """Make prepared data (see ``tausweep.data.prepared``) and return its manifest.
 
-    Nothing is made if the folder already holds it, complete and unaltered, for these settings and
-    this source; originals that were removed since are not missed then. Memory holds a few decoded
-    images at a time, besides what the source itself keeps.
+    If the folder already has complete, unaltered data for these settings and this source, nothing
+    is done; the original images may then be gone. Memory holds a few decoded images at a time, and
+    what the source itself keeps.
 
     Args:
         settings: Source, image size, limits.
-        folder: Where to; made if needed. One process at a time writes, another waits.
-        threads: For decoding and resizing; as many as there are cores, 8 at most, if not given.
-            The bytes do not depend on it.
+        folder: Where to; created if needed. One process writes at a time, others wait.
+        threads: Threads for decoding and resizing; by default one per core, at most 8. The bytes
+            do not depend on it.
 
     Raises:
         StudyError: The source is missing, damaged or inconsistent, images cannot be read (the first
-            five are named), or a class has too few for a limit. The folder then has no manifest.
+            five are named), or a class has too few images for a limit. The folder then has no
+            manifest.
     """
     folder = Path(folder)
     with locked(folder):
         kept = _kept(settings, folder)
         if kept is not None:
             return kept
-        # Of what was prepared before, the contents that were noted tell what has changed.
+        # Read before the old files are removed: their noted contents tell what has changed.
         fingerprint = contents.fingerprint(settings.source, folder)
         for name in (MANIFEST, contents.NAME, *(n for form in FORMS.values() for n in form.files)):
             (folder / name).unlink(missing_ok=True)
@@ -79,7 +80,7 @@ def prepare(
 
 
 def _kept(settings: DatasetSettings, folder: Path) -> dict[str, Any] | None:
-    """The manifest of what is there, if that is whole and what is asked for."""
+    """The manifest in the folder, if its data is complete and matches the settings."""
     try:
         manifest = load(folder, verify=True).manifest
     except StudyError:
@@ -95,7 +96,7 @@ def _kept(settings: DatasetSettings, folder: Path) -> dict[str, Any] | None:
     if contents.fingerprint(settings.source, folder) != manifest["source"]["fingerprint"]:
         return None
     if not contents.has(folder):
-        # Prepared by a version that noted no contents: names and sizes are all there is to go by.
+        # Prepared by a version that did not note contents, so only names and sizes can tell.
         listing = sources.fingerprint(settings.source)
         read = contents.read(settings.source, _paths(_choice(settings)))
         contents.keep(folder, listing, listing, read)
@@ -108,22 +109,22 @@ def _preparation(settings: DatasetSettings) -> dict[str, Any]:
     made = size | {
         "train_limit": settings.train_limit,
         "test_limit": settings.test_limit,
-        # Without a limit the seed changes nothing, and must not tell apart what is the same.
+        # Without a limit the seed has no effect, so it must not tell equal data apart.
         "subset_seed": settings.subset_seed if limited else None,
     }
-    # Manifests from before these options existed do not have them.
+    # Left out unless used, as in manifests that are older than these options.
     if settings.test_subset_seed is not None and settings.test_limit is not None:
         made["test_subset_seed"] = settings.test_subset_seed
     return made | ({"validation": True} if settings.validation else {})
 
 
 Choice = dict[str, tuple[SourceSplit, NDArray[np.int64]]]
-"""Of each split, its images at the source and the rows that are taken."""
+"""For each split, its images at the source and the chosen rows."""
 
 
 def _choice(settings: DatasetSettings) -> Choice:
     train = sources.read(settings.source, "train")
-    # Both choices first: a limit that is not allowed is told before any image is decoded.
+    # Both choices come first, so a limit that is not allowed is reported before any decoding.
     rows = _rows(train, settings.train_limit, settings.subset_seed, "train_limit")
     if settings.validation:
         return {"train": (train, rows), "test": (train, _held_out(train, rows, settings))}
@@ -138,7 +139,7 @@ def _choice(settings: DatasetSettings) -> Choice:
 
 
 def _paths(chosen: Choice) -> Iterator[Path]:
-    """The image files in use, of sources that have such."""
+    """The image files in use, if the source has files."""
     for split, rows in chosen.values():
         if isinstance(split.images, Pictures):
             yield from (split.images.paths[row] for row in rows)
@@ -149,7 +150,7 @@ def _make(
 ) -> dict[str, Any]:
     source = settings.source
     listing, chosen = sources.fingerprint(source), _choice(settings)
-    # Before they are decoded: what is changed in between is found at the next look.
+    # Before decoding, so that a change in between is found at the next look.
     read = contents.read(source, _paths(chosen))
     classes = chosen["train"][0].classes
     form = FORMS[settings.form]
@@ -195,7 +196,7 @@ def _rows(split: SourceSplit, limit: int | None, seed: int, field: str) -> NDArr
 def _held_out(
     train: SourceSplit, used: NDArray[np.int64], settings: DatasetSettings
 ) -> NDArray[np.int64]:
-    """A class-balanced choice among the training images that the training subset leaves."""
+    """A class-balanced subset of the training images that the training subset leaves over."""
     left = np.setdiff1d(np.arange(len(train.labels)), used)
     limit = settings.test_limit or len(left)
     return left[
@@ -217,7 +218,7 @@ def _write_squares(
 def _write_originals(
     prefix: Path, split: SourceSplit, rows: NDArray[np.int64], threads: int, what: str
 ) -> dict[str, Any]:
-    # Torch, which digits and CIFAR are prepared without.
+    # Imported here because it needs torch, which digits and CIFAR do without.
     from tausweep.data.encoded import Encoded, encoded
 
     def gathered(images: list[Encoded]) -> list[Encoded]:
@@ -235,7 +236,7 @@ def _write_array(prefix: Path, part: str, array: NDArray[np.int64]) -> dict[str,
 
 
 def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    """What an npy file begins with."""
+    """The header of an npy file."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, {"descr": dtype.str, "fortran_order": False, "shape": shape}
@@ -244,9 +245,9 @@ def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
 
 
 def _write(prefix: Path, part: str, contents: Iterable[bytes]) -> dict[str, Any]:
-    """Write a file of a split piece by piece, beside its place; its size and digest by its name.
+    """Write a file of a split piece by piece under a temporary name; return its size and digest.
 
-    Sequentially and not through a memory map, where a full disk is a bus error and not a sentence.
+    It is not written through a memory map, where a full disk is a bus error instead of a message.
     """
     path = prefix.with_name(prefix.name + part)
     digest = hashlib.sha256()
@@ -284,10 +285,10 @@ def _made(
     threads: int,
     what: str,
 ) -> Iterator[Gathered]:
-    """What is made of the chosen images, in order, ``step`` of them gathered at a time.
+    """Apply ``make`` to the chosen images in order, and ``gathered`` to ``step`` results at a time.
 
     Raises:
-        StudyError: Images cannot be read; decoding goes on until five are found or all are tried.
+        StudyError: Images cannot be read; decoding continues until five are found or all are tried.
     """
 
     def work(chunk: NDArray[np.int64]) -> tuple[Gathered, list[str]]:
@@ -315,7 +316,7 @@ def _made(
 
 
 def _in_order(work: Any, items: Iterable[Any], threads: int) -> Iterator[Any]:
-    """Map in threads, results in order, never more than two items a thread in flight."""
+    """Map in threads with results in order, and at most two items per thread in flight."""
     pending: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:

@@ -1,4 +1,4 @@
-"""Trees of image files: what is in them, in an order that no file system or locale decides."""
+"""List trees of image files, in an order that does not depend on file system or locale."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ BESIDE = frozenset(
         ".zip",
     }
 )
-"""Suffixes of what may lie beside images: lists, notes, archives. So may files without a suffix."""
+"""Suffixes of files that may be beside images: lists, notes, archives. Files without a suffix may
+be there too."""
 
 
 class File(NamedTuple):
@@ -73,7 +74,7 @@ class File(NamedTuple):
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Sorted names of the folders in a folder; hidden ones are left out.
+    """Sorted names of the folders in a folder, except hidden ones.
 
     Raises:
         StudyError: The folder is missing or cannot be listed.
@@ -82,19 +83,19 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def images(folder: Path, deep: bool = True) -> list[File]:
-    """The image files in a folder (``deep``: and below it), sorted by path; no hidden ones.
+    """The image files in a folder (``deep``: and below it) by path, except hidden ones.
 
     Raises:
-        StudyError: A folder or file in it cannot be looked at, or some files are neither images
-            that can be read (``SUFFIXES``) nor what may lie beside them (``BESIDE``): left out in
-            silence, they would be missed.
+        StudyError: A folder or file cannot be accessed, or some files are neither readable images
+            (``SUFFIXES``) nor allowed beside them (``BESIDE``). Skipping those silently would lose
+            images.
     """
     found = sorted(_walk(str(folder), "", (), deep))
     if unread := [file.path for file in found if not file.path.lower().endswith(SUFFIXES)]:
         more = f" and {len(unread) - 3} more" if unread[3:] else ""
         raise StudyError(
-            f"{folder}: {len(unread)} of {len(found)} files are of a kind that is not read "
-            f"({', '.join(unread[:3])}{more}); convert images to PNG or JPEG, or take them out"
+            f"{folder}: {len(unread)} of {len(found)} files are of an unknown kind "
+            f"({', '.join(unread[:3])}{more}); convert images to PNG or JPEG, and remove others"
         )
     return found
 
@@ -123,7 +124,7 @@ def _walk(
             if entry.is_dir():
                 status = entry.stat()
                 here = (status.st_dev, status.st_ino)
-                # A link to a folder above would never end.
+                # A link to a folder above it would make an endless loop.
                 if deep and here not in above:
                     below = f"{prefix}{entry.name}/"
                     yield from _walk(entry.path, below, (*above, here), deep)

@@ -1,7 +1,7 @@
-"""Image folders: ``train/<class>/`` and ``test/<class>/``, images at any depth below.
+"""Image folders: ``train/<class>/`` and ``test/<class>/``, with images at any depth.
 
 Classes are the sorted folder names; within a class, images are sorted by path. Hidden files and
-files that are no images by their suffix (``trees.SUFFIXES``) are left out.
+files that may be beside images (``trees.BESIDE``) are left out.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _NAMES = {"train": "training", "test": "test"}
 
 
 def read(source: Source, split: Split) -> SourceSplit:
-    """List one split; its images are decoded when they are asked for.
+    """List one split; its images are decoded on access.
 
     Raises:
-        StudyError: No such folder, a missing or empty split or class, images outside of any class,
-            or a class in the test split that the training split lacks.
+        StudyError: The folder does not exist, a split or class is missing or empty, an image is
+            outside the class folders, or the training split lacks a class of the test split.
     """
     import numpy as np
 
@@ -58,7 +58,7 @@ def fingerprint(source: Source) -> str:
 
 
 def train_size(source: Source) -> int:
-    """Number of images of the training split.
+    """Number of images in the training split.
 
     Raises:
         StudyError: As for ``read``.
@@ -85,7 +85,7 @@ def class_counts(source: Source) -> dict[str, dict[str, int]]:
 
 
 def suffixes(source: Source) -> dict[str, int]:
-    """How many images of both splits have each suffix, in lower case; the most frequent first.
+    """Number of images by suffix (lower case) in both splits, most frequent first.
 
     Raises:
         StudyError: As for ``read``.
@@ -101,7 +101,7 @@ def suffixes(source: Source) -> dict[str, int]:
 
 
 def _classes(place: Path) -> dict[Split, list[str]]:
-    """Class names of both splits, checked against each other."""
+    """Class names of both splits, after checking them against each other."""
     if not place.is_dir():
         raise StudyError(f"source.path: there is no folder {place}")
     found: dict[Split, list[str]] = {}
@@ -110,14 +110,14 @@ def _classes(place: Path) -> dict[Split, list[str]]:
         if not folder.is_dir():
             there = ", ".join(trees.subfolders(place)) or "no folders"
             raise StudyError(
-                f"{place}: the {_NAMES[split]} split is missing; it is expected in "
+                f"{place}: the {_NAMES[split]} split is missing; it should be in "
                 f"{folder}/<class>/ (found: {there})"
             )
         if stray := trees.images(folder, deep=False):
-            raise StudyError(f"{folder / stray[0].path}: an image must lie in a class's folder")
+            raise StudyError(f"{folder / stray[0].path}: an image must be in a class folder")
         found[split] = trees.subfolders(folder)
         if not found[split]:
-            raise StudyError(f"{folder}: it is empty; a folder for each class is expected in it")
+            raise StudyError(f"{folder}: it is empty; it should have a folder for each class")
     for name in found["test"]:
         if name not in found["train"]:
             raise StudyError(
@@ -129,5 +129,5 @@ def _classes(place: Path) -> dict[Split, list[str]]:
 def _images(folder: Path) -> list[trees.File]:
     found = trees.images(folder)
     if not found:
-        raise StudyError(f"{folder}: it holds no image ({', '.join(trees.SUFFIXES)})")
+        raise StudyError(f"{folder}: it has no image ({', '.join(trees.SUFFIXES)})")
     return found
