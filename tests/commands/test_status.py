@@ -121,7 +121,7 @@ def test_record_of_other_settings_or_data_is_stale(
     assert reason in state.detail
     described = status.describe(study, layout)
     assert reason in described
-    assert "redoes by itself" in described
+    assert "redoes runs with" in described
     assert "--forcerun" not in described
 
 
@@ -250,7 +250,7 @@ def test_interrupted_run_is_missing_and_goes_on_at_its_checkpoint(
     (layout.run(run) / "checkpoint.safetensors").touch()
     state = states(study, layout)[run.id]
     assert state.state == "missing"
-    assert state.detail == "interrupted after epoch 3/9, goes on there"
+    assert state.detail == "interrupted after epoch 3/9, resumes there"
 
 
 def test_truncated_record_is_a_failure_with_a_remedy(study: Study, layout: Layout) -> None:

@@ -137,7 +137,7 @@ def test_the_terminal_and_the_report_say_that_numbers_are_those_kept(study_file:
     shown, page = of(STUDY, study_file, None)
     assert shown.endswith("studies/measured/s: the same, all 12 numbers of 6 runs")
     assert "</code>: the same, all 12 numbers of 6 runs.</p>" in page
-    assert "Other numbers than those kept" not in page
+    assert "Numbers differ from those kept" not in page
 
 
 def test_the_terminal_lists_the_first_numbers_that_differ_and_the_report_all(
@@ -149,5 +149,5 @@ def test_the_terminal_lists_the_first_numbers_that_differ_and_the_report_all(
     assert f"  {FIRST}  uniformity  2.01, now 1.5\n" in shown
     assert "\n  and 4 more\n" in shown
     assert "tausweep compare " in shown.splitlines()[-1]
-    assert "<strong>Other numbers than those kept.</strong>" in page
+    assert "<strong>Numbers differ from those kept.</strong>" in page
     assert all(f"<li>{run.id}  uniformity" in page for run in STUDY.runs())

@@ -247,7 +247,11 @@ def test_override_changes_only_what_it_names() -> None:
         ("losses/contrastive/temperature", [0.1, "0.10"], "0.1 is listed twice"),
         ("losses/contrastive/temperature", [1, 1.0], "1.0 is listed twice"),
         ("losses/contrastive/temperature", None, "at least one temperature is needed"),
-        ("losses/simple", {"temperature": 0.1}, "losses.simple.temperature: simple has no temperature"),
+        (
+            "losses/simple",
+            {"temperature": 0.1},
+            "losses.simple.temperature: simple has no temperature",
+        ),
         ("losses/simple", {"negatives": 3}, "losses.simple.negatives: only the hard losses"),
         ("losses/hard_simple", {"negatives": 3, "alpha": 0.1}, "not both"),
         ("losses/hard_simple", {"alpha": 2}, "losses.hard_simple.alpha: 2 is not allowed"),

@@ -63,7 +63,7 @@ def test_folder_of_another_machine_is_imported_by_its_study_file(
     assert "1 without encoder" in said
     assert RUNS[0] in said
     assert dry.jobs(home) == {"study", "collect"}
-    assert "everything that could be checked holds" in tausweep(home, "verify", "study.yaml")
+    assert "everything that could be checked is right" in tausweep(home, "verify", "study.yaml")
     # Once more, nothing is done twice.
     assert "2 of 2 runs" in tausweep(home, "import", "away", "study.yaml")
 

@@ -1,4 +1,4 @@
-"""`tausweep evaluate`: every measure of one pretrained run, and its record."""
+"""`tausweep evaluate`: take every measure of a pretrained run and write its record."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def evaluate(
 
     Raises:
         StudyError: Bad input, or the run is not pretrained with these settings and data.
-        RunLockedError: Another process writes this run.
+        RunLockedError: Another process is writing this run.
     """
     run = planned_run(studies.load(study), run_id, "evaluate", planned)
     folder = Layout(results).run(run)
@@ -123,16 +123,16 @@ def evaluate(
 
 
 def _pretrained(run: Run, results: Path) -> tuple[Prepared, dict[str, Any]]:
-    """The data of a run and what its training wrote of itself.
+    """The data of a run, and its ``pretrain.json``.
 
     Raises:
-        StudyError: The data cannot be had, or the run is not pretrained.
+        StudyError: The data is not available, or the run is not pretrained.
     """
     data, folder = prepared_data([run], results), Layout(results).run(run)
     try:
         return data, json.loads((folder / File.PRETRAIN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise StudyError(f"{folder}: is not pretrained; `tausweep pretrain` does it") from None
+        raise StudyError(f"{folder}: is not pretrained; run `tausweep pretrain` first") from None
 
 
 def _measured(
@@ -143,7 +143,7 @@ def _measured(
     device: str,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Measure a pretrained run whose lock is held; returns its record, sealed."""
+    """Measure a pretrained run whose lock is held; return its sealed record."""
     from tausweep.measures import along
     from tausweep.measures.evaluate import Evaluation
     from tausweep.measures.evaluate import evaluate as measure

@@ -1,4 +1,4 @@
-"""`tausweep prepare`: the images of a source become one prepared format."""
+"""`tausweep prepare`: convert the images of a source to the prepared format."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     flags.add_results(parser)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("study", nargs="?", metavar="STUDY", help="a study file: all its datasets")
+    what.add_argument(
+        "study", nargs="?", metavar="STUDY", help="a study file; all its datasets are prepared"
+    )
     what.add_argument("--settings", metavar="JSON", help="one dataset's resolved settings")
     flags.add_threads(parser, "decoding threads")
 
@@ -36,10 +38,10 @@ def run(options: argparse.Namespace) -> None:
 def prepare(
     study: str | None, settings: str | None, results: Path, threads: int, say: Callable[[str], None]
 ) -> None:
-    """Make prepared data: of all datasets of a study, or of one dataset's settings (JSON).
+    """Make prepared data for all datasets of a study, or for one dataset's settings (JSON).
 
     Raises:
-        StudyError: The source is not there or not what it should be; see ``datasets``.
+        StudyError: The source is missing or wrong; see ``tausweep.data``.
     """
     from tausweep import data as datasets
 
@@ -65,22 +67,22 @@ def prepare(
 
 
 def prepared_data(runs: Sequence[Run], results: Path) -> Prepared:
-    """The prepared data of runs, made now if they are not there, and fit for what is asked of them.
+    """Open the prepared data of runs, make it first if needed, and check that it suits the runs.
 
     Args:
-        runs: One or more, all of the same dataset.
+        runs: One or more runs of the same dataset.
         results: The results folder.
 
     Raises:
-        StudyError: They cannot be made, a measure could not be taken from them, or a run's
-            settings do not fit their number.
+        StudyError: It cannot be made, a measure could not be computed on it, or a run's settings do
+            not fit the number of images.
     """
     from tausweep import data as datasets
 
     dataset = runs[0].settings.dataset
     folder = Layout(results).prepared(dataset)
     if not (folder / File.MANIFEST).exists():
-        # Deleted since, to save space: the workflow does not make them again for finished runs.
+        # Deleted to save space; the workflow does not make it again for finished runs.
         datasets.prepare(dataset, folder, 1)
     data = datasets.load(folder)
     _check_measurable(runs[0].dataset, data.manifest, runs)

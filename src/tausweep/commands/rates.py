@@ -1,7 +1,7 @@
 """Training speeds that were measured on GPUs and kept, by device, precision and loss.
 
-The file is ``benchmarks/measured/gpu/rates.csv``: what ``benchmarks/gpu/check.py`` printed there,
-as a table. A wheel carries it as ``tausweep/_rates``; an editable install reads it in the
+They are in ``benchmarks/measured/gpu/rates.csv``, a table of what ``benchmarks/gpu/check.py``
+printed. A wheel includes the file as ``tausweep/_rates``; an editable install reads it from the
 repository.
 """
 
@@ -19,14 +19,14 @@ NAME = "rates.csv"
 
 @dataclass(frozen=True)
 class Rate:
-    """What one device trains, all its runs together.
+    """The training speed of one device, over all runs that share it.
 
     Attributes:
         device: Its name.
-        alike: Trunk, its width, image size, batch size and precision of the runs.
+        alike: The runs' trunk, width, image size, batch size and precision.
         loss: Their loss.
         runs_at_once: How many shared the device.
-        images_per_second: Of all of them.
+        images_per_second: Sum over these runs.
     """
 
     device: str
@@ -38,7 +38,7 @@ class Rate:
 
 @cache
 def kept() -> tuple[Rate, ...]:
-    """All kept rates; none where the package was installed without them."""
+    """All kept rates; empty if the package was installed without them."""
     here = Path(__file__).resolve()
     for folder in (here.with_name("_rates"), here.parents[3] / "benchmarks/measured/gpu"):
         if (path := folder / NAME).is_file():
@@ -59,9 +59,9 @@ def _rate(row: dict[str, str]) -> Rate:
 
 
 def best(settings: RunSettings) -> dict[str, Rate]:
-    """By device, the highest rate of runs like this one.
+    """The highest rate of runs like this one, by device.
 
-    Those of its loss, or where that was not measured, the lowest of the losses that were.
+    If its loss was not measured, the rate is the lowest among the measured losses.
     """
     encoder, pretrain = settings.encoder, settings.pretrain
     alike = (

@@ -195,7 +195,7 @@ def test_every_figure_comes_out_of_degenerate_embeddings(kind: str, tmp_path: Pa
     assert ("Collapsed: all embeddings\nare one point." in shown) == lost
     assert ("too few for a map" in shown) == (images == 3)
     assert ("collapsed, counted" in texts("fig4_uniformity", of)) == lost
-    assert ("Collapsed, all test embeddings one" in figures.caption("dilemma", of)) == lost
+    assert ("Collapsed (all test embeddings are one" in figures.caption("dilemma", of)) == lost
 
 
 def test_unknown_figures_and_formats_are_refused(complete: StudyResults, tmp_path: Path) -> None:
