@@ -204,7 +204,7 @@ def test_size_that_is_not_known_yet_is_said_and_not_priced(tmp_path: Path) -> No
     assert [cell.strip() for cell in next(x for x in lines if "| own" in x).split("|")[2:-1]] == [
         "1", *["not known yet"] * 6
     ]  # fmt: skip
-    assert "not counted, for their size is not known yet: own" in lines
+    assert "not counted because their size is not known yet: own" in lines
     digits = cost.cost(of_the_paper(), Layout(tmp_path))
     assert cost.cost(asked, Layout(tmp_path)).disk == digits.disk
 

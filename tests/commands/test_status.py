@@ -170,7 +170,7 @@ def test_pretrained_run_without_a_record_has_the_numbers_that_are_there(
     write_json(layout.run(run) / "knn.json", {"made_of": "m", "values": {"accuracy": 70.0}})
     found = states(study, layout)
     assert {found[one.id].state for one in (run, bare)} == {"pretrained"}
-    assert found[run.id].detail == "not evaluated to the end; there are knn"
+    assert found[run.id].detail == "not fully evaluated; has knn"
     assert found[bare.id].detail.startswith("not evaluated; its weights are not here")
     assert found[other.id].state == "missing"
     said = partial.collect(study, layout, layout.root / "partial.csv")

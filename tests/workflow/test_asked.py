@@ -21,8 +21,8 @@ OTHER = TINY | {"study": "other", "pretrain": {"epochs": 1, "batch_size": 32}}
             "other.yaml",
             "belongs to a study tiny, but this",
         ),
-        ("results/tiny/records.csv", "other.yaml", "the study at hand is other (other.yaml)"),
-        ("results/tiny/report.html", "benchmarks/demo.yaml", "the study at hand is demo"),
+        ("results/tiny/records.csv", "other.yaml", "this command is for other (other.yaml)"),
+        ("results/tiny/report.html", "benchmarks/demo.yaml", "this command is for demo"),
         ("results/tiny/logs/collect.log", "other.yaml", "belongs to a study tiny"),
         ("results/data/digits-0/manifest.json", "study.yaml", "no dataset of the study tiny"),
         (

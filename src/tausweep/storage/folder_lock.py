@@ -1,4 +1,4 @@
-"""One writer a folder, one workflow that has it written."""
+"""Locks of folders of prepared data: one writer, and one workflow that has it written."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import IO
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make a folder and hold it for this process; a second one waits.
+    """Create a folder and lock it for this process; a second process waits.
 
-    The lock is the kernel's, so it ends with its process, however that ends.
+    The kernel holds the lock, so it ends with the process, however that ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as file:
@@ -26,16 +26,15 @@ POLL_SECONDS = 0.5
 
 
 def reserve(folder: Path, whole: Callable[[], bool], say: Callable[[str], None]) -> IO[str] | None:
-    """Be the one workflow that has prepared data made, or wait until another had them made.
+    """Reserve the preparation of data for this workflow, or wait until another has prepared it.
 
     Args:
-        folder: Of the data; made if needed.
-        whole: Whether they are there and of today's source.
-        say: Told once whom this waits for.
+        folder: Folder of the data; created if needed.
+        whole: Whether the data is there and matches today's source.
+        say: Called once if this has to wait.
 
     Returns:
-        What holds the reservation while it is open: to the end of its process. None if the data
-        are there.
+        A file that holds the reservation while it is open. None if the data is there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / ".reserved").open("a")
@@ -46,7 +45,7 @@ def reserve(folder: Path, whole: Callable[[], bool], say: Callable[[str], None])
             return file
         except BlockingIOError:
             if not told:
-                say(f"{folder}: another workflow prepares these data; waiting for them")
+                say(f"{folder}: another workflow is preparing these data; waiting for it")
                 told = True
             time.sleep(POLL_SECONDS)
     file.close()

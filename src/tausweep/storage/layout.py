@@ -1,4 +1,4 @@
-"""Where things lie below ``results/``; the same for Snakemake and for every command."""
+"""Paths in ``results/``, for Snakemake and for all commands."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 from tausweep.study import DatasetSettings, Run, digest
 
 KEPT_BYTES = 16e6
-"""Weights along a training stay when they are measured, for a changed setting of a measure, if they
-take at most this. Larger ones, 70 MB for a CIFAR run of the paper, are deleted then."""
+"""Weights along the training of at most this size are kept after they are measured, in case a
+setting of a measure changes. Larger ones (70 MB for a CIFAR run of the paper) are deleted."""
 
 
 class File(StrEnum):
-    """Names of the files below ``results/``; each is a string, as in ``folder / File.RECORD``."""
+    """Names of files in ``results/``; each is a string, as in ``folder / File.RECORD``."""
 
-    # Of prepared data.
+    # Prepared data.
     MANIFEST = "manifest.json"
 
-    # Of a run: what pretraining leaves, and meanwhile its checkpoints.
+    # A run: outputs of pretraining, and its checkpoints until it ends.
     SETTINGS = "settings.json"
     HISTORY = "history.csv"
     ENCODER = "encoder.safetensors"
@@ -28,14 +28,14 @@ class File(StrEnum):
     CHECKPOINT_BEFORE = "checkpoint.previous.safetensors"
     CHECKPOINT_NEW = "checkpoint.new.safetensors"
 
-    # Of a run: what its evaluation leaves.
+    # A run: outputs of evaluation.
     EMBEDDINGS = "embeddings.safetensors"
     CORRECT = "correct.safetensors"
     ALONG = "along.json"
     RECORD = "record.json"
     AHEAD = "record.json.ahead"
 
-    # Of a study.
+    # A study.
     STUDY = "study.json"
     RECORDS = "records.csv"
     ALONG_TABLE = "along.csv"
@@ -64,7 +64,7 @@ class Layout:
         return self.study(run.study) / "runs" / run.id
 
     def prepared(self, settings: DatasetSettings) -> Path:
-        """Folder of prepared data: shared by all that name the same source and preparation."""
+        """Folder of prepared data, shared by all runs with the same source and preparation."""
         return self.root / "data" / prepared_name(settings)
 
 
@@ -80,7 +80,7 @@ def weights_after(folder: Path, epoch: int) -> Path:
 
 
 def kept_weights(folder: Path) -> dict[int, Path]:
-    """Those that are there, by their epoch."""
+    """The files that exist of ``weights_after``, by epoch."""
     found = {}
     for path in folder.glob("encoder-epoch*.safetensors"):
         number = path.name.removeprefix("encoder-epoch").removesuffix(".safetensors")

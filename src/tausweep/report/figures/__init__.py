@@ -149,9 +149,9 @@ FIGURES: dict[str, Entry] = {
         "sweep.accuracy",
         "Fig. 9: linear accuracy against temperature",
         "Linear-probe accuracy (1-crop top-1, last epoch; the best epoch is only in the full "
-        "table) against temperature, each panel with its own scale. For a scaled-down study, published "
-        "values have a separate panel. Grey lines (or numbers, if far off the scale): baselines "
-        f"that were not trained by any loss. {_LIMITS}",
+        "table) against temperature, each panel with its own scale. For a scaled-down study, "
+        "published values have a separate panel. Grey lines (or numbers, if far off the scale): "
+        f"baselines that were not trained by any loss. {_LIMITS}",
     ),
     "effective_dimension": Entry(
         "sweep.effective_dimension",
