@@ -171,7 +171,7 @@ def test_pretrained_run_without_a_record_has_the_numbers_that_are_there(
     found = states(study, layout)
     assert {found[one.id].state for one in (run, bare)} == {"pretrained"}
     assert found[run.id].detail == "not fully evaluated; has knn"
-    assert found[bare.id].detail.startswith("not evaluated; its weights are not here")
+    assert found[bare.id].detail.startswith("not evaluated; its weights are missing")
     assert found[other.id].state == "missing"
     said = partial.collect(study, layout, layout.root / "partial.csv")
     assert said == "partial: 0 of 6 runs; 4 missing, 2 pretrained"

@@ -1,10 +1,9 @@
 """What one dataset's records say about a cell or a curve, or why they say nothing.
 
 A reading has one number per seed for one cell and one column of ``records.csv``; a curve has them
-for one loss over its temperatures. Whatever keeps a number from being used is carried along in
-words, so that a verdict can repeat it: a cell with a diverged run is no evidence at all, because
-its other seeds are the survivors, and a cell that the study never asked for differs from one that
-failed.
+for one loss over its temperatures. If a number cannot be used, the reason is kept in words for the
+verdict. A cell with a diverged run is no evidence at all, because only the survivors are left. A
+cell that the study never asked for is different from one that failed.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ Place = tuple[str, float | None]
 NEAREST_NEGATIVES = [f"negative_similarity_{k}" for k in range(1, 11)]
 
 BASELINES = ("untrained", "raw_pixels")
-"""What a loss has to beat; no run of theirs is one of a loss."""
+"""What a loss has to beat; their runs do not count as runs of a loss."""
 
 PAPER_RANGE = 50.0
-"""Points from an untrained encoder to the best cell at the paper's size, where no baseline was
-measured: what the published numbers are read with."""
+"""Assumed points from an untrained encoder to the best cell at the paper's size, if no baseline was
+measured, as for the published numbers."""
 
 ACCURACY = "linear_accuracy"
 
@@ -54,13 +53,13 @@ class Reading:
 
     Attributes:
         name: What it is, in words.
-        values: Indexed by seed, without NaN; empty where ``problem`` says why.
-        problem: Why there is no evidence; empty where there is.
-        state: What a claim that reads it is, where there is a ``problem``: not measured if the
+        values: Indexed by seed, without NaN; empty if there is a ``problem``.
+        problem: Why there is no evidence; empty if there is.
+        state: The outcome of a claim that reads it if there is a ``problem``: not measured if the
             study lacks the loss or the measure, not tested if it lacks the temperature, undecided
             if runs failed.
         note: What the values leave out, in words; empty if nothing.
-        place: Loss and temperature, where it is one cell of the study.
+        place: Loss and temperature, if it is one cell of the study.
     """
 
     name: str
@@ -77,13 +76,13 @@ class Reading:
 
 @dataclass(frozen=True)
 class Curve:
-    """One number a seed and temperature.
+    """One number per seed and temperature.
 
     Attributes:
         loss: Its loss.
         column: What was measured, in words.
         table: Seeds x ascending temperatures, without NaN: the seeds that have all of them.
-        problem: Why there is no evidence; empty where there is.
+        problem: Why there is no evidence; empty if there is.
         state: As for ``Reading``.
     """
 
@@ -104,7 +103,7 @@ class Curve:
         return [float(t) for t in self.table.columns]
 
     def spread(self) -> Reading:
-        """Largest minus smallest value over the temperatures, a seed."""
+        """Largest minus smallest value over the temperatures, by seed."""
         values = self.table.max(axis=1) - self.table.min(axis=1)
         return Reading(f"the spread of {loss_words(self.loss)}", values, self.problem, self.state)
 
@@ -113,14 +112,14 @@ class Evidence:
     """One dataset's records, asked cell by cell.
 
     Args:
-        records: Rows of one dataset, with the columns of ``records.csv``; columns that no claim
-            asks for do not matter, and a column that is not there counts as empty.
+        records: Rows of one dataset, with the columns of ``records.csv``. Columns that no claim
+            reads do not matter, and a missing column counts as empty.
         margins: Noise margin of a one-seed difference, by column.
         one_run: Whether the margins may decide between single runs.
-        test_images: Images of the test split, where it is known; ``records`` may say it too.
+        test_images: Number of test images, if known; ``records`` may have it too.
         correct: Which test images a run's probe gets right, by loss, temperature and seed.
         along: The same dataset's rows of ``along.csv``, if there are any.
-        like: The whole records that these are a checkpoint of; it gives the scale.
+        like: The evidence of the complete runs, if these are a checkpoint; it sets the scale.
     """
 
     def __init__(
@@ -157,7 +156,7 @@ class Evidence:
             self.test_images = int(known.max()) if len(known) else None
 
     def noise(self, column: Column) -> Noise:
-        """How far two numbers of a column differ for no reason, by all losses' cells."""
+        """The noise in differences of a column, from the cells of all losses."""
         name = column_name(column)
         if name not in self._noise:
             parts = []
@@ -233,8 +232,8 @@ class Evidence:
     def temperatures(self, loss: str, column: Column, above: float = 0.0) -> list[float]:
         """Temperatures above a bound at which the study asks for this column, ascending.
 
-        A temperature whose complete runs all lack the column is not asked for (published tables
-        give accuracy over a finer grid than geometry); one without a complete run is.
+        A temperature whose complete runs all lack the column does not count (published tables have
+        accuracy on a finer grid than geometry); one without a complete run does.
         """
         temperature, _, status = self._runs(loss)
         asked = ~np.isnan(self._values(loss, column)) | (status != "complete")
@@ -285,7 +284,7 @@ class Evidence:
         )
 
     def near(self, loss: str, column: Column, temperature: float) -> Reading:
-        """The cell at a temperature that a claim names, or at the grid's nearest (``STAND_IN``)."""
+        """The cell at a temperature that a claim names, or at the nearest one (``STAND_IN``)."""
         found = nearest(self.temperatures(loss, column), temperature)
         if found is None:
             return self.cell(loss, column, temperature)
@@ -299,8 +298,8 @@ class Evidence:
         Args:
             loss: A loss with a temperature.
             column: What to read.
-            grid: The temperatures; all that the study asks for, if not given.
-            minimum: Fewer temperatures are no evidence.
+            grid: The temperatures; by default all that the study asks for.
+            minimum: With fewer temperatures there is no evidence.
         """
         name = in_words(column)
         chosen = sorted(self.temperatures(loss, column) if grid is None else grid)
@@ -321,9 +320,9 @@ class Evidence:
     def runs(self, loss: str, column: str) -> Reading:
         """A column of all complete runs of a loss, indexed by temperature and seed.
 
-        No evidence if a complete run lacks the number (what could not be computed may be what
-        breaks the claim), or if fewer than half of the runs are complete; fewer runs than all are
-        said in the ``note``.
+        There is no evidence if a complete run lacks the number (a number that could not be computed
+        may be the one that breaks the claim), or if fewer than half of the runs are complete. If
+        some runs are missing, the ``note`` says so.
         """
         temperature, seeds, status = self._runs(loss)
         values = self._values(loss, column)
@@ -397,7 +396,7 @@ def tolerance_gap(records: pd.DataFrame) -> pd.Series[float]:
 def common_mean(records: pd.DataFrame) -> pd.Series[float]:
     """Squared length of the mean test embedding.
 
-    Records before it was measured have it all the same: the mean over distinct pairs is
+    For records older than this column it is derived: the mean over distinct pairs is
     tolerance_literal + interclass_similarity x (1 - share of same-class pairs), and that share is
     tolerance_literal / tolerance.
     """
@@ -411,7 +410,7 @@ def common_mean(records: pd.DataFrame) -> pd.Series[float]:
 
 
 def check(records: pd.DataFrame) -> None:
-    """Refuse a frame that cannot be judged.
+    """Check that a table can be judged.
 
     Raises:
         ValueError: A required column is missing, a seed is empty, there are several studies, or a
@@ -435,7 +434,7 @@ def check(records: pd.DataFrame) -> None:
 
 
 def nearest(grid: Iterable[float], temperature: float) -> float | None:
-    """The grid's temperature closest in ratio (the lower at a tie), if within ``STAND_IN``."""
+    """The temperature in the grid closest in ratio (the lower on a tie), if within ``STAND_IN``."""
 
     def distance(t: float) -> float:
         return abs(math.log(t / temperature))
@@ -445,7 +444,7 @@ def nearest(grid: Iterable[float], temperature: float) -> float | None:
 
 
 def cell_name(loss: str, temperature: float | None, stands_for: float | None = None) -> str:
-    """``contrastive at 0.3``; a stand-in names what it stands for."""
+    """``contrastive at 0.3``; a stand-in also names the requested temperature."""
     if temperature is None:
         return loss_words(loss)
     name = f"{loss_words(loss)} at {printed(temperature)}"
@@ -455,7 +454,7 @@ def cell_name(loss: str, temperature: float | None, stands_for: float | None = N
 
 
 def column_name(column: Column) -> str:
-    """A column's name, or that of the function which computes it, in words."""
+    """The name of a column, or of the function that computes it, in words."""
     return column if isinstance(column, str) else column.__name__.replace("_", " ")
 
 
@@ -470,7 +469,7 @@ WORDS = {
     "nearest_interclass_similarity": "similarity to the ten nearest images of other classes",
     "interclass_similarity": "mean similarity between classes",
 }
-"""Columns whose own names are no words."""
+"""Words for columns whose names are not words."""
 
 
 def in_words(column: Column) -> str:

@@ -72,7 +72,7 @@ def fetch(file: Published, folder: Path, use: Callable[[], None] = lambda: None)
     # URLError is an OSError; a broken response raises an HTTPException.
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise StudyError(
-            f"{folder / file.name}: cannot be downloaded from {file.url} and unpacked ({error}); "
+            f"{folder / file.name}: cannot be downloaded or unpacked from {file.url} ({error}); "
             f"put a copy with MD5 {file.md5} there by hand"
         ) from error
 

@@ -28,9 +28,9 @@ FILE = File.ALONG
 
 SHORT_PROBE = 0.1
 SHORT_PROBE_STEPS = 500
-"""The short probe has a tenth of the probe's epochs (10 of 100), but at least this many steps. On the
-demo's digits it ended up to 10 points below the full probe with 60 steps, and within 1.7 at every
-epoch with 480. It uses features without augmentation, which kNN needs too, so it costs no pass of
+"""The short probe has a tenth of the probe's epochs (10 of 100), but at least this many steps. With
+60 steps it ended up to 10 points below the full probe on the demo's digits, with 480 within 1.7 at
+every epoch. It uses features without augmentation, which kNN needs too, so it costs no pass of
 the trunk."""
 
 

@@ -157,11 +157,11 @@ def interclass_similarity(x: Tensor, labels: Tensor) -> float:
 def nearest_interclass_similarity(x: Tensor, labels: Tensor, k: int = NEAREST) -> float:
     """Mean similarity of a point to its k most similar points of other classes, over all points.
 
-    Where the mean embedding is near 0, ``interclass_similarity`` is about
-    -tolerance / (classes - 1), wherever the classes lie; this says how close other classes come.
+    If the mean embedding is near 0, ``interclass_similarity`` is about -tolerance / (classes - 1),
+    wherever the classes are. This measure says how close other classes come.
 
-    Exact. Memory is copies of x and one block of rows x n (``rows_at_once``), never n x n. A point
-    with fewer than k points of other classes counts with all that it has.
+    Exact. Memory is copies of x and one block of rows x n (``rows_at_once``), never n x n. If there
+    are fewer than k points of other classes, all of them count.
 
     Args:
         x: n x d; normalised inside. Similarities in float32 with float64 sums; in float64 if x is.

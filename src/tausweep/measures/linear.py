@@ -28,7 +28,7 @@ WEIGHT_STD = 0.01
 STREAM = 0x11EA6
 """Keeps the probe's random numbers apart from others of the same (seed, epoch)."""
 DIVERGED_LOSS = 1e4
-"""In nats. At lr 30 SGD acts as a perceptron. Its loss grows with the square of the features' scale,
+"""In nats. At lr 30 SGD acts as a perceptron. Its loss grows with the square of the features' scale
 and ends at 20 to 100 nats on ordinary features of weakly separated classes, which the paper would
 have reported. Only features a hundred times too large reach 10^4."""
 MAX_ITERATIONS = 1000

@@ -1,8 +1,8 @@
-"""Multinomial logistic regression without a penalty, brought to its optimum: on a CPU, on a device.
+"""Multinomial logistic regression without a penalty, trained to its optimum on a CPU or a device.
 
-scikit-learn's classifier computes on the CPU. On a device its own minimiser, SciPy's L-BFGS-B, runs
-from the same start with the same options and asks the device for loss and gradient; both are
-float64, so the path is scikit-learn's but for rounding.
+On the CPU this is scikit-learn's classifier. On a device, its minimiser (SciPy's L-BFGS-B) runs
+from the same start with the same options, with loss and gradient from the device. Both use float64,
+so the path is that of scikit-learn apart from rounding.
 """
 
 from __future__ import annotations

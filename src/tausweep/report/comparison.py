@@ -1,8 +1,8 @@
-"""Two collected tables side by side: every cell's difference, and which verdicts change.
+"""Compare two collected tables: the difference of every cell, and which verdicts change.
 
 Either side may be the paper's numbers (the word ``published``). Differences are A - B, paired by
-seed where both sides have the same seeds, else Welch's interval for two samples; neither is
-narrower than the measure's noise margin allows (``statistics.widened``). The published numbers are
+seed if both sides have the same seeds, else with Welch's interval for two samples. Neither is
+narrower than the measure's noise margin allows (``intervals.widened``). The published numbers are
 single runs without a seed, so their differences have no interval.
 """
 
@@ -39,7 +39,7 @@ from tausweep.storage.atomic import write_text
 from tausweep.study import StudyError, nearest
 
 MEASURES = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
-"""What is compared if nothing is named."""
+"""Measures that are compared by default."""
 
 PUBLISHED = "published"
 COLUMNS = [
@@ -54,7 +54,7 @@ class Difference:
     """A - B of one cell.
 
     Attributes:
-        mean: Of A minus that of B; NaN if a side has no complete run.
+        mean: Mean of A minus that of B; NaN if a side has no complete run.
         low: Lower end of the 95% interval; none if there is none.
         high: Upper end.
         method: ``paired``, ``Welch``, or empty without an interval.
@@ -67,13 +67,13 @@ class Difference:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether there is an interval and 0 lies outside of it."""
+        """Whether there is an interval and 0 is outside it."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
 @dataclass(frozen=True)
 class Change:
-    """One claim's verdicts on both sides; dataset is none for that over all common datasets."""
+    """A claim's verdicts on both sides; ``dataset`` is none for all common datasets together."""
 
     claim: str
     text: str
@@ -83,22 +83,22 @@ class Change:
 
     @property
     def changed(self) -> bool:
-        """Whether the sides differ; what one side does not measure counts as its own verdict."""
+        """Whether the sides differ; 'not measured' counts as a verdict."""
         return _word(self.a) != _word(self.b)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two tables side by side.
+    """A comparison of two tables.
 
     Attributes:
-        name_a: What A is called.
-        name_b: What B is called.
-        cells: One row a cell and measure, numeric (``COLUMNS``).
+        name_a: Name of A.
+        name_b: Name of B.
+        cells: Numbers, one row per cell and measure (``COLUMNS``).
         changes: Every verdict that both sides have.
         only_a: Cells that only A has.
         only_b: Cells that only B has.
-        sources: Where both come from, in one sentence; may be empty.
+        sources: The sources of both in one sentence, or empty.
     """
 
     name_a: str
@@ -110,11 +110,11 @@ class Comparison:
     sources: str = ""
 
     def csv(self) -> str:
-        """Cells as CSV: numbers in the shortest form that reads back exactly, what is not empty."""
+        """Cells as CSV, with numbers in the shortest form that reads back exactly."""
         return self.cells.to_csv(index=False, lineterminator="\n")
 
     def markdown(self) -> str:
-        """Verdicts that change, then one table a measure; GitHub's Markdown."""
+        """Verdicts that change, then one table per measure, in GitHub's Markdown."""
         lines = [f"# {_pipe(self.name_a)} against {_pipe(self.name_b)}", "", *self._summary(), ""]
         lines[1:1] = ["", self.sources] if self.sources else []
         lines += [*self._verdicts(), ""]
@@ -192,17 +192,17 @@ def compare(
 ) -> Comparison:
     """Compare two collected tables.
 
-    Verdicts are compared on the datasets that both have, and so is the one over all of them.
+    Verdicts are compared on the datasets that both have, and over all of these.
 
     Args:
         a: Columns of ``records.csv``, one study.
         b: The same for the other side.
-        name_a: What A is called.
-        name_b: What B is called.
+        name_a: Name of A.
+        name_b: Name of B.
         measures: Columns to compare; by default those of ``MEASURES`` that both sides have.
 
     Raises:
-        StudyError: A measure that a side has no column of numbers for.
+        StudyError: A side has no numeric column for a measure.
         ValueError: A table cannot be judged; see ``claims.judge``.
     """
     chosen = _measures(a, b, measures)
@@ -229,22 +229,22 @@ def compare_files(
 ) -> str:
     """Compare two files of records, either of which may be the word ``published``.
 
-    With ``datasets`` the two may be one file: a study that has a dataset twice, once with another
-    setting, is compared with itself.
+    With ``datasets`` both may be the same file, to compare two datasets of one study, such as one
+    with another setting.
 
     Args:
         path_a: A ``records.csv``, or ``published``.
-        path_b: The same.
+        path_b: Likewise.
         measures: As for ``compare``.
-        csv: Where to write all cells as CSV; nowhere if not given.
-        datasets: Which dataset of A, and which of B, are set side by side as if they were one;
-            by default each with its namesake.
+        csv: Where to write all cells as CSV, if given.
+        datasets: A dataset of A and one of B to compare as if they were the same; by default
+            datasets with the same name are compared.
 
     Returns:
         Markdown.
 
     Raises:
-        StudyError: A file is not there, is no table of records, or cannot be compared.
+        StudyError: A file is missing, is not a table of records, or cannot be compared.
     """
     a, b = _read(path_a), _read(path_b)
     name_a, name_b = _study(a, path_a), _study(b, path_b)
@@ -264,19 +264,19 @@ def compare_files(
 
 
 def difference(a: pd.Series[float], b: pd.Series[float], margin: float = 0.0) -> Difference:
-    """A - B of one number a seed, indexed by seed; NaN counts as a seed that is not there.
+    """A - B, each with one number per seed, indexed by seed; NaN counts as a missing seed.
 
-    With the same two seeds or more on both sides the interval is that of the paired difference,
-    else Welch's (Welch 1947, by SciPy), for which each side needs two seeds. Its half-width is that
-    of the known noise at least; without scatter and without known noise there is no interval.
+    If both sides have the same two or more seeds, the interval is that of the paired difference,
+    else Welch's (Welch 1947, from SciPy), for which each side needs two seeds. Its half-width is at
+    least that of the known noise. Without scatter and known noise there is no interval.
 
     Args:
-        a: One number a seed.
+        a: One number per seed.
         b: The same for the other side.
         margin: Noise margin of one seed's difference, 0 or more; 0 if it is not known.
 
     Raises:
-        ValueError: A seed stands in an index twice.
+        ValueError: An index has a seed twice.
     """
     a, b = a.dropna(), b.dropna()
     if set(a.index) == set(b.index):
@@ -287,14 +287,14 @@ def difference(a: pd.Series[float], b: pd.Series[float], margin: float = 0.0) ->
     mean = float(a.mean() - b.mean()) if len(a) and len(b) else math.nan
     if len(a) < 2 or len(b) < 2:
         return Difference(mean, None, None, "")
-    # Of two single runs' difference each has half the variance.
+    # Each of two single runs has half the variance of their difference.
     least = margin * math.sqrt((1 / len(a) + 1 / len(b)) / 2)
     if a.var() + b.var() == 0:
         if not least:
             return Difference(mean, None, None, "")
         return Difference(mean, mean - least, mean + least, "Welch")
     with warnings.catch_warnings():
-        # Seeds that agree to the last digit, as accuracies on a small split do, are no mistake.
+        # Seeds may agree to the last digit, as accuracies on a small split do.
         warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
         test = stats.ttest_ind(a.to_numpy(), b.to_numpy(), equal_var=False)
         interval = test.confidence_interval(CONFIDENCE)
@@ -317,7 +317,7 @@ def _only(frame: pd.DataFrame, path: str, dataset: str) -> pd.DataFrame:
     if rows.empty:
         known = [str(name) for name in frame["dataset"].unique()]
         raise StudyError(
-            f"--datasets {dataset}: {path} has none of that name{nearest(dataset, known)}; "
+            f"--datasets {dataset}: {path} has no dataset of that name{nearest(dataset, known)}; "
             f"it has {', '.join(known)}"
         )
     return rows
@@ -352,7 +352,7 @@ def _ordered(keys: Iterable[Key]) -> list[Key]:
 
 
 def _cell_names(keys: Iterable[Key]) -> list[str]:
-    """Cells in words, the temperatures of a dataset's loss together."""
+    """Cells in words, with the temperatures of a dataset and loss together."""
     taus: dict[str, list[str]] = {}
     for dataset, loss, tau in keys:
         grid = taus.setdefault(f"{labels.dataset(dataset)} {labels.loss(loss)}", [])
@@ -388,7 +388,7 @@ def _changes(a: pd.DataFrame, b: pd.DataFrame, shared: set[Any]) -> list[Change]
         return []
     judged = []
     for frame in (a, b):
-        # The noise of one run is known for the published numbers alone.
+        # The noise of one run is known only for the published numbers.
         known = PUBLISHED in set(frame["study"]) if "study" in frame else False
         found = judging.judge(frame[frame["dataset"].isin(shared)], run_noise=known)
         judged.append({(v.claim, v.dataset): v for v in found})

@@ -1,8 +1,8 @@
-"""Numbers of others in the shape of our records, so that the same code can judge both.
+"""Published numbers in the shape of our records, so that the same code can judge both.
 
-The files are ``benchmarks/published/*.csv``. A wheel carries them as ``tausweep/_published`` (see
-``force-include`` in pyproject.toml); an editable install reads them where they are in the
-repository. Every row names its source.
+The files are ``benchmarks/published/*.csv``. A wheel includes them as ``tausweep/_published`` (see
+``force-include`` in pyproject.toml); an editable install reads them from the repository. Every row
+names its source.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MEASURES = ("accuracy", "uniformity", "tolerance")
 
 
 def folder() -> Path:
-    """Folder of the published files.
+    """The folder of the published files.
 
     Raises:
         FileNotFoundError: The package was installed without them.
@@ -33,23 +33,23 @@ def folder() -> Path:
 
 
 def load(name: str) -> pd.DataFrame:
-    """One published file as it is: dataset, loss, temperature, accuracy (percent), ..., source."""
+    """One published file: dataset, loss, temperature, accuracy (percent), ..., source."""
     return pd.read_csv(folder() / name, keep_default_na=False, na_values=[""])
 
 
 def printed(column: str) -> str:
-    """Name of the column that has a measure's published text."""
+    """The name of the column with a measure's published text."""
     return f"{column}_printed"
 
 
 def records() -> pd.DataFrame:
-    """Table 1 and the author's sweep merged, one row a cell, with the columns of ``records.csv``.
+    """Table 1 and the author's sweep merged, one row per cell, with columns of ``records.csv``.
 
-    A cell that both files have is taken once, with Table 1's geometry. ``study`` is ``published``;
-    the author set no seed and printed single runs, so ``seed`` is 0 throughout and n is 1. Columns
-    of which nothing was published are not there; uniformity and tolerance are NaN where only the
-    sweep has the cell. ``printed(column)`` has each number as text with its source's decimals
-    (0.380 is not 0.38 in print); empty where the number is NaN.
+    A cell in both files appears once, with Table 1's geometry. ``study`` is ``published``. The
+    author set no seed and printed single runs, so ``seed`` is always 0 and n is 1. Columns without
+    published numbers are missing; uniformity and tolerance are NaN if only the sweep has the cell.
+    ``printed(column)`` has each number as text with the decimals of its source (0.380 is not 0.38
+    in print); it is empty if the number is NaN.
 
     Raises:
         ValueError: The two files give one cell different accuracies.
@@ -74,7 +74,7 @@ def records() -> pd.DataFrame:
 
 
 def _with_text(name: str) -> pd.DataFrame:
-    """A published file, every measure beside its text."""
+    """A published file with the text of every measure beside it."""
     table = load(name)
     text = pd.read_csv(folder() / name, dtype=str, keep_default_na=False, na_values=[""])
     for measure in MEASURES:
