@@ -24,7 +24,7 @@ from tausweep.storage import folder_lock, layout
 
 min_version("9.19")
 
-# The commands of the rules are those of the Python that runs Snakemake, activated or not.
+# Rules use the commands of the Python that runs Snakemake, even if it is not activated.
 BIN = (
     shlex.quote(str(Path(sys.executable).parent)).replace("{", "{{").replace("}", "}}")
 )

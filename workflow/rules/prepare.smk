@@ -1,7 +1,7 @@
-# Images of a source in one prepared format, made once for all studies. The manifest is small and
-# compared by content; what lies at the source enters as its fingerprint, which a touched or copied
-# file does not change. Two studies may find one source at different places: the settings are a
-# function of the output, which Snakemake does not compare, and the folder's name has their digest.
+# Images of a source in the prepared format, made once for all studies. The manifest is small and
+# compared by content. The source enters by its fingerprint, which does not change if files are touched
+# or copied. Two studies may have the same source at different paths, so the settings are a function of
+# the output, which Snakemake does not compare; the folder's name has their digest.
 
 
 rule prepare:
