@@ -1,4 +1,4 @@
-"""A study as one file: what was asked for, what came of it, and what made it.
+"""A study as one file: its settings, its results and their provenance.
 
 The same results give the same bytes. An archive holds the results folder's own layout, so whatever
 reads results reads an archive: ``with opened(path) as root: Layout(root)``.

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
     Raises:
         StudyError: Bad input.
-        CommandError: The run was stopped and saved, or cannot go on.
+        CommandError: The run was stopped and saved, or cannot continue.
     """
     count = int(os.environ.get("WORLD_SIZE", "0"))
     if count == 0 and options.processes > 1:
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         )  # fmt: skip
         # One process measures, with the instructions that an evaluation has.
         if options.evaluate and count <= 1 and instructions.in_use() == instructions.of_float32():
-            stop_signals.release()  # there is no state to save: what is half made is made again
+            stop_signals.release()  # there is no state to save; unfinished results are made again
             evaluate_ahead(
                 options.study, options.run_id, Path(options.results), device=options.device, say=say
             )

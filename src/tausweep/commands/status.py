@@ -1,4 +1,4 @@
-"""Where a study stands: what is done, running, failed, stale or missing; what it takes on disk.
+"""The state of a study: what is done, running, failed, stale or missing; disk use.
 
 Everything is read from the results folder; nothing is computed, and torch is not imported.
 """

@@ -1,6 +1,6 @@
 """Whether a study's results are what its runs wrote: digests, columns against measures, versions.
 
-Nothing is computed anew. What does not hold is named; what could not be checked is said too.
+Nothing is recomputed. The output lists what is wrong and what could not be checked.
 """
 
 from __future__ import annotations
