@@ -49,16 +49,16 @@ def take_ahead(
     threads: int,
     say: Callable[[str], None],
 ) -> bool:
-    """Make the record of a run the one that its training has made ahead, if there is one that fits.
+    """Use the record that the training of a run made ahead, if it is up to date.
 
-    Imports no torch, which is what it is for. See ``tausweep.commands.ahead``.
+    This does not import torch, which is its purpose. See ``tausweep.commands.ahead``.
 
     Returns:
         Whether the run now has its record.
 
     Raises:
         StudyError: Bad input.
-        RunLockedError: Another process writes this run.
+        RunLockedError: Another process is writing this run.
     """
     layout = Layout(results)
     run = planned_run(studies.load(study), run_id, "evaluate", planned)
@@ -80,9 +80,9 @@ def take_ahead(
 def evaluate_ahead(
     study: str, run_id: str, results: Path, *, device: str, say: Callable[[str], None]
 ) -> None:
-    """Measure a run that this process has trained; its evaluate job takes the record.
+    """Measure a run that this process has trained; its evaluate job will use the record.
 
-    Where that fails nothing is lost: the evaluate job measures the run, and says why it cannot.
+    If this fails nothing is lost, because the evaluate job measures the run or reports the error.
     """
     run = planned_run(studies.load(study), run_id, "evaluate", None)
     folder = Layout(results).run(run)

@@ -63,7 +63,7 @@ def wanted(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def of_float32() -> str:
-    """What float32 work of this user is held to on this machine: ``portable`` or ``native``.
+    """The mode of this user's float32 work on this machine: ``portable`` or ``native``.
 
     Raises:
         StudyError: See ``wanted``.

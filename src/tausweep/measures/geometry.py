@@ -24,7 +24,6 @@ NEAREST = 10
 """Neighbours for ``nearest_interclass_similarity``: as many as there are negatives in Fig. 8."""
 FLOAT32_T = 20.0
 """Up to this t, exp(+-2t) and its sums are well within float32's range; above it, use float64."""
-"""Of float32, in which embeddings are stored and losses and kNN compare them."""
 
 
 def normalised(x: Tensor, name: str = "x") -> Tensor:

@@ -185,7 +185,7 @@ def is_sealed(content: Mapping[str, Any]) -> bool:
 
 
 def is_intact(content: Mapping[str, Any], folder: Path) -> bool:
-    """Whether a sealed record is as it was written, and so is every file of its run.
+    """Whether a sealed record and every file of its run are unaltered.
 
     Raises:
         KeyError: It has no digests.

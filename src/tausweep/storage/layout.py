@@ -69,7 +69,7 @@ class Layout:
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Remove all checkpoints from a run's folder, half-written ones too: the run has its record."""
+    """Remove all checkpoints, even half-written ones, of a run that has its record."""
     for path in folder.glob("*checkpoint.*safetensors*"):
         path.unlink()
 

@@ -232,15 +232,15 @@ def draw_all(
     style: Style | Mapping[str, Any] | None = None,
     processes: int = 1,
 ) -> None:
-    """Draw several figures, each in a process of its own where there are more than one.
+    """Draw several figures, in separate processes if more than one is allowed.
 
-    Matplotlib holds Python's lock while it draws, so threads would take turns.
+    Matplotlib holds Python's global lock while it draws, so threads would not help.
 
     Args:
-        wanted: Files by the name of the figure, as for ``draw``.
-        results: What they show.
+        wanted: Files by name of the figure, as for ``draw``.
+        results: The results to show.
         style: See ``draw``.
-        processes: At most so many at once.
+        processes: Most processes at once.
 
     Raises:
         StudyError: See ``draw``.
@@ -252,7 +252,7 @@ def draw_all(
     from concurrent.futures import ProcessPoolExecutor
 
     with ProcessPoolExecutor(processes) as pool:
-        # The slowest first: t-SNE alone takes as long as several others.
+        # The slowest goes first: t-SNE alone takes as long as several others.
         names = sorted(wanted, key=lambda name: name != SLOWEST)
         drawn = [pool.submit(draw, name, results, [*wanted[name]], style) for name in names]
         for future in drawn:
