@@ -24,7 +24,7 @@ SWEEPS = {
 }
 """Figures of one measure against temperature, whose text alternative gives the numbers."""
 
-SCALED_DOWN = "see under Protocol how"
+SCALED_DOWN = "see Protocol below"
 """The note in captions of a scaled-down study; the page has the whole list."""
 
 
