@@ -249,7 +249,10 @@ def test_at_another_t_published_uniformity_is_dropped_and_the_caption_says_so(
     assert "published" in texts(name, complete)
     assert "published" not in texts(name, of)
     caption = figures.caption(name, of)
-    assert "Published uniformity is at t = 2, this study's at t = 3: none is drawn." in caption
+    assert (
+        "Published uniformity has t = 2, this study's has t = 3, so no published numbers are drawn."
+        in caption
+    )
     if name != "effective_dimension":
         assert ("exp(−3‖" if name != "dilemma" else "2t = 6") in caption
     assert "published (n = 1)" in texts("fig5_tolerance", of)

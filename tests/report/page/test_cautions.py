@@ -80,7 +80,7 @@ def test_one_single_seed_among_others_is_named(tmp_path: Path) -> None:
     assert "Single seeds. 1 of 10 cells have only one complete run" in text
     assert "Each cell has 1 to 2 seeds" in text
     # t(0.975, 1) / sqrt 2 = 12.706 / 1.414
-    assert "with 2 seeds reach 9.0 standard deviations" in text
+    assert "with 2 seeds extend 9.0 standard deviations" in text
 
 
 @pytest.mark.parametrize("shortfall", [2.0, 2.01])
