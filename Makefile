@@ -1,4 +1,5 @@
 # The commands of the README. `make demo` and `make test` need Python 3.11 or newer and make.
+# make TORCH=cuda and make TORCH=cpu choose the build of PyTorch; install.sh says how it is chosen else.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
@@ -18,30 +19,35 @@ help:
 	@echo "make test-slow   the slow tests: dozens of kills, large arrays, thousands of random examples"
 	@echo "make lint    formatting, types, workflow"
 	@echo "make pages   write docs/findings.md, paper-scale.md and speed.md from the kept measurements"
-	@echo "make lock    write requirements.lock again with the newest versions"
+	@echo "make lock    write the locks again after a change of pyproject.toml; UPGRADE=1 takes the newest versions"
 
-$(READY): requirements.lock pyproject.toml
+$(READY): install.sh requirements.lock requirements-cuda.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
-	touch $@
+	@PYTHON=$(PYTHON) TORCH=$(TORCH) sh install.sh .venv
+	@touch $@
+
+# One that is there with the other build of PyTorch is made anew.
+ifdef TORCH
+ifneq ($(TORCH),$(shell cat .venv/.torch 2> /dev/null))
+$(READY): FORCE
+FORCE:
+endif
+endif
 
 demo: $(READY)
-	$(BIN)/snakemake --configfile benchmarks/demo.yaml
-	@$(BIN)/tausweep show benchmarks/demo.yaml
+	$(BIN)/tausweep run benchmarks/demo.yaml
 
 # The images are behind a link, so that settings and records do not depend on their path.
 cifar10-small cifar10-longer cifar10-200: $(READY)
 	@test -d "$(DATA)/train" -a -d "$(DATA)/test" || \
 	  { echo "DATA=$(DATA): a folder with train/<class>/ and test/<class>/ is needed"; exit 2; }
 	mkdir -p data && ln -sfn "$$(cd "$(DATA)" && pwd)" data/cifar10-images
-	$(BIN)/snakemake --configfile benchmarks/$@.yaml
-	@$(BIN)/tausweep show benchmarks/$@.yaml
+	$(BIN)/tausweep run benchmarks/$@.yaml
 
 speed: $(READY)
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[speed]'
+	$(BIN)/python -m pip freeze --exclude-editable > .venv/constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint .venv/constraints.txt --editable '.[speed]'
 	$(BIN)/python benchmarks/speed
 
 pages: $(READY)
@@ -66,13 +72,19 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --lint
 
+# For every platform, with the hashes of all of PyPI's files; what CUDA alone needs is apart. Versions
+# stay where pyproject.toml allows them; UPGRADE=1 takes the newest.
 lock:
-	rm -rf .venv && $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[dev,slurm]'
-	$(BIN)/python -m pip freeze --exclude-editable | grep -viE '^(nvidia-|triton|cuda-)' > requirements.lock
+	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/python -m pip install --quiet uv
+	cat requirements.lock requirements-cuda.lock > .venv/lock/all.lock
+	.venv/lock/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --no-header --extra dev --extra slurm $(if $(UPGRADE),--upgrade) \
+	  --output-file .venv/lock/all.lock pyproject.toml
+	awk '/^[a-z]/ {cuda = /^(nvidia-|cuda-|triton==)/} \
+	  {print > (cuda ? "requirements-cuda.lock" : "requirements.lock")}' .venv/lock/all.lock
 
 clean:
 	rm -rf .venv

@@ -29,7 +29,7 @@ import tiny_run
 from tausweep.results.records import TIMED
 
 REPOSITORY = Path(__file__).parents[1]
-CARRIED = ("Snakefile", "profiles", "workflow", "src", "benchmarks")
+CARRIED = ("workflow", "config", "src", "benchmarks")
 
 TINY = tiny_run.STUDY | {
     "datasets": {

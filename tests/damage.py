@@ -13,4 +13,11 @@ def do_damage(path: Path, damage: str) -> None:
     elif damage == "truncated":
         path.write_bytes(content[:-5])
     else:
-        path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+        turn_bit(path, -9)
+
+
+def turn_bit(path: Path, place: int) -> None:
+    """Turn the lowest bit of one byte of a file."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)

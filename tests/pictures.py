@@ -1,5 +1,8 @@
 """Small image files that look like photographs: of many sizes, in the formats of the originals."""
 
+import os
+import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +79,18 @@ needs_eight_bit_kernel = pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() == "DEFAULT",
     reason="without AVX2 torch resizes 8-bit images by another kernel: levels differ by one",
 )
+
+
+SHARED = "TAUSWEEP_SHARED_DATA"
+"""Environment variable: a folder with images of ImageNet, one a class of ImageNet100."""
+
+needs_real_images = pytest.mark.skipif(SHARED not in os.environ, reason="needs the real images")
+
+
+def real_tree(folder: Path) -> Path:
+    """An image folder of real photographs, the same in both splits."""
+    with tarfile.open(Path(os.environ[SHARED]) / "imagenet100_samples.tar.xz") as tar:
+        tar.extractall(folder, filter="data")
+    root = folder / "imagenet100_samples"
+    shutil.copytree(root / "train", root / "test")
+    return root

@@ -49,10 +49,12 @@ def records_of(study: Study) -> pd.DataFrame:
 
 
 def make_exhibits(folder: Path, frame: pd.DataFrame) -> None:
+    for place in ("tables", "figures"):
+        (folder / place).mkdir(parents=True, exist_ok=True)
     for make in (tables.table1, tables.full):
         table = make(frame, published.records())
-        table.write([folder / "tables" / f"{table.name}.html"])
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
+        text = table.text("html")
+        (folder / "tables" / f"{table.name}.html").write_text(text, encoding="utf-8")
     for name in figures.NAMES:
         drawn = (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 5"><text>{name}</text></svg>'

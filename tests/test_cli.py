@@ -132,7 +132,7 @@ def test_snakemake_refuses_a_bad_study_in_the_same_words(
     study: Path, old: str, new: str, sentence: str
 ) -> None:
     root = Path(__file__).parent.parent
-    options = ["-s", str(root / "Snakefile"), "--cores", "1", "-n"]
+    options = ["-s", str(root / "workflow/Snakefile"), "--cores", "1", "-n"]
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *options, "--configfile", edited(study, old, new)],
         check=False,

@@ -14,7 +14,7 @@ grep -qx "/$KIT/" "$EXCLUDED" || echo "/$KIT/" >> "$EXCLUDED"
 git archive HEAD src benchmarks/gpu benchmarks/published benchmarks/measured/gpu ':(glob)benchmarks/*.yaml' | tar x -C $KIT
 git rev-parse HEAD > $KIT/commit
 cp "$IMAGES" $KIT/images.tar.xz
-wheels=$(grep -E '^(pydantic|pydantic_core|annotated-types|typing-inspection)==' requirements.lock)
+wheels=$(sed -nE 's/^((pydantic|pydantic-core|annotated-types|typing-inspection)==[^ ;]+).*/\1/p' requirements.lock)
 $PYTHON -m pip download -q --no-deps --only-binary=:all: --python-version "$VERSION" --implementation cp \
   --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 -d $KIT/wheels $wheels
 if [ -n "$RESULTS" ]; then

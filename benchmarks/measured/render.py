@@ -13,7 +13,7 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from tausweep.claims.verdicts import Verdict, shown
 from tausweep.claims.verdicts import headline as sentence
 from tausweep.report import protocol
 from tausweep.report.tables.cells import Cells
-from tausweep.results import labels, records
+from tausweep.results import labels, markdown, records
 from tausweep.results import published as printed
 from tausweep.results.cells import Key
 from tausweep.results.intervals import format_cell, paired
@@ -74,7 +74,7 @@ def published(loss: str, temperature: float | None, column: str) -> str:
     frame = frame[(frame["dataset"] == "cifar10") & (frame["loss"] == loss)]
     at = frame["temperature"]
     (row,) = frame[at.isna() if temperature is None else at == temperature].to_dict("records")
-    return str(row[printed.printed(column)])
+    return str(row[printed.printed_column(column)])
 
 
 Place = tuple[str, float | None]
@@ -109,7 +109,7 @@ def table(name: str, *columns: str) -> str:
         tau = "" if temperature is None else canonical(temperature)
         values = [value(name, loss, temperature, column) for column in columns]
         body.append([labels.loss(loss), tau, *values])
-    return markdown(["loss", "tau", *(labels.measure(c).label for c in columns)], body)
+    return table_of(["loss", "tau", *(labels.measure(c).label for c in columns)], body)
 
 
 @cache
@@ -128,7 +128,7 @@ def claims(name: str) -> str:
         [f"**{claim}** {v['text']}", f"**{shown(v['verdict'], miniature)}**", v["reason"]]
         for claim, v in verdicts(name).items()
     ]
-    return markdown(["the paper's claim", "verdict", "what decided it"], body)
+    return table_of(["the paper's claim", "verdict", "what decided it"], body)
 
 
 def judged(name: str, verdict: str, kind: str = "finding") -> str:
@@ -160,7 +160,7 @@ def departures(name: str) -> str:
     """What differs from the paper's setting."""
     found = protocol.compare(_study(name)).departures
     body = [[d.label, d.paper, d.here, d.where or "all runs"] for d in found]
-    return markdown(["setting", "paper", "here", "where"], body)
+    return table_of(["setting", "paper", "here", "where"], body)
 
 
 def origin(name: str) -> str:
@@ -205,7 +205,7 @@ def pilot(column: str, **chosen: float) -> str:
 
 def csv_table(path: str, *columns: str) -> str:
     """Columns of a CSV file of this folder."""
-    return markdown(list(columns), [[row[c] for c in columns] for row in rows(path)])
+    return table_of(list(columns), [[row[c] for c in columns] for row in rows(path)])
 
 
 def growth_table() -> str:
@@ -221,7 +221,7 @@ def growth_table() -> str:
         ]
         for (over, what), (a, *_, z) in curves.items()
     ]  # fmt: skip
-    return markdown(["what", "over", "from", "to", "grows like"], body)
+    return table_of(["what", "over", "from", "to", "grows like"], body)
 
 
 def speed_table() -> str:
@@ -235,8 +235,8 @@ def speed_table() -> str:
                 [row["number"], what, row["against"], _quantity(row, "found"),
                  _quantity(row, "base"), f"{float(row['ratio']):.3g}", row["aim"], reached]
             )  # fmt: skip
-    heads = ["#", "measured", "compared with", "value", "other value", "ratio", "aim", "reached"]
-    return markdown(heads, body)
+    heads = ["#", "measured", "held against", "of it", "of that", "ratio", "aim", "reached"]
+    return table_of(heads, body)
 
 
 def _quantity(row: dict[str, str], column: str) -> str:
@@ -272,7 +272,7 @@ def cells_at_full_size() -> str:
     heads = ["loss", "tau", "seed"]
     for what in ("accuracy %", "uniformity", "tolerance"):
         heads += [f"{what}, published", "measured"]
-    return markdown(heads, body)
+    return table_of(heads, body)
 
 
 def _measured_at_full_size(folder: Path) -> dict[str, float]:
@@ -301,13 +301,9 @@ def gpu_check() -> str:
     return (HERE / "gpu/h100-check.txt").read_text(encoding="utf-8").strip()
 
 
-def markdown(heads: list[str], body: list[list[str]]) -> str:
-    """A table."""
-
-    def line(texts: Iterable[str]) -> str:
-        return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
-
-    return "\n".join([line(heads), "|" + " --- |" * len(heads), *map(line, body)])
+def table_of(heads: list[str], body: list[list[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join(markdown.table(heads, body))
 
 
 def pages() -> Iterator[tuple[Path, str]]:

@@ -50,8 +50,8 @@ def demo(cores: int) -> Row:
     """Aim 10."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            *SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--directory", folder,
-            "--workflow-profile", str(ROOT / "profiles/default"),
+            *SNAKEMAKE, "--snakefile", str(ROOT / "workflow/Snakefile"), "--directory", folder,
+            "--workflow-profile", str(ROOT / "workflow/profiles/default"),
             "--configfile", str(ROOT / "benchmarks/demo.yaml"), "--cores", str(cores), "--quiet",
         ]  # fmt: skip
         began = time.perf_counter()

@@ -21,7 +21,7 @@ from measure import Row
 
 from tausweep.data import preparation, prepared
 from tausweep.machine.instructions import BF16, cpu_flags
-from tausweep.measures import geometry, knn
+from tausweep.measures import geometry, knn_accuracy
 from tausweep.measures.embed import Embedder
 from tausweep.study import RunSettings, parse
 from tausweep.training.pretrain import Trainer
@@ -70,7 +70,7 @@ def measures(precision: str) -> tuple[float, float]:
             for part in (data.train_images, data.test_images)
         )
         labels = [torch.from_numpy(part.copy()) for part in (data.train_labels, data.test_labels)]
-    accuracy = knn.accuracy(train, labels[0], test, labels[1], 20, 0.07)
+    accuracy = knn_accuracy(train, labels[0], test, labels[1], 20, 0.07)
     return accuracy, geometry.uniformity(test, 2.0)
 
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from tausweep import study
 from tausweep.data import preparation, prepared
 from tausweep.data.prepared import Prepared
-from tausweep.measures import knn
+from tausweep.measures import knn_accuracy
 from tausweep.measures.embed import Embedder
 from tausweep.model.encoder import Encoder
 from tausweep.study import RunSettings
@@ -100,7 +100,7 @@ def accuracies(encoder: Encoder, settings: RunSettings, data: Prepared) -> dict[
     forms = {"embeddings": [embedder.embeddings(part) for part in features], "features": features}
     asked = settings.knn
     return {
-        name: knn.accuracy(train, labels[0], test, labels[1], asked.k, asked.temperature)
+        name: knn_accuracy(train, labels[0], test, labels[1], asked.k, asked.temperature)
         for name, (train, test) in forms.items()
     }
 

@@ -19,8 +19,10 @@ import pandas as pd
 from tausweep import study
 from tausweep.claims import judging, power, preconditions, rules
 from tausweep.claims.comparisons import RANK
-from tausweep.claims.evidence import PAPER_RANGE, STAND_IN
+from tausweep.claims.evidence import PAPER_RANGE
+from tausweep.claims.readings import STAND_IN
 from tausweep.claims.verdicts import CLEARLY, MEANING, OVERALL
+from tausweep.results import markdown
 from tausweep.results.intervals import (
     MARGINS_SOURCE,
     PRIOR_CELLS,
@@ -175,8 +177,7 @@ def read(name: str) -> list[dict[str, str]]:
 
 def table(heads: list[str], rows: Iterable[Iterable[str]]) -> str:
     """A Markdown table."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(str(t).replace("|", "\\|") for t in r) + " |" for r in lines)
+    return "\n".join(markdown.table(heads, map(list, rows)))
 
 
 def needs(claim: judging.Claim) -> str:

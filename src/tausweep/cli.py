@@ -22,7 +22,8 @@ from tausweep.commands import flags
 from tausweep.commands.flags import USAGE_ERROR
 from tausweep.commands.messages import CommandError, say_error
 from tausweep.machine import instructions
-from tausweep.study import StudyError, nearest
+from tausweep.storage import shipped
+from tausweep.study import StudyError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Command:
 
 
 GROUPS: dict[str, tuple[Command, ...]] = {
-    "Plan and follow a study": (
+    "Run and follow a study": (
+        Command("init", "Write a commented study file to begin with."),
+        Command("run", "Run all of a study by Snakemake, with a bar and the time left."),
         Command("plan", "Check a study; list its runs and what they cost."),
         Command("status", "Say what is done, running, failed, stale or missing."),
         Command("show", "Print Table 1 and the verdicts, and say where the rest is."),
@@ -132,7 +135,7 @@ def command_of(typed: Sequence[str]) -> Command | None:
     parser.add_argument("--version", action="version", version=f"tausweep {__version__}")
     if name.startswith("-"):
         parser.parse_args([name])
-    parser.error(f"{name} is not a command{nearest(name, COMMANDS)}")
+    parser.error(f"{name} is not a command{did_you_mean(name, COMMANDS)}")
 
 
 def help_page() -> str:
@@ -142,7 +145,7 @@ def help_page() -> str:
         "usage: tausweep COMMAND ...",
         "",
         'Reproduce and extend "Understanding the Behaviour of Contrastive Loss" (Wang & Liu,',
-        "CVPR 2021). A study file says what to run; `snakemake --configfile STUDY` runs all of it.",
+        "CVPR 2021). A study file says what to run; `tausweep run STUDY` runs all of it.",
     ]
     for title, group in GROUPS.items():
         lines += ["", f"{title}:"]
@@ -201,8 +204,11 @@ def _complete(options: argparse.Namespace) -> None:
     """Fill in values from the environment, and check what every command uses.
 
     Raises:
-        StudyError: ``TAUSWEEP_DEVICE`` is not a device, or the results folder is a file.
+        StudyError: ``TAUSWEEP_DEVICE`` is no device, the results folder is a file, or the study is
+            neither a file nor one that comes with tausweep.
     """
+    if getattr(options, "study", None) is not None:
+        options.study = shipped.study_file(options.study)
     if "device" in options and options.device is None:
         try:
             options.device = flags.device(os.environ.get("TAUSWEEP_DEVICE") or "auto")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from claim_records import CONTRADICTED, SUPPORTED, UNDECIDED
 from tausweep.claims.comparisons import Finding, clearly, difference, mostly, together
-from tausweep.claims.evidence import Reading
+from tausweep.claims.readings import Reading
 from tausweep.results.intervals import Noise, PairedSummary, paired
 
 

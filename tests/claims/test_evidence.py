@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from claim_records import SUPPORTED, UNDECIDED, UNTESTED, alone, marked, outcome, study, verdicts
-from tausweep.claims.evidence import nearest
+from tausweep.claims.readings import nearest_temperature
 
 READS: dict[str, tuple[str, float | None]] = {
     "C1": ("contrastive", 0.5),
@@ -85,7 +85,7 @@ def test_nearest_temperatures_stand_in_and_are_named() -> None:
 def test_stand_ins_lie_within_a_factor_of_one_and_a_half(
     grid: list[float], asked: float, found: float | None
 ) -> None:
-    assert nearest(grid, asked) == found
+    assert nearest_temperature(grid, asked) == found
 
 
 def test_a_comparison_of_two_cells_takes_every_seed_that_both_have() -> None:

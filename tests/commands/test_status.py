@@ -58,7 +58,7 @@ def write_record(run: Run, layout: Layout, **columns: Any) -> Path:
 
 
 def write_log(run: Run, layout: Layout, text: str) -> Path:
-    path = status.logs_of(run, layout) / "pretrain.log"
+    path = layout.log(run, "pretrain")
     path.parent.mkdir(parents=True)
     path.write_text(text, encoding="utf-8")
     return path

@@ -148,7 +148,7 @@ def test_svhn_is_downloaded_and_checked(
     server: Server, file: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The content is no .mat file: reading it fails, after it was fetched whole."""
-    monkeypatch.setitem(svhn.PUBLISHED, "test", Published("test_32x32.mat", MD5, file.url))
+    monkeypatch.setitem(svhn.FILES, "test", Published("test_32x32.mat", MD5, file.url))
     server.breaks = [9_000]
     with pytest.raises(Exception, match="mat"):
         datasets.read(Source(kind="svhn", path=str(tmp_path), download=True), "test")

@@ -5,12 +5,16 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tausweep import data as datasets
+from tausweep.commands import plan
 from tausweep.data import contents
+from tausweep.storage.layout import File, Layout
 from tausweep.study import DatasetSettings, Source
 
 
@@ -72,10 +76,48 @@ def test_another_time_or_place_changes_nothing_and_is_looked_into_once(
     assert now(wanted, out) == first["source"]["fingerprint"]
 
 
+def test_what_is_trusted_is_not_looked_at_again(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listing has sizes and times; 130,000 further questions, in threads, took 13 s."""
+    wanted, out = settings(tree), tmp_path / "out"
+    first = datasets.prepare(wanted, out)
+    asked, known = [], Path.stat
+
+    def stat(path: Path, **options: bool) -> os.stat_result:
+        asked.append(path)
+        return known(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert now(wanted, out) == first["source"]["fingerprint"]
+    assert not [path for path in asked if path.suffix == ".bmp"]
+
+
+def test_datasets_of_one_folder_read_a_touched_image_once(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(tmp_path / "results")
+    wanted = [settings(tree), settings(tree, test_limit=4), settings(tree, train_limit=4)]
+    made = [datasets.prepare(one, layout.prepared(one)) for one in wanted]
+    os.utime(tree / "test" / "ant" / "0.bmp", (1, 1))
+    os.utime(tree / "train" / "bee" / "1.bmp", (1, 1))
+    read, known = [], hashlib.file_digest
+
+    def digest(file: Any, name: str) -> Any:
+        read.append(file.name)
+        return known(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", digest)
+    plan.look_again()
+    found = [plan.source_fingerprint(one, layout) for one in wanted]
+    assert found == [one["source"]["fingerprint"] for one in made]
+    assert sorted(Path(name).name for name in read) in (["0.bmp", "1.bmp"], ["1.bmp"])
+
+
 def test_an_image_outside_of_the_subset_may_change(tree: Path, tmp_path: Path) -> None:
     wanted, out = settings(tree, train_limit=2, test_limit=2), tmp_path / "out"
     first = datasets.prepare(wanted, out)
-    kept = json.loads((out / contents.NAME).read_text(encoding="ascii"))
+    kept = json.loads((out / File.SOURCE_CONTENTS).read_text(encoding="ascii"))
     assert len(kept["files"]) == 4
     for path in sorted(tree.rglob("*.bmp")):
         if path.relative_to(tree).as_posix() not in kept["files"]:
@@ -89,7 +131,7 @@ def test_what_was_prepared_without_contents_goes_by_names_and_sizes_until_it_is_
 ) -> None:
     wanted, out = settings(tree), tmp_path / "out"
     first = datasets.prepare(wanted, out)
-    place = out / contents.NAME
+    place = out / File.SOURCE_CONTENTS
     if damage == "absent":
         place.unlink()
     else:
@@ -112,6 +154,30 @@ def test_a_folder_that_cannot_be_written_is_no_error(
 
     monkeypatch.setattr(contents, "write_text", refuse)
     assert now(wanted, out) == first["source"]["fingerprint"]
+    assert datasets.prepare(wanted, out) == first
+    (out / File.SOURCE_CONTENTS).unlink()
+    assert datasets.prepare(wanted, out) == first
+
+
+def test_a_plug_in_s_files_count_whatever_their_kind(tree: Path, tmp_path: Path) -> None:
+    module = tmp_path / "mine.py"
+    module.write_text(
+        "import numpy as np\n"
+        "from tausweep.data import SourceSplit\n"
+        "def read(source, split):\n"
+        "    images = np.load(f'{source.path}/images.npy')\n"
+        "    return SourceSplit(images, np.arange(4) % 2, ['a', 'b'])\n"
+    )
+    for path in tree.rglob("*.bmp"):
+        path.rename(path.with_suffix(".dcm"))
+    pixels = np.zeros((4, 8, 8, 3), np.uint8)
+    np.save(tree / "images.npy", pixels)
+    source = Source(kind="plugin", module=str(module), path=str(tree))
+    wanted, out = DatasetSettings(source=source, image_size=8), tmp_path / "out"
+    first = datasets.prepare(wanted, out)
+    np.save(tree / "images.npy", pixels + 9)
+    assert now(wanted, out) != first["source"]["fingerprint"]
+    assert datasets.prepare(wanted, out)["digest"] != first["digest"]
 
 
 def test_a_plug_in_s_images_count_where_it_names_their_folder(tree: Path, tmp_path: Path) -> None:

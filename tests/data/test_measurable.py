@@ -11,7 +11,7 @@ from pictures import images
 from tausweep import cli
 from tausweep.commands import plan
 from tausweep.data import measurable, trees
-from tausweep.storage.layout import Layout
+from tausweep.storage.layout import Layout, prepared_name
 from tausweep.study import StudyError, load
 from tiny_run import study, study_file
 
@@ -47,14 +47,14 @@ def test_plan_and_prepare_say_what_a_measure_would_lack(
         images(tmp_path / "in" / name, {k: n for k, n in counts.items() if n})
     file = study_file(tmp_path, **of_folder(tmp_path / "in"))
     with pytest.raises(StudyError, match=said):
-        measurable.check("folder", train, test)
+        measurable.check({"train": train, "test": test}, [])
     for command in ("plan", "prepare"):
         assert cli.main([command, file, "--results", str(tmp_path / "results")]) == 2
         assert "dataset mine: " in capsys.readouterr().err
 
 
 def test_data_that_can_be_measured_pass() -> None:
-    measurable.check("folder", {"a": 2, "b": 1}, {"a": 1, "b": 2})
+    measurable.check({"train": {"a": 2, "b": 1}, "test": {"a": 1, "b": 2}}, [])
 
 
 @pytest.mark.parametrize(
@@ -79,31 +79,66 @@ def test_plan_looks_at_what_the_limits_leave(
 PLUGIN = """
 import numpy as np
 from tausweep.data import SourceSplit
+class Images:
+    def __len__(self):
+        return 6
+    def __getitem__(self, row):
+        open("decoded", "w").close()
+        return np.full((8, 8, 3), 40 * row, np.uint8)
 def read(source, split):
-    labels = np.arange(6) % 2
-    images = [np.full((8, 8, 3), 40 * i, np.uint8) for i in range(6)]
-    return SourceSplit(images, labels, ["a", "b"])
+    return SourceSplit(Images(), np.arange(6) % source.options["classes"], ["a", "b"])
 """
 
 
-@pytest.mark.parametrize("command", ["prepare", "pretrain"])
-def test_data_of_unknown_size_are_held_against_the_settings_before_training(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def of_plugin(tmp_path: Path, k: int = 1, classes: int = 2) -> str:
+    """A study of six images that are not counted before they are read, by two names."""
     (tmp_path / "six.py").write_text(PLUGIN)
-    source = {"kind": "plugin", "module": str(tmp_path / "six.py")}
-    file = study_file(
+    source = {"kind": "plugin", "module": str(tmp_path / "six.py"), "options": {"classes": classes}}
+    dataset = {"source": source, "image_size": 8}
+    return study_file(
         tmp_path,
-        datasets={"six": {"source": source, "image_size": 8}},
+        datasets={"six": dataset, "again": dataset, "digits": {}},
         losses={"simple": {}},
         pretrain={"batch_size": 3, "epochs": 1},
-        knn={"k": 50},
+        knn={"k": k},
     )
-    results = tmp_path / "results"
+
+
+@pytest.mark.parametrize("command", ["prepare", "pretrain"])
+@pytest.mark.parametrize(
+    ("k", "classes", "says"),
+    [
+        (50, 2, "knn.k: 50 is more than the 6 training images"),
+        (1, 1, "the training images are of one class (a)"),
+    ],
+)
+def test_data_of_unknown_size_are_held_against_the_settings_before_they_are_decoded(
+    k: int, classes: int, says: str, command: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    file, results = of_plugin(tmp_path, k, classes), tmp_path / "results"
     run = ["--run", "six/simple/none/seed0"] if command == "pretrain" else []
+    named = "datasets again and six" if command == "prepare" else "dataset six"
     assert cli.main([command, file, *run, "--results", str(results)]) == 2
-    assert "knn.k: 50 is more than the 6 training images" in capsys.readouterr().err
-    assert not list(results.rglob("encoder.safetensors"))
+    assert f"tausweep: error: {named}: {says}" in capsys.readouterr().err
+    assert not (tmp_path / "decoded").exists()
+    assert not list(results.glob("data/plugin-*/manifest.json"))
+
+
+def test_one_of_a_study_s_data_is_prepared_by_the_name_of_its_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file, results = of_plugin(tmp_path), tmp_path / "results"
+    (name,) = {prepared_name(r.settings.dataset) for r in load(file).runs() if r.dataset == "six"}
+    command = ["prepare", file, "--results", str(results), "--only"]
+    assert cli.main([*command, name]) == 0
+    assert [path.parent.name for path in results.glob("data/*/manifest.json")] == [name]
+    assert cli.main([*command, "plugin-0"]) == 2
+    said = capsys.readouterr().err
+    assert "--only plugin-0: no data of the study tiny are prepared there; they go to" in said
+    assert name in said
 
 
 def test_a_folder_that_was_refused_and_mended_is_planned(
@@ -117,11 +152,11 @@ def test_a_folder_that_was_refused_and_mended_is_planned(
     results = ["--results", str(tmp_path / "results")]
     assert cli.main(["prepare", file, *results]) == 2
     images(place / "test", {"b": 3})
-    plan.source_fingerprint.cache_clear()
+    plan.look_again()
     plan.check(load(file), Layout(tmp_path / "results"))
 
 
-def test_a_folder_is_listed_once_a_dataset_and_not_once_a_run(
+def test_a_plan_lists_a_folder_once_and_not_for_each_run_or_dataset_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for split in ("train", "test"):
@@ -129,14 +164,17 @@ def test_a_folder_is_listed_once_a_dataset_and_not_once_a_run(
     listed: list[Path] = []
     known = trees.images
 
-    def counted(folder: Path, deep: bool = True) -> list[trees.File]:
+    def counted(folder: Path, deep: bool = True) -> list[trees.ListedFile]:
         listed.append(folder)
         return known(folder, deep)
 
     monkeypatch.setattr(trees, "images", counted)
     losses = {"contrastive": {"temperature": [0.1, 0.2, 0.3, 0.5, 1.0]}}
-    plan.check(
-        study(**of_folder(tmp_path / "in") | {"losses": losses}), Layout(tmp_path / "results")
-    )
-    # Twice: for the fingerprint, and for the counts.
-    assert listed.count(tmp_path / "in/train/a") == 2
+    asked = of_folder(tmp_path / "in") | {"losses": losses, "seeds": [0, 1]}
+    mine = asked["datasets"]["mine"]
+    asked["datasets"] |= {
+        "large": mine | {"image_size": 64},
+        "own": mine | {"train_limit": 4, "subset_seed": "run"},
+    }
+    plan.describe(study(**asked), Layout(tmp_path / "results"))
+    assert listed.count(tmp_path / "in/train/a") == 1

@@ -1,11 +1,9 @@
 """Originals: files are kept as they are where that is exact, and memory holds none of them."""
 
 import io
-import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +13,17 @@ import torch
 from PIL import Image
 
 from damage import DAMAGES, do_damage
-from pictures import each, originals, paths_of, picture, tree
+from pictures import each, needs_real_images, originals, paths_of, picture, real_tree, tree
 from tausweep import data as datasets
 from tausweep.data.decoding import decode
 from tausweep.data.encoded import encoded
 from tausweep.data.originals import Originals
 from tausweep.data.pictures import Pictures, read
-from tausweep.data.prepared import FILES, FORMS
+from tausweep.data.prepared import FORMS
 from tausweep.study import DatasetSettings, Source, StudyError, ViewSettings
 from tausweep.views.batches import pixels as views_of
 
-ORIGINALS = FORMS["originals"].files
+SQUARES, ORIGINALS = FORMS["squares"].files, FORMS["originals"].files
 
 
 def settings(root: Path, **options: Any) -> DatasetSettings:
@@ -148,9 +146,9 @@ def test_sizes_that_do_not_fit_the_images_are_noticed_at_once(tmp_path: Path) ->
 def test_another_form_replaces_what_is_there(tmp_path: Path) -> None:
     root = tree(tmp_path / "in", 2)
     for form, there, gone in (
-        ("squares", FILES, ORIGINALS),
-        ("originals", ORIGINALS, FILES),
-        ("squares", FILES, ORIGINALS),
+        ("squares", SQUARES, ORIGINALS),
+        ("originals", ORIGINALS, SQUARES),
+        ("squares", SQUARES, ORIGINALS),
     ):
         datasets.prepare(settings(root, form=form), tmp_path / "out")
         found = {path.name for path in (tmp_path / "out").iterdir()}
@@ -258,14 +256,9 @@ def test_descriptors_are_closed(tmp_path: Path) -> None:
     assert len([*place.iterdir()]) <= before + 2
 
 
-@pytest.mark.skipif("TAUSWEEP_SHARED_DATA" not in os.environ, reason="needs the real images")
+@needs_real_images
 def test_real_originals_are_kept_byte_for_byte_and_cut_to_224(tmp_path: Path) -> None:
-    place = Path(os.environ["TAUSWEEP_SHARED_DATA"]) / "imagenet100_samples.tar.xz"
-    with tarfile.open(place) as tar:
-        tar.extractall(tmp_path, filter="data")
-    root = tmp_path / "imagenet100_samples"
-    shutil.copytree(root / "train", root / "test")
-    wanted = settings(root, image_size=224)
+    wanted = settings(real_tree(tmp_path), image_size=224)
     datasets.prepare(wanted, tmp_path / "out")
     data, paths = (
         datasets.load(tmp_path / "out"),

@@ -1,10 +1,12 @@
 """Preparation: the same bytes every time, all or nothing, and bounded memory."""
 
+import errno
 import json
 import multiprocessing
 import os
 import shutil
 import tracemalloc
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,15 @@ import pytest
 from PIL import Image
 
 from damage import DAMAGES, do_damage
-from pictures import array, each, paths_of
+from pictures import array, each, needs_real_images, paths_of, real_tree
 from tausweep import data as datasets
 from tausweep.data import preparation
 from tausweep.data.pictures import square
-from tausweep.data.prepared import FILES
+from tausweep.data.prepared import FORMS
 from tausweep.data.subset import balanced
 from tausweep.study import DatasetSettings, Source, StudyError
+
+SQUARES = FORMS["squares"].files
 
 
 def tree(root: Path, per_class: int = 3, size: tuple[int, int] = (12, 10)) -> Path:
@@ -41,7 +45,7 @@ def settings(root: Path, **options: Any) -> DatasetSettings:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in (*FILES, "manifest.json")}
+    return {name: (folder / name).read_bytes() for name in (*SQUARES, "manifest.json")}
 
 
 def visible(folder: Path) -> list[str]:
@@ -82,9 +86,9 @@ def test_manifest_has_counts_sizes_and_digests(tmp_path: Path) -> None:
     assert manifest == json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["classes"] == ["ant", "bee"]
     assert manifest["splits"]["test"] == {"images": 6, "per_class": {"ant": 3, "bee": 3}}
-    for name in FILES:
+    for name in SQUARES:
         assert manifest["files"][name]["bytes"] == (tmp_path / "out" / name).stat().st_size
-    assert visible(tmp_path / "out") == sorted([*FILES, "manifest.json"])
+    assert visible(tmp_path / "out") == sorted([*SQUARES, "manifest.json"])
 
 
 @pytest.mark.parametrize(
@@ -122,7 +126,7 @@ def test_what_is_complete_is_not_made_again(
     assert datasets.prepare(wanted, tmp_path / "out") == first
 
 
-@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
+@pytest.mark.parametrize("name", [*SQUARES, "manifest.json"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_is_damaged_is_made_again(tmp_path: Path, name: str, damage: str) -> None:
     wanted = settings(tree(tmp_path / "in"))
@@ -299,6 +303,53 @@ def test_a_limit_that_is_too_large_is_told_before_anything_is_decoded(
         datasets.prepare(settings(root, test_limit=10), tmp_path / "out")
 
 
+def test_what_is_not_accepted_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = settings(tree(tmp_path / "in"), train_limit=4)
+    monkeypatch.setattr(preparation, "square", lambda *_: pytest.fail("an image was decoded"))
+    asked = []
+
+    def accept(counts: Mapping[str, Mapping[str, int]]) -> None:
+        asked.append(counts)
+        raise StudyError("not these")
+
+    with pytest.raises(StudyError, match="not these"):
+        datasets.prepare(wanted, tmp_path / "out", accept=accept)
+    assert asked == [{"train": {"ant": 2, "bee": 2}, "test": {"ant": 3, "bee": 3}}]
+    assert visible(tmp_path / "out") == []
+
+
+def test_what_is_prepared_already_is_asked_for_as_well(tmp_path: Path) -> None:
+    wanted = settings(tree(tmp_path / "in"))
+    datasets.prepare(wanted, tmp_path / "out")
+    before = content(tmp_path / "out")
+
+    def refuse(counts: Mapping[str, Mapping[str, int]]) -> None:
+        raise StudyError(f"not these {counts['train']['ant']}")
+
+    with pytest.raises(StudyError, match="not these 3"):
+        datasets.prepare(wanted, tmp_path / "out", accept=refuse)
+    assert content(tmp_path / "out") == before
+
+
+def test_prepared_data_serve_where_they_cannot_be_locked_or_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = settings(tree(tmp_path / "in"))
+    first = datasets.prepare(wanted, tmp_path / "out")
+
+    def refuse(folder: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(folder / ".lock"))
+
+    monkeypatch.setattr(preparation, "locked", refuse)
+    assert datasets.prepare(wanted, tmp_path / "out") == first
+    for place in (tmp_path / "elsewhere", tmp_path / "out"):
+        with pytest.raises(OSError, match="Read-only file system"):
+            datasets.prepare(settings(tmp_path / "in", image_size=9), place)
+    assert datasets.load(tmp_path / "out", verify=True).manifest == first
+
+
 def test_memory_holds_a_few_images_and_not_all(tmp_path: Path) -> None:
     images = np.lib.format.open_memmap(
         tmp_path / "source.npy", mode="w+", dtype=np.uint8, shape=(3000, 64, 64, 3)
@@ -314,16 +365,9 @@ def test_memory_holds_a_few_images_and_not_all(tmp_path: Path) -> None:
     assert peak < 8e6
 
 
-@pytest.mark.skipif("TAUSWEEP_SHARED_DATA" not in os.environ, reason="needs the real images")
+@needs_real_images
 def test_real_images_of_a_tree_are_prepared(tmp_path: Path) -> None:
-    import tarfile
-
-    place = Path(os.environ["TAUSWEEP_SHARED_DATA"]) / "imagenet100_samples.tar.xz"
-    with tarfile.open(place) as tar:
-        tar.extractall(tmp_path, filter="data")
-    root = tmp_path / "imagenet100_samples"
-    shutil.copytree(root / "train", root / "test")
-    manifest = datasets.prepare(settings(root, image_size=32), tmp_path / "out")
+    manifest = datasets.prepare(settings(real_tree(tmp_path), image_size=32), tmp_path / "out")
     assert manifest["splits"]["train"]["images"] == len(manifest["classes"]) == 100
     images = datasets.load(tmp_path / "out", verify=True).train_images
     assert array(images).std(axis=(1, 2, 3)).min() > 5

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from damage import turn_bit
 from pictures import array
 from tausweep import data as datasets
-from tausweep.data.prepared import FILES, manifest_text, per_class, sealed
+from tausweep.data.prepared import FORMS, manifest_text, per_class, sealed
 from tausweep.study import DatasetSettings, Source, StudyError
 
+SQUARES = FORMS["squares"].files
 AGAIN = r"; remove .*manifest\.json and prepare the dataset again"
 
 
@@ -43,13 +45,13 @@ def test_images_are_mapped_and_read_only(folder: Path) -> None:
 
 
 def test_the_files_are_plain_npy_and_json(folder: Path) -> None:
-    for name in FILES:
+    for name in SQUARES:
         np.load(folder / name, allow_pickle=False)
     text = (folder / "manifest.json").read_text()
     assert text == manifest_text(json.loads(text))
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", SQUARES)
 @pytest.mark.parametrize("damage", ["removed", "truncated", "longer", "not npy"])
 def test_damage_is_named_with_how_to_mend_it(folder: Path, name: str, damage: str) -> None:
     path = folder / name
@@ -80,19 +82,13 @@ def test_a_header_of_another_dtype_or_shape_is_named(folder: Path) -> None:
 
 
 def test_altered_labels_are_noticed_at_once(folder: Path) -> None:
-    path = folder / "test_labels.npy"
-    content = bytearray(path.read_bytes())
-    content[-8] ^= 1
-    path.write_bytes(content)
+    turn_bit(folder / "test_labels.npy", -8)
     with pytest.raises(StudyError, match=r"test_labels\.npy: its labels are not those"):
         datasets.load(folder)
 
 
 def test_one_altered_pixel_is_found_by_verification(folder: Path) -> None:
-    path = folder / "train_images.npy"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
+    turn_bit(folder / "train_images.npy", -1)
     datasets.load(folder)
     with pytest.raises(StudyError, match=rf"train_images\.npy: its content was altered.*{AGAIN}"):
         datasets.load(folder, verify=True)

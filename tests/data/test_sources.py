@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pictures import array
 from tausweep import data as datasets
 from tausweep.data.sources import SourceSplit, aligned, root
-from tausweep.study import Source, StudyError
+from tausweep.study import DatasetSettings, Source, StudyError
 
 
 def test_fingerprint_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -63,6 +64,33 @@ def test_normalisation_constants_are_the_protocols() -> None:
     for kind in ("cifar10", "cifar100", "svhn", "folder", "plugin"):
         assert datasets.normalisation(kind) == cifar
     assert datasets.normalisation("imagenet100") == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@pytest.mark.parametrize("kind", ["digits", "translated_digits"])
+def test_normalisation_of_bundled_images_is_the_training_splits_own(kind: str) -> None:
+    pixels = array(datasets.read(Source(kind=kind), "train").images) / 255
+    mean, std = datasets.normalisation(kind)
+    assert np.allclose(pixels.mean((0, 1, 2)), mean, atol=5e-5)
+    assert np.allclose(pixels.std((0, 1, 2)), std, atol=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "digest"),
+    [
+        ("digits", 8, "aea0b3e8c6e28818f8a861cf97714b59bb0bb34272146c2bd7c4f4a3af794c34"),
+        (
+            "translated_digits",
+            12,
+            "18120230ea99c5bcbf5cedb60abb6b61d01b8c0fadaf5cbd2eac81d932d55fb4",
+        ),
+    ],
+)
+def test_data_digest_of_bundled_images_is_the_same_everywhere(
+    kind: str, size: int, digest: str, tmp_path: Path
+) -> None:
+    settings = DatasetSettings(source=Source(kind=kind), image_size=size)
+    assert datasets.prepare(settings, tmp_path)["digest"] == digest
+    assert array(datasets.load(tmp_path).train_images).shape == (1437, size, size, 3)
 
 
 def test_a_split_is_train_or_test() -> None:

@@ -20,7 +20,7 @@ from tausweep.measures.evaluate import Evaluation, evaluate
 from tausweep.model.encoder import Encoder
 from tausweep.results import records
 from tausweep.study import MEASURED, StudyError
-from tausweep.study.columns import ACCURACY, GEOMETRY, PENALTY, SEPARATION
+from tausweep.study.columns import CLASSIFICATION, GEOMETRY, PENALTY, SEPARATION
 from tausweep.training.checkpoints import load_tensors, save_tensors, tensors_digest
 from tiny_run import run_settings
 from trained_run import trained
@@ -122,7 +122,7 @@ def test_numbers_follow_from_the_stored_embeddings_in_float64(
 
 
 def test_every_column_of_the_record_has_a_number(row: dict[str, float]) -> None:
-    wanted = {*ACCURACY, *GEOMETRY, *SEPARATION, *PENALTY}
+    wanted = {*CLASSIFICATION, *GEOMETRY, *SEPARATION, *PENALTY}
     assert {name for name in wanted if row.get(name) is None} == set()
     assert all(math.isfinite(row[name]) for name in wanted)
     assert row["linear_accuracy_best"] >= row["linear_accuracy"] > 10
@@ -256,7 +256,7 @@ def test_a_collapsed_run_is_measured_and_flagged(
     assert (row["collapsed"], lost["collapsed"]) == (0, 1)
     assert lost["uniformity"] == pytest.approx(0, abs=1e-5)
     assert lost["tolerance"] == pytest.approx(1)
-    wanted = {*ACCURACY, *GEOMETRY, *SEPARATION, *PENALTY}
+    wanted = {*CLASSIFICATION, *GEOMETRY, *SEPARATION, *PENALTY}
     assert all(math.isfinite(lost[name]) for name in wanted)
 
 
@@ -327,7 +327,7 @@ def test_originals_are_measured_at_their_centre_and_probed_on_their_crops(tmp_pa
     folder = trained(settings, data, tmp_path / "run")
     measured = Evaluation(settings, folder, data, CPU, lambda line: None)
     row = records.flat(evaluate(measured))
-    assert all(math.isfinite(row[name]) for name in (*ACCURACY, "alignment"))
+    assert all(math.isfinite(row[name]) for name in (*CLASSIFICATION, "alignment"))
     centres = []
     for i in range(len(data.test_images)):
         image = torch.from_numpy(np.array(decode(originals(data.test_images).encoded(i)))).permute(

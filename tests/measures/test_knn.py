@@ -26,6 +26,17 @@ def embeddings(n: int, d: int, classes: int, spread: float, seed: int) -> tuple[
     return normalize(centres[labels] + spread * noise, dim=1), labels
 
 
+def accuracy(
+    train: Tensor,
+    labels: Tensor,
+    test: Tensor,
+    truth: Tensor,
+    k: int,
+    temperature: float,
+) -> float:
+    return knn.percentage(knn.correct(train, labels, test, truth, k, temperature))
+
+
 def reference(train: Tensor, labels: Tensor, test: Tensor, k: int, temperature: float) -> list[int]:
     """Neighbours by (similarity, lower row), votes by (sum, lower label), in float64."""
     similarities = test.double().numpy() @ train.double().numpy().T
@@ -48,7 +59,7 @@ def test_equals_float64_on_stored_embeddings(k: int, temperature: float) -> None
     share = float(np.mean(np.array(expected) == truth.numpy()))
     # Neither trivial nor hopeless, else agreement would show little.
     assert 0.3 < share < 0.95
-    assert knn.accuracy(train, labels, test, truth, k, temperature) == pytest.approx(100 * share)
+    assert accuracy(train, labels, test, truth, k, temperature) == pytest.approx(100 * share)
     right = knn.correct(train, labels, test, truth, k, temperature)
     assert right.tolist() == (np.array(expected) == truth.numpy()).tolist()
 
@@ -119,10 +130,10 @@ def test_three_separated_clusters_are_told_apart() -> None:
     train, labels = embeddings(300, 16, 3, 0.1, seed=0)
     test, truth = embeddings(600, 16, 3, 0.1, seed=1)
     order = torch.randperm(300, generator=torch.Generator().manual_seed(2))
-    assert knn.accuracy(train, labels, test, truth, 50, 0.07) == 100.0
-    assert knn.accuracy(train[order], labels[order], test, truth, 50, 0.07) == 100.0
+    assert accuracy(train, labels, test, truth, 50, 0.07) == 100.0
+    assert accuracy(train[order], labels[order], test, truth, 50, 0.07) == 100.0
     # One neighbour each: a cluster's majority among 50 would be right or wrong as a whole.
-    shuffled = knn.accuracy(train, labels[order], test, truth, 1, 0.07)
+    shuffled = accuracy(train, labels[order], test, truth, 1, 0.07)
     assert shuffled == pytest.approx(100 / 3, abs=10)
 
 
@@ -130,7 +141,7 @@ def test_a_class_missing_from_the_test_set_still_works() -> None:
     train, labels = embeddings(300, 16, 3, 0.1, seed=0)
     test, truth = embeddings(100, 16, 3, 0.1, seed=1)
     kept = truth == 2
-    assert knn.accuracy(train, labels, test[kept], truth[kept], 20, 0.07) == 100.0
+    assert accuracy(train, labels, test[kept], truth[kept], 20, 0.07) == 100.0
 
 
 def test_a_test_class_without_keys_counts_as_errors() -> None:
@@ -138,7 +149,7 @@ def test_a_test_class_without_keys_counts_as_errors() -> None:
     test, truth = embeddings(100, 16, 3, 0.1, seed=1)
     kept = labels != 1
     expected = 100 * float((truth != 1).double().mean())
-    assert knn.accuracy(train[kept], labels[kept], test, truth, 20, 0.07) == pytest.approx(expected)
+    assert accuracy(train[kept], labels[kept], test, truth, 20, 0.07) == pytest.approx(expected)
 
 
 def test_labels_are_names_not_positions() -> None:
@@ -210,7 +221,7 @@ def test_what_cannot_be_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="train_labels"):
         knn.predict(train, labels[:-1], test, 5, 0.07)
     with pytest.raises(ValueError, match="test_labels"):
-        knn.accuracy(train, labels, test, truth.double(), 5, 0.07)
+        accuracy(train, labels, test, truth.double(), 5, 0.07)
     with pytest.raises(ValueError, match="allowed is M x 8"):
         knn.predict(train, labels, test[:, :7], 5, 0.07)
     test[4] = 0

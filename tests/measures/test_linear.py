@@ -104,8 +104,8 @@ def test_learning_rate_is_the_papers_and_recorded() -> None:
 
 
 def test_headline_is_the_last_epoch_and_best_stands_beside_it() -> None:
-    assert linear.summary([10.0, 90.0, 80.0], diverged=False) == (80.0, 90.0, 2)
-    assert linear.summary([10.0, 90.0, 80.0], diverged=True) == (None, None, None)
+    assert linear.last_and_best([10.0, 90.0, 80.0], diverged=False) == (80.0, 90.0, 2)
+    assert linear.last_and_best([10.0, 90.0, 80.0], diverged=True) == (None, None, None)
     train, labels = features(300, 16, 5, 0.4, seed=0)
     test, truth = features(200, 16, 5, 0.4, seed=1)
     wavering = LinearSettings(epochs=12, decay=1.0)

@@ -11,11 +11,11 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn.functional import normalize
 
 import reference
 import tolerance
 from examples import examples
+from points import near_bank
 from tausweep.losses import make
 from tausweep.measures import penalty
 
@@ -37,11 +37,7 @@ def exchanged(data: tuple[Tensor, Tensor, Tensor], name: str, size: int | None) 
 def embeddings(
     m: int = 70, n: int = 200, d: int = 16, closeness: float = 1.0, seed: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    bank = normalize(torch.randn(n, d, generator=generator), dim=1)
-    index = torch.randperm(n, generator=generator)[:m]
-    noise = normalize(torch.randn(m, d, generator=generator), dim=1)
-    return normalize(closeness * bank[index] + 0.6 * noise, dim=1), bank, index
+    return near_bank(m, n, d, closeness, 0.6, seed)
 
 
 def negatives_of(anchors: Tensor, bank: Tensor, index: Tensor) -> list[np.ndarray]:

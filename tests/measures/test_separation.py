@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 import tolerance
 from examples import examples
+from points import near_bank
 from tausweep.measures.separation import separation
 
 pytestmark = pytest.mark.numerical
@@ -20,12 +21,7 @@ pytestmark = pytest.mark.numerical
 def anchors_and_bank(
     m: int, n: int, d: int, closeness: float, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Anchors near (closeness 1) or opposite (-1) to their own entry of a random unit bank."""
-    generator = torch.Generator().manual_seed(seed)
-    bank = normalize(torch.randn(n, d, generator=generator), dim=1)
-    index = torch.randperm(n, generator=generator)[:m]
-    noise = normalize(torch.randn(m, d, generator=generator), dim=1)
-    return normalize(closeness * bank[index] + 0.3 * noise, dim=1), bank, index
+    return near_bank(m, n, d, closeness, 0.3, seed)
 
 
 def in_float64(anchors: Tensor, bank: Tensor) -> np.ndarray:

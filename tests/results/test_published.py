@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
-import tomllib
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tausweep.results import published
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_table_1_has_its_forty_cells_and_every_row_a_source() -> None:
@@ -58,15 +53,15 @@ def test_cells_keep_their_printed_numbers(
 def test_every_number_stands_beside_its_text_in_the_source() -> None:
     records = published.records()
     for name in ("linear_accuracy", "uniformity", "tolerance"):
-        text = records[published.printed(name)]
+        text = records[published.printed_column(name)]
         assert (text == "").equals(records[name].isna())
         known = text[text != ""]
         assert known.astype(float).equals(records.loc[known.index, name])
     cell = records.query(
         "dataset == 'imagenet100' and loss == 'contrastive' and temperature == 0.3"
     )
-    assert cell[published.printed("tolerance")].tolist() == ["0.380"]
-    assert cell[published.printed("linear_accuracy")].tolist() == ["75.10"]
+    assert cell[published.printed_column("tolerance")].tolist() == ["0.380"]
+    assert cell[published.printed_column("linear_accuracy")].tolist() == ["75.10"]
 
 
 def test_sources_that_disagree_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,21 +83,3 @@ def test_files_are_found_from_any_working_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert len(published.records()) == 55
-
-
-def test_wheel_carries_the_files_where_the_package_looks(tmp_path: Path) -> None:
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    shipped = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    place = tmp_path / shipped["benchmarks/published"]
-    shutil.copytree(ROOT / "benchmarks" / "published", place)
-    module = shutil.copy(ROOT / "src" / "tausweep" / "results" / "published.py", place.parent)
-    spec = importlib.util.spec_from_file_location("installed_published", module)
-    assert spec is not None
-    assert spec.loader is not None
-    installed = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(installed)
-    assert installed.folder() == place.resolve()
-    assert installed.records().equals(published.records())
-    shutil.rmtree(place)
-    with pytest.raises(FileNotFoundError, match="neither"):
-        installed.folder()

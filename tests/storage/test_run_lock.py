@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,15 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lock_holder import end, holder
 from tausweep.storage.run_lock import STALE_SECONDS, RunLockedError, held_by, run_lock
 
 HOLD = """
-import sys, time
-from pathlib import Path
 from tausweep.storage.run_lock import run_lock
-with run_lock(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
+with run_lock(folder):
+    hold()
 """
 
 
@@ -30,30 +27,16 @@ def pid_of_holder(folder: Path) -> int:
     return int(held["pid"])
 
 
-def holder(folder: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
-
-
 def test_second_writer_is_refused_by_name_and_the_first_goes_on(tmp_path: Path) -> None:
-    process = holder(tmp_path)
-    try:
+    with holder(HOLD, tmp_path) as process:
         with pytest.raises(RunLockedError, match=f"process {process.pid} on"), run_lock(tmp_path):
             pass
         assert pid_of_holder(tmp_path) == process.pid
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_lock_of_a_killed_writer_is_taken_over(tmp_path: Path) -> None:
-    process = holder(tmp_path)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with holder(HOLD, tmp_path) as process:
+        end(process)
     assert (tmp_path / "lock.json").exists()
     with run_lock(tmp_path):
         assert pid_of_holder(tmp_path) == os.getpid()
@@ -110,31 +93,27 @@ except RunLockedError:
 
 
 def test_waiting_starter_gets_the_lock_when_the_writer_ends(tmp_path: Path) -> None:
-    process, said = holder(tmp_path), list[str]()
+    said = list[str]()
 
     def wait(line: str) -> None:
         said.append(line)
-        process.kill()
-        process.wait()
+        end(process)
 
-    with run_lock(tmp_path, wait):
+    with holder(HOLD, tmp_path) as process, run_lock(tmp_path, wait):
         assert pid_of_holder(tmp_path) == os.getpid()
     assert len(said) == 1
     assert f"process {process.pid} on" in said[0]
 
 
 def test_waiting_ends_when_it_is_stopped(tmp_path: Path) -> None:
-    process, stopped = holder(tmp_path), list[bool]()
-    try:
+    stopped = list[bool]()
+    with holder(HOLD, tmp_path) as process:
         with (
             pytest.raises(RunLockedError, match=f"process {process.pid} on"),
             run_lock(tmp_path, lambda line: stopped.append(True), lambda: bool(stopped)),
         ):
             pass
         assert pid_of_holder(tmp_path) == process.pid
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_half_written_files_of_a_killed_writer_are_removed(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Batched views against torchvision: the same pixels, in any batch, by either way."""
 
-import math
 from typing import Any
 
 import pytest
@@ -233,13 +232,6 @@ def test_plain_images_of_another_size_are_the_central_square_resized(
     assert (pixels(rendering.plain(images, 24, MEAN, STD)) - expected).abs().max() <= TINY
 
 
-def test_a_central_share_is_the_centre_crop() -> None:
-    images = photographs(3, 64, 64)
-    expected = reference.center_crop(images.permute(0, 3, 1, 2) / 255, 56)
-    found = pixels(rendering.plain(images, 56, MEAN, STD, central=0.875))
-    assert (found - expected).abs().max() <= 4 * tolerance.eps(torch.float32)
-
-
 def test_flip_mirrors_and_undoes_itself() -> None:
     shown = rendering.plain(photographs(5, 24, 24), 24, MEAN, STD)
     assert torch.equal(rendering.flip(shown), reference.hflip(shown))
@@ -295,9 +287,6 @@ def test_wrong_arguments_of_a_view_are_named(change: dict[str, object], named: s
         rendering.render(**(right | change))
 
 
-@pytest.mark.parametrize("central", [0.0, 1.1, math.nan])
-def test_a_central_share_that_is_none_is_refused(central: float) -> None:
-    with pytest.raises(ValueError, match="central"):
-        rendering.plain(photographs(1, 8, 8), 8, MEAN, STD, central=central)
+def test_what_is_flipped_has_channels_first() -> None:
     with pytest.raises(ValueError, match=r"B x 3"):
         rendering.flip(photographs(1, 8, 8))

@@ -83,6 +83,8 @@ def test_config_and_further_files_are_honoured(checkout: Checkout, dry: DryRuns)
         ("select=*/simple/*", "write `snakemake selected ...`"),
         ("seeds=[zero]", "--config: seeds[0]"),
         ("seeds", "--config seeds: has no value; write --config KEY=VALUE"),
+        ("a=1", "--config a: unknown key"),
+        ("linear=" + "{a: " * 400 + "1" + "}" * 400, "--config linear: it is nested too deeply"),
     ],
 )
 def test_config_that_cannot_be_honoured_is_refused(
@@ -109,7 +111,7 @@ def test_study_that_snakemake_cannot_read_is_refused_in_a_sentence(
     study = tmp_path / "bad.yaml"
     if content is not None:
         study.write_bytes(content)
-    said = dry(finished, "--workflow-profile", f"profiles/{profile}", study=str(study), code=2)
+    said = dry(finished, "--workflow-profile", profile, study=str(study), code=2)
     assert f"tausweep: error: study file {study}: {says}" in said
     assert "Traceback" not in said
 

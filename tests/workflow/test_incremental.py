@@ -362,7 +362,7 @@ def test_other_code_is_redone_by_one_documented_command(checkout: Checkout, dry:
 
 def test_reading_the_workflow_imports_no_torch(checkout: Checkout, dry: DryRuns) -> None:
     checkout.edit(
-        "Snakefile",
+        "workflow/Snakefile",
         "rule all:",
         'print("torch" in sys.modules, "sklearn" in sys.modules, file=sys.stderr)\n\n\nrule all:',
     )

@@ -24,7 +24,13 @@ def test_images_in_a_folder_whose_name_has_a_space_are_found(
         (images / split).mkdir(parents=True)
     commands = checkout / ".venv/bin"
     commands.mkdir(parents=True)
-    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+    for name in (
+        "Makefile",
+        "install.sh",
+        "requirements.lock",
+        "requirements-cuda.lock",
+        "pyproject.toml",
+    ):
         shutil.copyfile(ROOT / name, checkout / name)
     for name in ("snakemake", "tausweep"):
         (commands / name).write_text("#!/bin/sh\n")

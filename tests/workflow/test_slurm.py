@@ -42,7 +42,7 @@ def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -
 
 def site(checkout: Checkout) -> None:
     """Set up the profile for this cluster: its partition, in the place that the profile names."""
-    path = checkout.folder / "profiles/slurm/profile.yaml"
+    path = checkout.folder / "workflow/profiles/slurm/profile.yaml"
     profile = yaml.safe_load(path.read_text("utf-8"))
     profile["default-resources"]["slurm_partition"] = "low"
     profile["slurm-init-seconds-before-status-checks"] = 1
@@ -71,7 +71,7 @@ def test_study_through_slurm_survives_a_cancel_and_a_preemption_with_the_same_by
     shutil.rmtree(checkout.folder / "results/data")
     site(checkout)
     command = checkout.command(
-        "--workflow-profile", "profiles/slurm", checkout.records(), "results/tiny/study.json"
+        "--workflow-profile", "slurm", checkout.records(), "results/tiny/study.json"
     )
     # A hung Snakemake only says that it waits when it gets SIGTERM.
     limited = ["timeout", "-s", "INT", "-k", "60", "280", *command]
@@ -112,9 +112,7 @@ def test_small_runs_share_one_gpu_of_one_job(
     shutil.rmtree(checkout.folder / "results/tiny")
     site(checkout)
     before = {job for job, *_ in slurm.jobs()}
-    command = checkout.command(
-        "--workflow-profile", "profiles/slurm", "filled", "--config", "at_once=2"
-    )
+    command = checkout.command("--workflow-profile", "slurm", "filled", "--config", "at_once=2")
     limited = ["timeout", "-s", "INT", "-k", "60", "280", *command]
     code, said = checkout.run(*limited, environment=_environment(checkout, slurm))
     assert code == 0, said
@@ -128,7 +126,7 @@ def test_small_runs_share_one_gpu_of_one_job(
     # Both trained at once, and each as it does alone.
     begun = [line for line in log.splitlines() if "begins at" in line or "epoch 20/20" in line]
     assert ["begins at" in line for line in begun] == [True, True, False, False]
-    planned = jobs_of(dry(checkout, "--workflow-profile", "profiles/slurm", checkout.records()))
+    planned = jobs_of(dry(checkout, "--workflow-profile", "slurm", checkout.records()))
     assert planned == {"collect"}
     whole = finished.results()
     found = checkout.results()
@@ -153,7 +151,7 @@ def test_training_asks_for_a_gpu_and_time_and_evaluation_for_cpus_only(
 ) -> None:
     checkout = finished.copy(tmp_path / "checkout")
     shutil.rmtree(checkout.folder / "results/tiny")
-    asked = resources(dry(checkout, "--workflow-profile", "profiles/slurm", checkout.records()))
+    asked = resources(dry(checkout, "--workflow-profile", "slurm", checkout.records()))
     assert asked["pretrain"]["gpu"] == "1"
     assert int(asked["pretrain"]["runtime"]) >= 30
     assert int(asked["pretrain"]["mem_mb"]) >= 4000
@@ -167,10 +165,10 @@ def test_profile_trains_a_run_on_several_gpus_of_one_machine_where_it_says_so(
 ) -> None:
     checkout = finished.copy(tmp_path / "checkout")
     shutil.rmtree(checkout.folder / "results/tiny")
-    profile = checkout.folder / "profiles/slurm/profile.yaml"
+    profile = checkout.folder / "workflow/profiles/slurm/profile.yaml"
     text = profile.read_text(encoding="utf-8")
     profile.write_text(text.replace("# gpu: 4", "gpu: 4"), encoding="utf-8")
-    said = dry(checkout, "--workflow-profile", "profiles/slurm", checkout.records())
+    said = dry(checkout, "--workflow-profile", "slurm", checkout.records())
     asked = resources(said)["pretrain"]
     assert (asked["gpu"], asked["nodes"]) == ("4", "1")
     assert asked["slurm_extra"] == "--signal=TERM@60"
@@ -182,7 +180,7 @@ def test_a_job_of_several_runs_asks_for_one_gpu_of_one_machine(
 ) -> None:
     checkout = finished.copy(tmp_path / "checkout")
     shutil.rmtree(checkout.folder / "results/tiny")
-    arguments = ("--workflow-profile", "profiles/slurm", "filled")
+    arguments = ("--workflow-profile", "slurm", "filled")
     said = dry(checkout, *arguments, "--config", "at_once=4")
     assert jobs_of(said) == {"filled"}
     asked = resources(said)["filled"]
@@ -199,7 +197,9 @@ def test_a_job_of_several_runs_asks_for_one_gpu_of_one_machine(
 
 def test_retries_stand_in_the_profile_and_in_no_rule() -> None:
     # A rule's own `retries` are multiplied by the nested Snakemakes of its job.
-    profile = yaml.safe_load((REPOSITORY / "profiles/slurm/profile.yaml").read_text("utf-8"))
+    profile = yaml.safe_load(
+        (REPOSITORY / "workflow/profiles/slurm/profile.yaml").read_text("utf-8")
+    )
     assert profile["retries"] >= 1
     assert profile["slurm-status-command"] == "squeue"
     assert "slurm-array-jobs" not in profile
@@ -207,7 +207,7 @@ def test_retries_stand_in_the_profile_and_in_no_rule() -> None:
 
 def test_profiles_agree_on_what_is_run_again() -> None:
     read = [
-        yaml.safe_load((REPOSITORY / f"profiles/{name}/profile.yaml").read_text("utf-8"))
+        yaml.safe_load((REPOSITORY / f"workflow/profiles/{name}/profile.yaml").read_text("utf-8"))
         for name in ("default", "slurm")
     ]
     for key in ("rerun-triggers", "rerun-incomplete", "keep-going", "scheduler"):

@@ -1,7 +1,7 @@
 # Small runs share a GPU: one job trains and evaluates the whole study, several runs at once in one
 # process (`tausweep fill`), and a second command makes what depends on the records:
-#     snakemake filled --workflow-profile profiles/slurm --configfile STUDY --config at_once=4
-#     snakemake --workflow-profile profiles/slurm --configfile STUDY
+#     snakemake filled --workflow-profile slurm --configfile STUDY --config at_once=4
+#     snakemake --workflow-profile slurm --configfile STUDY
 # It declares no output, because Snakemake would delete the outputs of a failed job, including those of
 # finished runs. Runs are saved and resumed as usual.
 

@@ -1,7 +1,8 @@
-# Images of a source in the prepared format, made once for all studies. The manifest is small and
-# compared by content. The source enters by its fingerprint, which does not change if files are touched
-# or copied. Two studies may have the same source at different paths, so the settings are a function of
-# the output, which Snakemake does not compare; the folder's name has their digest.
+# Images of a source in one prepared format, made once for all studies. The manifest is small and
+# compared by content; what lies at the source enters as its fingerprint, which a touched or copied
+# file does not change. The folder's name has the digest of the dataset's settings, so no other
+# parameter is needed, and another study of the same data is no reason to make them again: the
+# command reads the study to name its datasets and to check its settings against the data.
 
 
 rule prepare:
@@ -13,10 +14,11 @@ rule prepare:
         "../envs/tausweep.yaml"
     threads: 1
     resources:
+        study=STUDY_FILE,
         mem_mb=2000,
         runtime=240,
     params:
-        settings=dataset_json,
         fingerprint=source_fingerprint,
     shell:
-        "tausweep prepare --settings {params.settings:q} --threads {threads} 2> {log:q}"
+        "tausweep prepare {resources.study:q} --only {wildcards.prepared:q} --threads {threads}"
+        " 2> {log:q}"

@@ -4,7 +4,17 @@
 
 from functools import cache, partial
 
-FILES = [str(file) for file in workflow.configfiles] or ["benchmarks/demo.yaml"]
+# As a module of another Snakefile (config/README.md), the study is the module's `config`, and the
+# files and --config of the command are that Snakefile's own.
+MODULE = workflow.modifier.namespace
+if MODULE is None:
+    GIVEN, GIVEN_BY = dict(workflow.config_settings.config or {}), "--config"
+    FILES = [str(file) for file in workflow.configfiles]
+else:
+    GIVEN, GIVEN_BY = dict(config), f"module {MODULE}, config"
+    FILES = []
+if not FILES and (MODULE is None or not configuration.has_settings(GIVEN)):
+    FILES = [str(shipped.studies()["demo"])]
 # Snakemake makes them absolute, but records contain the command and should not reveal the path of the
 # checkout.
 FILES = [
@@ -15,16 +25,25 @@ FILES = [
     )
     for file in FILES
 ]
-GIVEN = dict(workflow.config_settings.config or {})
 try:
-    configuration.check_given_once(sys.argv[1:])
-    STUDY_FILE = configuration.study_file(FILES, GIVEN, Path(".snakemake/studies"))
+    if MODULE is None:
+        configuration.check_given_once(sys.argv[1:])
+    else:
+        paths = workflow.modifier.path_modifier
+        configuration.check_module(
+            MODULE, prefixed=bool(paths.prefix or paths.modifies_prefixes)
+        )
+    STUDY_FILE = configuration.study_file(
+        FILES, GIVEN, Path(".snakemake/studies"), GIVEN_BY
+    )
     STUDY = studies.load(STUDY_FILE)
     plan.check(STUDY, layout.Layout())
     AT_ONCE = configuration.at_once(GIVEN)
 except studies.StudyError as error:
     print(f"tausweep: error: {error}", file=sys.stderr)
     sys.exit(2)
+# What jobs are given, and records name.
+STUDY_FILE = shipped.study_name(STUDY_FILE)
 RUNS = {run.id: run for run in STUDY.runs()}
 DATASETS = {
     layout.prepared_name(run.settings.dataset): run.settings.dataset
@@ -70,25 +89,35 @@ def check_targets():
 
 # `tausweep prepare` locks prepared data itself. Snakemake would keep its own lock until the end of a
 # study, so another study with the same data could not start before.
-PREPARED = f"{layout.Layout().root}/data/"
+PREPARED = f"{layout.Layout().root}/{layout.Folder.DATA}/"
 PersistenceBase.all_outputfiles = lambda self: (
     file
     for file in jobfiles(self.dag.needrun_jobs(), "output")
     if not str(file).startswith(PREPARED)
 )
-RESERVED = []
+# Of this process: two modules may be of the same data.
+RESERVED = vars(workflow).setdefault("reserved_data", {})
 
 
 def await_data():
     """Have data that are not there made here, or wait while another workflow has them made."""
     for folder in targets.unprepared(STUDY, layout.Layout()):
+        if folder in RESERVED:
+            continue
 
         def whole():
-            plan.source_fingerprint.cache_clear()
+            plan.look_again()
             return folder not in targets.unprepared(STUDY, layout.Layout())
 
         say = partial(print, "tausweep:", file=sys.stderr, flush=True)
-        RESERVED.append(folder_lock.reserve(folder, whole, say))
+        RESERVED[folder] = folder_lock.reserve(folder, whole, say)
+    if None in RESERVED.values():
+        # Data that another study had made were checked against its settings, not against these.
+        try:
+            plan.check(STUDY, layout.Layout())
+        except studies.StudyError as error:
+            print(f"tausweep: error: {error}", file=sys.stderr)
+            sys.exit(2)
 
 
 # Targets are only known after the rules are read, and there is no hook before the graph of jobs.
@@ -97,10 +126,17 @@ prepare_dag = workflow._prepare_dag
 
 def prepare_checked_dag(*arguments, **options):
     if workflow.is_main_process:
-        check_targets()
+        if MODULE is None:
+            check_targets()
+            tell_study()
         if workflow.executor_plugin is not None and not workflow.dryrun:
+            register()
             await_data()
-    return prepare_dag(*arguments, **options)
+    prepare_dag(*arguments, **options)
+    if workflow.is_main_process and MODULE is not None:
+        # Made again only where what is asked for needs it: targets are the other Snakefile's.
+        everything = targets.outdated(STUDY, layout.Layout(), ["all"], set())
+        workflow.dag.forcefiles.update(everything)
 
 
 workflow._prepare_dag = prepare_checked_dag
@@ -108,6 +144,7 @@ workflow._prepare_dag = prepare_checked_dag
 
 wildcard_constraints:
     study=re.escape(STUDY.study),
+    prepared="|".join(map(re.escape, DATASETS)),
     dataset=studies.NAME,
     loss=studies.NAME,
     tau=r"none|\d+\.\d+",
@@ -116,10 +153,6 @@ wildcard_constraints:
 
 def run_of(wildcards):
     return RUNS["{w.dataset}/{w.loss}/{w.tau}/seed{w.seed}".format(w=wildcards)]
-
-
-def dataset_json(wildcards, output):
-    return DATASETS[wildcards.prepared].model_dump_json(exclude_none=True)
 
 
 def source_fingerprint(wildcards):
@@ -133,8 +166,8 @@ def manifest_of(wildcards):
     Should it have to be redone itself, its command makes them.
     """
     run = run_of(wildcards)
-    manifest = layout.Layout().prepared(run.settings.dataset) / "manifest.json"
-    finished = layout.Layout().run(run) / "pretrain.json"
+    manifest = layout.Layout().prepared(run.settings.dataset) / layout.File.MANIFEST
+    finished = layout.Layout().run(run) / layout.File.PRETRAIN
     if finished.exists() and not manifest.exists():
         return []
     # The digests are the same, so ignore its time: the data may be newer than imported runs.
@@ -169,7 +202,7 @@ def fill_minutes(wildcards, attempt):
     waiting = [
         run
         for run in RUNS.values()
-        if not (layout.Layout().run(run) / "pretrain.json").exists()
+        if not (layout.Layout().run(run) / layout.File.PRETRAIN).exists()
     ]
     steps = sum(training_minutes(run.settings) for run in waiting)
     return min(1440, attempt * (30 + round(steps)))

@@ -14,7 +14,8 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from tausweep.claims.evidence import Curve, Reading, count_of
+from tausweep.claims.phrases import count_of
+from tausweep.claims.readings import Curve, Reading
 from tausweep.results.cells import printed
 from tausweep.results.intervals import (
     Noise,
@@ -259,11 +260,11 @@ def highest(curve: Curve, among: list[float]) -> float:
     return among[int(means.argmax())]
 
 
-Split = Callable[[float, float], float]
+SplitVariance = Callable[[float, float], float]
 """Of two temperatures: see ``Evidence.split``."""
 
 
-def peak(curve: Curve, among: list[float], noise: Noise, split: Split) -> Finding:
+def peak(curve: Curve, among: list[float], noise: Noise, split: SplitVariance) -> Finding:
     """The claim that a curve is highest at one of some temperatures of its grid.
 
     Supported if the mean curve is highest at one of them; contradicted if another temperature is

@@ -1,111 +1,28 @@
-"""What one dataset's records say about a cell or a curve, or why they say nothing.
-
-A reading has one number per seed for one cell and one column of ``records.csv``; a curve has them
-for one loss over its temperatures. If a number cannot be used, the reason is kept in words for the
-verdict. A cell with a diverged run is no evidence at all, because only the survivors are left. A
-cell that the study never asked for is different from one that failed.
-"""
+"""What one dataset's records say about a cell or a curve, or why they say nothing."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tausweep.results.cells import cells_of, printed, temperature_of
+from tausweep.claims.columns import ACCURACY, Column, column_name, numbers
+from tausweep.claims.phrases import cell_name, comma_separated, count_of, in_words, loss_words
+from tausweep.claims.readings import Curve, Place, Reading, Unjudged, nearest_temperature
+from tausweep.results.cells import cells_of
 from tausweep.results.intervals import Noise, prior_of_cells
-
-STAND_IN = 1.5
-"""A grid without a temperature that a claim names may use its nearest one within this factor."""
-
-REQUIRED = ("dataset", "loss", "temperature", "seed", "status")
-
-State = Literal["not measured", "not tested", "undecided"]
-Place = tuple[str, float | None]
-"""Loss and temperature."""
-
-NEAREST_NEGATIVES = [f"negative_similarity_{k}" for k in range(1, 11)]
-
-BASELINES = ("untrained", "raw_pixels")
-"""What a loss has to beat; their runs do not count as runs of a loss."""
+from tausweep.study import BASELINES
 
 PAPER_RANGE = 50.0
 """Assumed points from an untrained encoder to the best cell at the paper's size, if no baseline was
 measured, as for the published numbers."""
 
-ACCURACY = "linear_accuracy"
-
 Correct = Mapping[tuple[str, float | None, int], NDArray[np.bool_]]
 """Which test images a run gets right, by loss, temperature and seed."""
-
-Column = str | Callable[[pd.DataFrame], "pd.Series[float]"]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One number per seed.
-
-    Attributes:
-        name: What it is, in words.
-        values: Indexed by seed, without NaN; empty if there is a ``problem``.
-        problem: Why there is no evidence; empty if there is.
-        state: The outcome of a claim that reads it if there is a ``problem``: not measured if the
-            study lacks the loss or the measure, not tested if it lacks the temperature, undecided
-            if runs failed.
-        note: What the values leave out, in words; empty if nothing.
-        place: Loss and temperature, if it is one cell of the study.
-    """
-
-    name: str
-    values: pd.Series[float]
-    problem: str = ""
-    state: State = "undecided"
-    note: str = ""
-    place: Place | None = None
-
-    def scaled(self, factor: float, offset: float = 0.0) -> Reading:
-        """The reading of ``factor * value + offset``, under the same name."""
-        return replace(self, values=self.values * factor + offset)
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One number per seed and temperature.
-
-    Attributes:
-        loss: Its loss.
-        column: What was measured, in words.
-        table: Seeds x ascending temperatures, without NaN: the seeds that have all of them.
-        problem: Why there is no evidence; empty if there is.
-        state: As for ``Reading``.
-    """
-
-    loss: str
-    column: str
-    table: pd.DataFrame
-    problem: str = ""
-    state: State = "undecided"
-
-    @property
-    def name(self) -> str:
-        """``uniformity of contrastive``."""
-        return f"{self.column} of {loss_words(self.loss)}"
-
-    @property
-    def grid(self) -> list[float]:
-        """The temperatures, ascending."""
-        return [float(t) for t in self.table.columns]
-
-    def spread(self) -> Reading:
-        """Largest minus smallest value over the temperatures, by seed."""
-        values = self.table.max(axis=1) - self.table.min(axis=1)
-        return Reading(f"the spread of {loss_words(self.loss)}", values, self.problem, self.state)
 
 
 class Evidence:
@@ -260,21 +177,23 @@ class Evidence:
         cell = self._cells.get((loss, temperature))
         if cell is None:
             asked = loss in self._losses and loss not in BASELINES
-            state: State = "not tested" if asked else "not measured"
+            state: Unjudged = "not tested" if asked else "not measured"
             return Reading(name, empty, f"the study has no {name}", state)
         values, seeds, status = self._column(column)[cell.rows], cell.all_seeds, cell.status
         complete = status == "complete"
         known = complete & ~np.isnan(values)
         if "diverged" in status:
             return Reading(
-                name, empty, f"{name} diverged (seed {_listed(seeds[status == 'diverged'])})"
+                name,
+                empty,
+                f"{name} diverged (seed {comma_separated(seeds[status == 'diverged'])})",
             )
         if (one_point := self._column("collapsed")[cell.rows] == 1).any():
             # Its embeddings are one point, so what is measured of them is rounding.
-            listed = _listed(seeds[one_point])
-            return Reading(name, empty, f"{name} collapsed (seed {listed})", "not tested")
+            reason = f"{name} collapsed (seed {comma_separated(seeds[one_point])})"
+            return Reading(name, empty, reason, "not tested")
         if not known.any() and not complete.all():
-            found = _listed(sorted(set(status[~complete])))
+            found = comma_separated(sorted(set(status[~complete])))
             return Reading(name, empty, f"{name} has no complete run ({found})")
         if not known.any():
             reason = f"{in_words(column)} of {name} was not measured"
@@ -285,7 +204,7 @@ class Evidence:
 
     def near(self, loss: str, column: Column, temperature: float) -> Reading:
         """The cell at a temperature that a claim names, or at the nearest one (``STAND_IN``)."""
-        found = nearest(self.temperatures(loss, column), temperature)
+        found = nearest_temperature(self.temperatures(loss, column), temperature)
         if found is None:
             return self.cell(loss, column, temperature)
         return self.cell(loss, column, found, stands_for=temperature)
@@ -336,7 +255,7 @@ class Evidence:
         judged = f"{int(complete.sum())} of {count_of(len(status), 'run')}"
         judged += f" ({others})" * bool(others)
         problem = ""
-        state: State = "undecided"
+        state: Unjudged = "undecided"
         if not known.any():
             problem = f"{name} was not measured"
             state = "not measured" if complete.all() else "undecided"
@@ -368,125 +287,5 @@ class Evidence:
     def _column(self, column: Column) -> NDArray[np.float64]:
         """A column of the whole table; NaN where it has no number."""
         if column not in self._columns:
-            table = self._table
-            if callable(column):
-                values = column(table)
-            elif column in table:
-                # A CSV whose booleans have gaps is read as the strings True and False.
-                values = table[column].replace({"True": 1.0, "False": 0.0}).astype(float)
-            else:
-                values = pd.Series(np.nan, index=table.index)
-            self._columns[column] = np.asarray(values, dtype=np.float64)
+            self._columns[column] = numbers(self._table, column)
         return self._columns[column]
-
-
-def gap_to_nearest_negatives(records: pd.DataFrame) -> pd.Series[float]:
-    """Positive minus mean of the ten largest negative similarities; NaN if one is missing."""
-    columns = ["positive_similarity", *NEAREST_NEGATIVES]
-    known = records.reindex(columns=columns).astype(float)
-    return known["positive_similarity"] - known[NEAREST_NEGATIVES].mean(axis=1, skipna=False)
-
-
-def tolerance_gap(records: pd.DataFrame) -> pd.Series[float]:
-    """Tolerance minus the mean similarity of different classes."""
-    known = records.reindex(columns=["tolerance", "interclass_similarity"]).astype(float)
-    return known["tolerance"] - known["interclass_similarity"]
-
-
-def common_mean(records: pd.DataFrame) -> pd.Series[float]:
-    """Squared length of the mean test embedding.
-
-    For records older than this column it is derived: the mean over distinct pairs is
-    tolerance_literal + interclass_similarity x (1 - share of same-class pairs), and that share is
-    tolerance_literal / tolerance.
-    """
-    columns = ["tolerance", "tolerance_literal", "interclass_similarity"]
-    known = records.reindex(columns=columns).astype(float)
-    share = known["tolerance_literal"] / known["tolerance"].where(known["tolerance"] != 0, math.nan)
-    derived = known["tolerance_literal"] + known["interclass_similarity"] * (1 - share)
-    if "common_mean" in records:
-        return records["common_mean"].astype(float).fillna(derived)
-    return derived
-
-
-def check(records: pd.DataFrame) -> None:
-    """Check that a table can be judged.
-
-    Raises:
-        ValueError: A required column is missing, a seed is empty, there are several studies, or a
-            run is listed twice.
-    """
-    lacking = [column for column in REQUIRED if column not in records]
-    if lacking:
-        raise ValueError(f"records: missing columns: {_listed(lacking)}")
-    if "study" in records and records["study"].nunique() > 1:
-        studies = _listed(sorted(records["study"].dropna().astype(str).unique()))
-        raise ValueError(f"records: studies {studies}; only one study can be judged at a time")
-    for column in ("dataset", "loss", "seed", "status"):
-        if records[column].isna().any():
-            raise ValueError(f"records: a run has no {column}; only a temperature may be empty")
-    run = ["dataset", "loss", "temperature", "seed"]
-    twice = records[records.duplicated(run)]
-    if len(twice):
-        dataset, loss, temperature, seed = twice.iloc[0][run]
-        name = cell_name(loss, temperature_of(temperature))
-        raise ValueError(f"records: {name} on {dataset}, seed {seed}, is listed twice")
-
-
-def nearest(grid: Iterable[float], temperature: float) -> float | None:
-    """The temperature in the grid closest in ratio (the lower on a tie), if within ``STAND_IN``."""
-
-    def distance(t: float) -> float:
-        return abs(math.log(t / temperature))
-
-    best = min(sorted(grid), key=distance, default=None)
-    return best if best is not None and distance(best) <= math.log(STAND_IN) + 1e-9 else None
-
-
-def cell_name(loss: str, temperature: float | None, stands_for: float | None = None) -> str:
-    """``contrastive at 0.3``; a stand-in also names the requested temperature."""
-    if temperature is None:
-        return loss_words(loss)
-    name = f"{loss_words(loss)} at {printed(temperature)}"
-    if stands_for is None or math.isclose(temperature, stands_for):
-        return name
-    return f"{name} (nearest to {printed(stands_for)})"
-
-
-def column_name(column: Column) -> str:
-    """The name of a column, or of the function that computes it, in words."""
-    return column if isinstance(column, str) else column.__name__.replace("_", " ")
-
-
-WORDS = {
-    "linear_accuracy": "accuracy",
-    "gradient_balance": "the gradient balance error",
-    "entropy_rises": "the share of anchors whose entropy rises with tau",
-    "interval_narrows": "the share of anchors whose interval narrows",
-    "limit_low_error": "the error at tau -> 0+",
-    "limit_high_error": "the error at tau -> inf",
-    "exchange_difference": "the change of the loss on exchange",
-    "nearest_interclass_similarity": "similarity to the ten nearest images of other classes",
-    "interclass_similarity": "mean similarity between classes",
-}
-"""Words for columns whose names are not words."""
-
-
-def in_words(column: Column) -> str:
-    """A column as a sentence names it."""
-    name = column_name(column)
-    return WORDS.get(name, name.replace("_", " "))
-
-
-def loss_words(loss: str) -> str:
-    """A loss as a sentence names it: ``hard contrastive``."""
-    return loss.replace("_", " ")
-
-
-def count_of(count: int, noun: str) -> str:
-    """``1 run``, ``2 runs``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _listed(items: Iterable[object]) -> str:
-    return ", ".join(str(item) for item in items)

@@ -17,9 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tausweep.claims import preconditions, rules
+from tausweep.claims.columns import ACCURACY
 from tausweep.claims.comparisons import RANK
-from tausweep.claims.evidence import ACCURACY, PAPER_RANGE, STAND_IN, Evidence, check
+from tausweep.claims.evidence import PAPER_RANGE, Evidence
 from tausweep.claims.paper import CLAIMS, claim
+from tausweep.claims.phrases import cell_name, comma_separated
+from tausweep.claims.readings import STAND_IN
 from tausweep.claims.verdicts import (
     CLEARLY,
     OVERALL,
@@ -31,12 +34,14 @@ from tausweep.claims.verdicts import (
     to_markdown,
 )
 from tausweep.results import published
+from tausweep.results.cells import temperature_of
 from tausweep.results.intervals import ACCURACY_MARGIN, MARGINS, PRIOR_CELLS, PRIOR_DF
 
 __all__ = [
     "CLAIMS",
     "Claim",
     "Verdict",
+    "check_records",
     "claim",
     "judge",
     "published_verdicts",
@@ -45,6 +50,9 @@ __all__ = [
     "to_json",
     "to_markdown",
 ]
+
+REQUIRED = ("dataset", "loss", "temperature", "seed", "status")
+"""The columns without which nothing can be judged."""
 
 
 def judge(
@@ -83,7 +91,7 @@ def judge(
     """
     if not (math.isfinite(margin) and margin >= 0):
         raise ValueError(f"margin: {margin} is not allowed; points of accuracy, 0 or more, are")
-    check(records)
+    check_records(records)
     by_dataset: dict[str, dict[tuple[str, float | None, int], NDArray[np.bool_]]] = {}
     for (dataset, loss, temperature, seed), kept in (correct or {}).items():
         by_dataset.setdefault(dataset, {})[loss, temperature, seed] = kept
@@ -99,6 +107,30 @@ def judge(
             along=checkpoints,
         )
     return judge_each(CLAIMS.values(), datasets)
+
+
+def check_records(records: pd.DataFrame) -> None:
+    """Check that a table can be judged.
+
+    Raises:
+        ValueError: A required column is missing, a seed is empty, there are several studies, or a
+            run is listed twice.
+    """
+    lacking = [column for column in REQUIRED if column not in records]
+    if lacking:
+        raise ValueError(f"records: missing columns: {comma_separated(lacking)}")
+    if "study" in records and records["study"].nunique() > 1:
+        studies = comma_separated(sorted(records["study"].dropna().astype(str).unique()))
+        raise ValueError(f"records: studies {studies}; only one study can be judged at a time")
+    for column in ("dataset", "loss", "seed", "status"):
+        if records[column].isna().any():
+            raise ValueError(f"records: a run has no {column}; only a temperature may be empty")
+    run = ["dataset", "loss", "temperature", "seed"]
+    twice = records[records.duplicated(run)]
+    if len(twice):
+        dataset, loss, temperature, seed = twice.iloc[0][run]
+        name = cell_name(loss, temperature_of(temperature))
+        raise ValueError(f"records: {name} on {dataset}, seed {seed}, is listed twice")
 
 
 def published_verdicts() -> str:

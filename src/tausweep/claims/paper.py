@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tausweep.claims import preconditions, rules
+from tausweep.claims.columns import gap_to_nearest_negatives
 from tausweep.claims.comparisons import RANK
-from tausweep.claims.evidence import PAPER_RANGE, gap_to_nearest_negatives
-from tausweep.claims.preconditions import Need
-from tausweep.claims.rules import COMPETITIVE, FAR, IDENTITY, LIMIT, SHARE, SMALLEST, STABLE
+from tausweep.claims.evidence import PAPER_RANGE
+from tausweep.claims.preconditions import SETTLED, Need
+from tausweep.claims.rules import COMPETITIVE, FAR, IDENTITY_ERROR, LIMIT, SHARE, SMALLEST, STABLE
 from tausweep.claims.verdicts import Claim
 
 CLAIMS: dict[str, Claim] = {}
@@ -81,9 +82,8 @@ LEARNT = preconditions.learnt("contrastive")
 HARD_LEARNT = preconditions.learnt("hard_contrastive")
 CENTRED = preconditions.centred(["contrastive"], SMALLEST)
 BOTH_CENTRED = preconditions.centred(["contrastive", "hard_contrastive"], SMALLEST)
-SETTLED = preconditions.SETTLED
-GEOMETRY = (LEARNT, CENTRED, SETTLED)
-HARD_GEOMETRY = (LEARNT, HARD_LEARNT, BOTH_CENTRED, SETTLED)
+GEOMETRY_NEEDS = (LEARNT, CENTRED, SETTLED)
+HARD_GEOMETRY_NEEDS = (LEARNT, HARD_LEARNT, BOTH_CENTRED, SETTLED)
 
 claim(
     "C1",
@@ -91,7 +91,7 @@ claim(
     reads="uniformity of contrastive (Fig. 4)",
     rule=TREND.format(what="uniformity", higher="lower"),
     judge=rules.trend_of("contrastive", "uniformity", rising=False),
-    needs=GEOMETRY,
+    needs=GEOMETRY_NEEDS,
 )
 
 claim(
@@ -102,7 +102,7 @@ claim(
     + " Tolerance minus the mean similarity between different classes is judged by the same rule "
     "beside it: if that is measured and clearly goes the other way, the claim is undecided.",
     judge=rules.tolerance_rises,
-    needs=GEOMETRY,
+    needs=GEOMETRY_NEEDS,
 )
 
 claim(
@@ -128,7 +128,7 @@ claim(
     "spread of hard contrastive (largest minus smallest uniformity, per seed) is clearly below "
     "half of contrastive's; contradicted if it is clearly above contrastive's.",
     judge=rules.hard_is_uniform,
-    needs=HARD_GEOMETRY,
+    needs=HARD_GEOMETRY_NEEDS,
 )
 
 claim(
@@ -137,7 +137,7 @@ claim(
     reads="tolerance of both losses (Fig. 7 against Fig. 5)",
     rule=MOSTLY,
     judge=rules.hard_against_contrastive("tolerance", lower=True),
-    needs=HARD_GEOMETRY,
+    needs=HARD_GEOMETRY_NEEDS,
 )
 
 claim(
@@ -195,7 +195,7 @@ claim(
     rule=TREND.format(what="contrastive's positive similarity", higher="higher")
     + " How close to 1 it comes is shown, not judged.",
     judge=rules.trend_of("contrastive", "positive_similarity", rising=True),
-    needs=GEOMETRY,
+    needs=GEOMETRY_NEEDS,
 )
 
 claim(
@@ -204,7 +204,8 @@ claim(
     "with tau",
     reads="penalties of every contrastive run (Eq. 2, 4 and 5)",
     rule="Supported: in every contrastive run, on its own embeddings and bank, the absolute "
-    f"negative gradients sum to the positive one to within a relative error of {IDENTITY:g}, and "
+    "negative gradients sum to the positive one to within a relative error of "
+    f"{IDENTITY_ERROR:g}, and "
     f"the entropy rises with tau for at least {SHARE:.0%} of the anchors. Contradicted: any run "
     f"breaks it. {RUNS}",
     judge=rules.gradients_balance,
@@ -240,8 +241,8 @@ claim(
     reads="the loss before and after the exchange in every contrastive run (Fig. 1)",
     rule="Supported: in every contrastive run, on its own embeddings and bank, exchanging "
     "instances together with their augmentations changes the mean loss by at most "
-    f"{IDENTITY:g}. Contradicted: any run breaks it. {RUNS}",
-    judge=rules.identity_of("exchange_difference", 0, IDENTITY),
+    f"{IDENTITY_ERROR:g}. Contradicted: any run breaks it. {RUNS}",
+    judge=rules.identity_of("exchange_difference", 0, IDENTITY_ERROR),
     kind="identity",
 )
 
@@ -265,7 +266,7 @@ claim(
     "different classes is shown, not judged: with a mean embedding near 0 it is about "
     "-tolerance / (classes - 1), which by arithmetic alone is higher for the less tolerant loss.",
     judge=rules.hard_lowers_interclass,
-    needs=HARD_GEOMETRY,
+    needs=HARD_GEOMETRY_NEEDS,
 )
 
 claim(
@@ -278,7 +279,7 @@ claim(
     f"clearly below half of contrastive's, and its mean is at most {STABLE:g}; contradicted if it "
     "is clearly above contrastive's.",
     judge=rules.tolerant_at_stable_uniformity,
-    needs=HARD_GEOMETRY,
+    needs=HARD_GEOMETRY_NEEDS,
 )
 
 claim(

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tausweep.claims.evidence import BASELINES, PAPER_RANGE, Evidence, Reading
+from tausweep.claims.evidence import PAPER_RANGE, Evidence
 from tausweep.claims.judging import CLAIMS
+from tausweep.claims.readings import Reading
 from tausweep.results import published
 from tausweep.results.intervals import MARGINS
-from tausweep.study import Study
+from tausweep.study import BASELINES, Study
 
 RUN_SD = 0.30
 """Scatter of one run's accuracy in points, from the author's seven repeats for another table."""
@@ -31,10 +32,10 @@ SHARED_ERRORS = 0.6
 single runs of a method agree on about half of their errors, means over seeds on more."""
 
 TEST_IMAGES = {"cifar10": 10_000, "cifar100": 10_000, "svhn": 26_032, "imagenet100": 5_000}
-SETTLED = 0.8
+ENOUGH = 0.8
 """A probability of being settled that counts as enough."""
 
-Cells = Mapping[tuple[str, float | None], Mapping[str, float]]
+Truths = Mapping[tuple[str, float | None], Mapping[str, float]]
 """True measures (by column) by loss and temperature."""
 
 
@@ -50,7 +51,7 @@ class World:
         one_run: Whether the rules know the noise of one run.
     """
 
-    cells: Cells
+    cells: Truths
     run_sd: float = RUN_SD
     uneven: float = 0.0
     test_images: int | None = None
@@ -220,7 +221,7 @@ def describe(study: Study, worlds: int = 60) -> str:
             if absent == worlds:
                 rows.append([id, *("–" for _ in tried), "–"])
                 continue
-            enough = next((str(n) for n in tried if shares[n] >= SETTLED), f"over {tried[-1]}")
+            enough = next((str(n) for n in tried if shares[n] >= ENOUGH), f"over {tried[-1]}")
             rows.append([id, *(f"{shares[n]:.2f}" for n in tried), enough])
         widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
         lines += ["", f"{dataset} ({len(study.seeds)} seeds in the study)"]

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from tausweep.claims.columns import ACCURACY, Column, common_mean
 from tausweep.claims.comparisons import difference
-from tausweep.claims.evidence import ACCURACY, BASELINES, Column, Evidence, common_mean, loss_words
+from tausweep.claims.evidence import Evidence
+from tausweep.claims.phrases import loss_words
 from tausweep.results.cells import printed
+from tausweep.study import BASELINES
 
 COMMON_MEAN = 0.1
 """Largest squared length of the mean embedding at which similarities are still about classes. It

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import pandas as pd
 
+from tausweep.claims.columns import ACCURACY, Column, tolerance_gap
 from tausweep.claims.comparisons import (
     Finding,
     bounded,
@@ -26,16 +27,9 @@ from tausweep.claims.comparisons import (
     together,
     trend,
 )
-from tausweep.claims.evidence import (
-    ACCURACY,
-    Column,
-    Evidence,
-    Reading,
-    in_words,
-    loss_words,
-    nearest,
-    tolerance_gap,
-)
+from tausweep.claims.evidence import Evidence
+from tausweep.claims.phrases import in_words, loss_words
+from tausweep.claims.readings import Reading, nearest_temperature
 from tausweep.results.cells import printed
 
 Rule: TypeAlias = Callable[[Evidence], Finding]
@@ -49,7 +43,7 @@ COMPETITIVE = 0.04
 """Share of the same range below which a loss still competes: 2 points of 50. The paper calls up to
 0.79 points competitive."""
 
-IDENTITY = 1e-4
+IDENTITY_ERROR = 1e-4
 """Allowed error of an identity. The measures are float64, but at small tau the difference 1 - P_ii
 costs the positive's gradient some digits."""
 
@@ -106,9 +100,9 @@ def reverse_u(e: Evidence) -> Finding:
     loss = "contrastive"
     noise = e.noise(ACCURACY)
     curve = e.curve(loss, ACCURACY)
-    low, high = nearest(curve.grid, 0.07), nearest(curve.grid, 1.0)
+    low, high = nearest_temperature(curve.grid, 0.07), nearest_temperature(curve.grid, 1.0)
     middle = [t for t in curve.grid if 0.2 - 1e-9 <= t <= 0.3 + 1e-9]
-    stand_ins = {nearest(curve.grid, 0.2), nearest(curve.grid, 0.3)}
+    stand_ins = {nearest_temperature(curve.grid, 0.2), nearest_temperature(curve.grid, 0.3)}
     middle = middle or sorted(t for t in stand_ins - {None, low, high} if t is not None)
     if curve.problem:
         return Finding(curve.state, curve.problem)
@@ -185,7 +179,7 @@ def gradients_balance(e: Evidence) -> Finding:
     """Negative gradients sum to the positive one; the entropy rises."""
     return together(
         {
-            "balance": identity(e.runs("contrastive", "gradient_balance"), 0, IDENTITY),
+            "balance": identity(e.runs("contrastive", "gradient_balance"), 0, IDENTITY_ERROR),
             "entropy": identity(e.runs("contrastive", "entropy_rises"), 1, 1 - SHARE),
         }
     )
@@ -294,7 +288,7 @@ def _hard_minus_contrastive(
 
 
 def _hard_minus_contrastive_near(e: Evidence, temperature: float, family: int) -> Finding:
-    t = nearest(_common(e, ACCURACY), temperature)
+    t = nearest_temperature(_common(e, ACCURACY), temperature)
     hard, plain = (
         e.cell(loss, ACCURACY, temperature if t is None else t, stands_for=temperature)
         for loss in ("hard_contrastive", "contrastive")

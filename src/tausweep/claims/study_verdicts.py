@@ -16,8 +16,6 @@ from tausweep.results.cells import Key, run_key
 from tausweep.storage.layout import File, Layout
 from tausweep.study import Run, Study
 
-CORRECT = File.CORRECT
-
 
 def judge(
     study: Study, layout: Layout, records: pd.DataFrame, along: pd.DataFrame | None
@@ -83,7 +81,7 @@ def _correct(
 
     found = {}
     for run in study.runs():
-        path = layout.run(run) / CORRECT
+        path = layout.run(run) / File.CORRECT
         if path.is_file():
             tensors: dict[str, Any] = load_file(path)
             # A diverged probe has none.

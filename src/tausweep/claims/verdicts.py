@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tausweep.claims.comparisons import OUTCOMES, Finding, Outcome
-from tausweep.claims.evidence import STAND_IN, Evidence, count_of
+from tausweep.claims.evidence import Evidence
+from tausweep.claims.phrases import count_of
 from tausweep.claims.preconditions import Need, State
+from tausweep.claims.readings import STAND_IN
+from tausweep.results import markdown
 from tausweep.results.intervals import MARGINS, MARGINS_SOURCE, PRIOR_CELLS
 from tausweep.study import StudyError
 
@@ -311,14 +314,14 @@ def to_markdown(verdicts: list[Verdict], miniature: bool = False) -> str:
     by_claim: dict[str, dict[str | None, Verdict]] = {}
     for verdict in verdicts:
         by_claim.setdefault(verdict.claim, {})[verdict.dataset] = verdict
-    header = ["claim", *datasets, "overall"]
-    lines = [_row(header), _row(["---"] * len(header))]
+    rows = []
     for claim, found in by_claim.items():
         cells = [_cell(found.get(name), miniature) for name in [*datasets, None]]
         one = next(iter(found.values()))
         kind = " (identity)" if one.kind == "identity" else ""
-        lines.append(_row([f"**{claim}** {one.text}{kind}", *cells[:-1], f"**{cells[-1]}**"]))
-    lines += [
+        rows.append([f"**{claim}** {one.text}{kind}", *cells[:-1], f"**{cells[-1]}**"])
+    lines = [
+        *markdown.table(["claim", *datasets, "overall"], rows),
         "",
         "Below each verdict are the numbers that decided it: mean ± half-width of the 95% interval "
         "that the verdict uses (number of seeds). That interval is moderated and includes the "
@@ -357,7 +360,3 @@ def _cell(verdict: Verdict | None, miniature: bool) -> str:
         return ""
     word = shown(verdict.verdict, miniature)
     return word + (f"<br>{verdict.headline}" if verdict.headline else "")
-
-
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

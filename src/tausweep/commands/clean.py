@@ -14,8 +14,15 @@ from pathlib import Path
 
 from tausweep import study as studies
 from tausweep.commands import flags
-from tausweep.commands.status import files, logs_of, size
-from tausweep.storage.layout import File, Layout, kept_weights, prepared_name
+from tausweep.commands.status import files, size
+from tausweep.storage.layout import (
+    File,
+    Folder,
+    Layout,
+    checkpoint_files,
+    kept_weights,
+    prepared_name,
+)
 from tausweep.storage.run_lock import half_written, held_by
 from tausweep.study import Study, StudyError
 
@@ -73,10 +80,8 @@ def _folder_size(path: Path) -> int:
 
 
 def _runs(study: Study, layout: Layout) -> Iterable[Leftover]:
-    named = {layout.run(run) for run in study.runs()} | {
-        logs_of(run, layout) for run in study.runs()
-    }
-    for kind in ("runs", "logs"):
+    named = {layout.run(run) for run in study.runs()} | {layout.logs(run) for run in study.runs()}
+    for kind in (Folder.RUNS, Folder.LOGS):
         for folder in sorted((layout.study(study.study) / kind).glob("*/*/*/seed*")):
             if folder not in named and held_by(folder) is None:
                 yield _leftover(folder, "a run that the study no longer names")
@@ -92,7 +97,7 @@ def _data(study: Study, layout: Layout) -> Iterable[Leftover]:
         except StudyError as error:
             raise StudyError(f"{error}; it is needed to know which data are in use") from None
         needed |= {prepared_name(run.settings.dataset) for run in other.runs()}
-    for folder in sorted((layout.root / "data").glob("*/")):
+    for folder in sorted((layout.root / Folder.DATA).glob("*/")):
         if folder.name not in needed:
             yield _leftover(folder, "prepared data that no study uses")
 
@@ -108,7 +113,7 @@ def _remains(study: Study, layout: Layout) -> Iterable[Leftover]:
             if epoch not in run.settings.along:
                 yield _leftover(path, "weights of an epoch that the study does not measure")
         if (folder / File.RECORD).exists():
-            for path in sorted(folder.glob("checkpoint.*safetensors")):
+            for path in checkpoint_files(folder):
                 yield _leftover(path, "a checkpoint of a run that is complete")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tausweep import study as studies
 from tausweep.data.manifest import manifest
 from tausweep.results import records
-from tausweep.storage.layout import File, Layout
+from tausweep.storage.layout import File, Folder, Layout
 from tausweep.study import Study
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Collected:
     def folder(self) -> Path:
         """Where tables, figures, verdicts and the report go."""
         folder = self.layout.study(self.study.study)
-        return folder / "partial" if self.partial else folder
+        return folder / Folder.PARTIAL if self.partial else folder
 
     @cached_property
     def results(self) -> StudyResults:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tausweep import study as studies
 from tausweep.storage.atomic import write_text
-from tausweep.study import Study, StudyError, digest, nearest
+from tausweep.study import Study, StudyError, did_you_mean, digest
 
 SELECT = "select"
 """A key of ``--config`` that is not a setting of a study: patterns of runs."""
@@ -58,8 +58,12 @@ def typed(value: Any) -> Any:
     return _WORDS.get(value, value)
 
 
-def check_keys(config: Mapping[str, Any]) -> None:
+def check_keys(config: Mapping[str, Any], of: str) -> None:
     """Refuse an unknown key of ``--config``.
+
+    Args:
+        config: What is given.
+        of: Where, for the sentence: ``--config``, or a module's name.
 
     Raises:
         StudyError: It is neither ``select`` nor ``at_once`` nor a setting of a study.
@@ -68,8 +72,7 @@ def check_keys(config: Mapping[str, Any]) -> None:
     for key in config:
         if key not in known:
             raise StudyError(
-                f"--config {key}: unknown key{nearest(key, known)}; known keys are "
-                f"{', '.join(known)}"
+                f"{of} {key}: unknown key{did_you_mean(key, known)}; known are {', '.join(known)}"
             )
 
 
@@ -118,8 +121,9 @@ def check_given_once(command: Sequence[str]) -> None:
 def refuse_unreadable() -> None:
     """End this process, a Snakemake command, if its study files or settings cannot be read.
 
-    Snakemake reads them before its rules, and ends in a traceback if a file is missing, is not text
-    or is nested too deeply. The profiles call this function, because they are read even earlier.
+    Snakemake reads them before its rules, and ends in a traceback where a file is missing, is no
+    text or is nested too deeply, or a setting is. A profile is read before both, so the profiles
+    call this.
     """
     command = sys.argv[1:]
     try:
@@ -128,29 +132,65 @@ def refuse_unreadable() -> None:
                 studies.content_of(file)
         for settings in _given(command, "--config", "-C"):
             for word in settings:
-                if "=" not in word:
-                    raise StudyError(f"--config {word}: has no value; write --config KEY=VALUE")
+                _check_setting(word)
     except StudyError as error:
         print(f"tausweep: error: {error}", file=sys.stderr)
         sys.exit(2)
 
 
-def study_file(files: Sequence[str], config: Mapping[str, Any], folder: Path) -> str:
-    """The study file for a command.
+def has_settings(config: Mapping[str, Any]) -> bool:
+    """Whether there is more than ``select`` and ``at_once``."""
+    return bool(config.keys() - {SELECT, AT_ONCE})
+
+
+def check_module(name: str, prefixed: bool) -> None:
+    """Refuse a ``prefix`` of a Snakemake module, which the commands of the rules know nothing of.
+
+    Raises:
+        StudyError: There is one.
+    """
+    if prefixed:
+        raise StudyError(
+            f"module {name}: takes neither prefix nor replace_prefix; results lie in "
+            "results/<study>/, apart from those of a study of another name"
+        )
+
+
+def _check_setting(word: str) -> None:
+    """Refuse one ``KEY=VALUE`` of ``--config`` at which Snakemake itself would fail.
+
+    Raises:
+        StudyError: It has no value, an unknown key, or a value that is nested too deeply.
+    """
+    key, equals, value = word.partition("=")
+    if not equals:
+        raise StudyError(f"--config {word}: has no value; write --config KEY=VALUE")
+    check_keys({key: value}, "--config")
+    try:
+        studies.check_nesting(value)
+    except StudyError as error:
+        raise StudyError(f"--config {key}: {error}") from None
+
+
+def study_file(
+    files: Sequence[str], config: Mapping[str, Any], folder: Path, of: str = "--config"
+) -> str:
+    """The study file that a command asks for.
 
     A single file without settings on top is returned unchanged. Otherwise the merged study is
     written to ``folder``, because the jobs read a file. Its name depends on its content, so the
     same command gets the same file.
 
     Args:
-        files: Study files, later ones on top; at least one.
-        config: The settings of ``--config``.
+        files: Study files, later ones on top; none where ``config`` is all of the study.
+        config: Of ``--config``, or that of a Snakemake module.
         folder: Where a merged study goes.
+        of: Where ``config`` is given, for sentences.
 
     Raises:
         StudyError: A file or the merged study is not valid.
     """
-    check_keys(config)
+    check_keys(config, of)
     over = {k: typed(value) for k, value in config.items() if k not in (SELECT, AT_ONCE)}
     if len(files) == 1 and not over:
         return files[0]
@@ -161,7 +201,7 @@ def study_file(files: Sequence[str], config: Mapping[str, Any], folder: Path) ->
     try:
         asked = studies.parse(content)
     except StudyError as error:
-        named = " + ".join([*files, *(["--config"] if over else [])])
+        named = " + ".join([*files, *([of] if over else [])])
         raise StudyError(f"{named}: {error}") from None
     path = folder / f"{asked.study}-{digest(content)}.json"
     if not path.exists():

@@ -11,7 +11,8 @@ from tausweep import data as datasets
 from tausweep.commands import rates
 from tausweep.data.manifest import manifest
 from tausweep.model.footprint import activation_bytes, feature_count, forward_flops, parameter_count
-from tausweep.storage.layout import KEPT_BYTES, File, Layout
+from tausweep.results import markdown
+from tausweep.storage.layout import KEPT_BYTES, File, Folder, Layout
 from tausweep.study import DatasetSettings, RunSettings, Study
 
 PEAK = {"float32": 66.9e12, "tf32": 494.7e12, "bf16": 989.4e12}
@@ -27,10 +28,10 @@ CPU_FLOPS = 40e9
 BACKWARD = 3.0
 """Cost of training in forward passes: forward, gradient of activations, gradient of weights."""
 
-EVALUATION = 8.0
+EVALUATION_PASSES = 8.0
 """Cost of an evaluation with its measures, in forward passes over the training split."""
 
-ALONG = 1.5
+ALONG_PASSES = 1.5
 """The same for one epoch that is measured along the training."""
 
 ORIGINAL_BYTES = 115e3
@@ -143,10 +144,8 @@ def _of_run(
 ) -> Cost:
     """Price a run on N images, without the prepared data."""
     epochs, precision = settings.pretrain.epochs, settings.pretrain.precision
-    flops = forward_flops(settings.encoder, settings.dataset.image_size)
-    evaluation = EVALUATION + ALONG * len(settings.along)
-    training = count * flops * (BACKWARD * epochs + evaluation)
-    images = count * (epochs + evaluation / BACKWARD)
+    training = pretraining_operations(settings, count) + evaluation_operations(settings, count)
+    images = count * (epochs + _evaluation_passes(settings) / BACKWARD)
     known = {device: rate.images_per_second for device, rate in rates.best(settings).items()}
     if (own := speeds.get(_alike(settings))) is not None:
         known[own[1]] = own[0]
@@ -165,6 +164,23 @@ def _of_run(
         training_memory=training_memory(settings, count),
         evaluation_memory=evaluation_memory(settings, count),
     )
+
+
+def pretraining_operations(settings: RunSettings, count: int) -> float:
+    """Floating-point operations of pretraining a run on N images."""
+    passes = BACKWARD * settings.pretrain.epochs
+    return passes * count * forward_flops(settings.encoder, settings.dataset.image_size)
+
+
+def evaluation_operations(settings: RunSettings, count: int) -> float:
+    """The same of measuring it."""
+    passes = _evaluation_passes(settings)
+    return passes * count * forward_flops(settings.encoder, settings.dataset.image_size)
+
+
+def _evaluation_passes(settings: RunSettings) -> float:
+    """Forward passes over the training split that a run's measures take."""
+    return EVALUATION_PASSES + ALONG_PASSES * len(settings.along)
 
 
 def gpu_memory(settings: RunSettings, count: int) -> float:
@@ -226,7 +242,7 @@ def _alike(settings: RunSettings) -> tuple[Any, ...]:
 def _measured_throughput(layout: Layout) -> dict[tuple[Any, ...], tuple[float, str]]:
     """Images per second of finished runs and their device, one for each kind of run."""
     found: dict[tuple[Any, ...], tuple[float, str]] = {}
-    for path in sorted(layout.root.glob(f"*/runs/*/*/*/*/{File.RECORD}")):
+    for path in sorted(layout.root.glob(f"*/{Folder.RUNS}/*/*/*/*/{File.RECORD}")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             settings = RunSettings.model_validate(record["settings"])
@@ -259,26 +275,18 @@ def table(prices: dict[str, Cost]) -> list[str]:
     Each device with measured times has a column.
     """
     total = sum(prices.values(), Cost())
-    rows = [list(HEAD), ["---", *["--:"] * (len(HEAD) - 1)]]
-    rows += [_row(name, price) for name, price in prices.items()]
+    rows = [list(HEAD), *(_row(name, price) for name, price in prices.items())]
     if len(prices) > 1:
         # One cost per run has no meaning for several datasets.
         name, runs, _, *rest = _row("all", total)
         rows.append([name, runs, "", *rest])
     for device in sorted(total.measured, reverse=True):
-        shown = [MEASURED_HEAD + device, "--:", *(_measured(p, device) for p in prices.values())]
+        shown = [MEASURED_HEAD + device, *(_measured(p, device) for p in prices.values())]
         shown += [_measured(total, device)] if len(prices) > 1 else []
         rows = [[*row[:4], cell, *row[4:]] for row, cell in zip(rows, shown, strict=True)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    # The rule under the header must fill its columns, or Markdown reads it as a row.
-    rows[1] = [cell.rjust(width, "-") for cell, width in zip(rows[1], widths, strict=True)]
-    return [_aligned(row, widths) for row in rows]
-
-
-def _aligned(row: list[str], widths: list[int]) -> str:
-    first, *rest = row
-    cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]
-    return f"| {' | '.join(cells)} |"
+    heads, *body = rows
+    aligned = [markdown.UNALIGNED, *[markdown.RIGHT] * (len(heads) - 1)]
+    return markdown.table(heads, body, aligned, padded=True)
 
 
 def _row(name: str, price: Cost) -> list[str]:

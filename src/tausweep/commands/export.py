@@ -22,10 +22,10 @@ from tausweep import __version__
 from tausweep import study as studies
 from tausweep.commands import flags
 from tausweep.storage.atomic import replacing
-from tausweep.storage.layout import File, Layout, prepared_name
+from tausweep.storage.layout import File, Folder, Layout, measure_file, prepared_name
 from tausweep.study import Study, StudyError
 
-SUFFIXES = (".tar.gz", ".tgz", ".zip")
+ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".zip")
 CONTENTS = "CONTENTS.json"
 """Lists name, size and SHA-256 of every file, and the version that wrote them."""
 
@@ -33,10 +33,10 @@ RESULTS = (
     File.STUDY, File.RECORDS, File.ALONG_TABLE, File.CLAIMS_JSON, File.CLAIMS_CSV,
     File.CLAIMS_MARKDOWN, File.REPORT,
 )  # fmt: skip
-FOLDERS = ("tables", "figures", "partial")
+FOLDERS = (Folder.TABLES, Folder.FIGURES, Folder.PARTIAL)
 RUN = (
-    File.SETTINGS, File.HISTORY, File.PRETRAIN, "linear.json", "knn.json", "geometry.json",
-    "separation.json", "penalty.json", File.ALONG, File.CORRECT, File.RECORD,
+    File.SETTINGS, File.HISTORY, File.PRETRAIN, File.LINEAR, File.KNN, File.GEOMETRY,
+    File.SEPARATION, File.PENALTY, File.ALONG, File.CORRECT, File.RECORD,
 )  # fmt: skip
 WEIGHTS = (File.ENCODER, File.EMBEDDINGS)
 
@@ -75,17 +75,17 @@ def contents(
         StudyError: Nothing was collected yet.
     """
     root = layout.study(study.study)
-    table = root / "partial" / File.RECORDS if partial else root / File.RECORDS
+    table = root / Folder.PARTIAL / File.RECORDS if partial else root / File.RECORDS
     if not table.exists():
         raise StudyError(f"{table}: is missing; the study is not complete")
     found = [root / name for name in RESULTS]
     for folder in FOLDERS:
         found += (path for path in (root / folder).rglob("*") if path.is_file())
     for run in study.runs():
-        names = (*RUN, *(f"{name}.json" for name in run.settings.measures or {}))
+        names = (*RUN, *(measure_file(name) for name in run.settings.measures or {}))
         found += (layout.run(run) / name for name in names + WEIGHTS * weights)
     for name in {prepared_name(run.settings.dataset) for run in study.runs()}:
-        found.append(layout.root / "data" / name / File.MANIFEST)
+        found.append(layout.root / Folder.DATA / name / File.MANIFEST)
     named = {str(path.relative_to(layout.root)): path for path in found if path.is_file()}
     return dict(sorted(named.items()))
 
@@ -96,16 +96,16 @@ def export(study: Study, layout: Layout, output: Path, *, weights: bool = False)
     Args:
         study: The study; all its existing results are included.
         layout: Where they are.
-        output: A path that ends with one of ``SUFFIXES``.
+        output: A path that ends with one of ``ARCHIVE_SUFFIXES``.
         weights: Whether to include encoders, banks and embeddings.
 
     Raises:
         StudyError: The suffix is not known, or nothing was collected yet.
     """
-    if not output.name.endswith(SUFFIXES):
+    if not output.name.endswith(ARCHIVE_SUFFIXES):
         raise StudyError(
             f"archive {output}: its suffix is not allowed; it should be one of "
-            f"{', '.join(SUFFIXES)}"
+            f"{', '.join(ARCHIVE_SUFFIXES)}"
         )
     taken = {
         name: path.read_bytes() for name, path in contents(study, layout, weights=weights).items()
@@ -150,7 +150,7 @@ def _write_zip(path: Path, files: dict[str, bytes]) -> None:
 
 def is_archive(path: Path) -> bool:
     """Whether a path has the suffix of an archive."""
-    return path.name.endswith(SUFFIXES)
+    return path.name.endswith(ARCHIVE_SUFFIXES)
 
 
 @contextlib.contextmanager

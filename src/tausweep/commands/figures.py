@@ -6,6 +6,7 @@ import argparse
 
 from tausweep.commands import flags
 from tausweep.commands.collected import Collected
+from tausweep.storage.layout import Folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,7 @@ def write_figures(collected: Collected, processes: int = 1) -> None:
 
     asked = figures.asked(collected.study)
     paths = {
-        name: [collected.folder / "figures" / f"{name}.{kind}" for kind in figures.FORMATS]
+        name: [collected.folder / Folder.FIGURES / f"{name}.{kind}" for kind in figures.FORMATS]
         for name in figures.NAMES
     }
     for name in paths.keys() - {*asked}:

@@ -22,7 +22,6 @@ import torch
 
 from tausweep import study as studies
 from tausweep.commands.prepare import prepared_data
-from tausweep.commands.status import logs_of
 from tausweep.data.prepared import Prepared
 from tausweep.machine import devices
 from tausweep.results import records
@@ -31,9 +30,8 @@ from tausweep.storage.layout import File, Layout
 from tausweep.storage.run_lock import RunLockedError, run_lock
 from tausweep.study import DatasetSettings, Run, StudyError
 from tausweep.training import outputs
+from tausweep.training.checkpoints import Message
 from tausweep.training.trainer import Pretrained, Trainer
-
-Message = Callable[[str], None]
 
 MEASURED_SECONDS = 10.0
 """How long to measure speed before it decides which runs to start."""
@@ -193,7 +191,7 @@ class Evaluations:
 
     def _begin(self, run: Run) -> None:
         """Start the evaluation of a run; its log is where Snakemake's would be."""
-        log = logs_of(run, self._layout) / "evaluate.log"
+        log = self._layout.log(run, "evaluate")
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as said:
             command = [*self.command, "--run", run.id]

@@ -6,8 +6,8 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 USAGE_ERROR = 2
 """Exit code of bad input; nothing was started."""
@@ -21,6 +21,36 @@ class Parser(argparse.ArgumentParser):
         said = message.removeprefix("argument ")
         print(f"tausweep: error: {said}; see `{self.prog} --help`", file=sys.stderr)
         sys.exit(USAGE_ERROR)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Parse; what follows ``--`` is passed on, where the command does so."""
+        given = list(sys.argv[1:] if args is None else args)
+        behind: list[str] = []
+        if self.get_default("passed_on") is not None and "--" in given:
+            at = given.index("--")
+            given, behind = given[:at], given[at + 1 :]
+        found, rest = super().parse_known_args(given, namespace)
+        if self.get_default("passed_on") is not None:
+            found.passed_on = behind
+        return found, rest
+
+
+def add_passed_on(parser: argparse.ArgumentParser, what: str) -> None:
+    """Let what follows ``--`` be passed on to another program, as ``passed_on``.
+
+    Called when the parser has its other arguments. ``argparse`` itself loses what follows where a
+    flag stands between it and the first argument.
+
+    Args:
+        parser: A ``Parser``.
+        what: It, in words.
+    """
+    usage = parser.format_usage().removeprefix("usage: ").strip()
+    parser.usage = f"{usage.replace('%', '%%')} [-- ...]"
+    parser.set_defaults(passed_on=[])
+    parser.epilog = f"What follows -- is passed on: {what}."
 
 
 def _not_allowed(text: str, wanted: str) -> argparse.ArgumentTypeError:
@@ -62,7 +92,9 @@ def device(text: str) -> str:
 
 def add_study(parser: argparse.ArgumentParser) -> None:
     """Add the study file, ``options.study``."""
-    parser.add_argument("study", metavar="STUDY", help="a study file (YAML or JSON)")
+    parser.add_argument(
+        "study", metavar="STUDY", help="a study file, or the name of one that comes along"
+    )
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ from tausweep import study as studies
 from tausweep.commands import export, flags, verify
 from tausweep.results import records
 from tausweep.storage.atomic import replacing
-from tausweep.storage.layout import File, Layout
+from tausweep.storage.layout import File, Layout, measure_file
 from tausweep.storage.run_lock import held_by
 from tausweep.study import Run, Study, StudyError
 
@@ -106,7 +106,7 @@ def _opened(source: Path) -> Iterator[Path]:
     else:
         raise StudyError(
             f"{source}: does not exist, or is neither a results folder nor an archive "
-            f"({', '.join(export.SUFFIXES)})"
+            f"({', '.join(export.ARCHIVE_SUFFIXES)})"
         )
 
 
@@ -152,7 +152,7 @@ def _add_run(
         names = [*content["digests"]["files"]]
     else:
         names = [*export.RUN, *export.WEIGHTS]
-        names += [f"{name}.json" for name in run.settings.measures or {}]
+        names += [measure_file(name) for name in run.settings.measures or {}]
         plan.unsealed.append(run)
     if not (folder / File.ENCODER).exists():
         plan.bare.append(run)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from tausweep.commands.cost import train_count
 from tausweep.data import contents, measurable
 from tausweep.data.manifest import manifest
 from tausweep.machine import instructions
+from tausweep.storage import shipped
 from tausweep.storage.layout import Layout
-from tausweep.study import DatasetSettings, Run, Study, StudyError, canonical, nearest
+from tausweep.study import DatasetSettings, Run, Study, StudyError, canonical, did_you_mean
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +47,7 @@ def run(options: argparse.Namespace) -> None:
         print(power.describe(asked))
         return
     print(describe(asked, Layout(Path(options.results))))
-    if Path("Snakefile").is_file():
-        print(rules(options.study))
+    print(rules(options.study))
 
 
 def find_run(study: Study, run_id: str) -> Run:
@@ -59,7 +59,7 @@ def find_run(study: Study, run_id: str) -> Run:
     runs = {run.id: run for run in study.runs()}
     if run_id not in runs:
         raise StudyError(
-            f"--run {run_id}: the study {study.study} has no such run{nearest(run_id, runs)}; "
+            f"--run {run_id}: the study {study.study} has no such run{did_you_mean(run_id, runs)}; "
             f"`tausweep plan` lists all {len(runs)}"
         )
     return runs[run_id]
@@ -100,7 +100,7 @@ ABSENT = "absent"
 """Stands for the fingerprint of a missing source without which a study can be planned."""
 
 
-@lru_cache
+@cache
 def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
     """Fingerprint of a source; see ``data.contents``.
 
@@ -114,12 +114,19 @@ def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
         # Preparing it reports what is missing.
         return ABSENT
     try:
-        return contents.fingerprint(dataset.source, layout.prepared(dataset))
+        look = datasets.seen(dataset.source)
+        return contents.fingerprint(dataset.source, layout.prepared(dataset), look)
     except StudyError:
         # An unmounted disk, or results copied elsewhere: prepared data can still be used.
         if (made := manifest(dataset, layout)) is None:
             raise
         return str(made["source"]["fingerprint"])
+
+
+def look_again() -> None:
+    """Forget what was seen at the sources, which a process otherwise looks at once."""
+    datasets.seen.cache_clear()
+    source_fingerprint.cache_clear()
 
 
 def made_of_source(made: Mapping[str, Any], dataset: DatasetSettings, layout: Layout) -> bool:
@@ -141,8 +148,8 @@ def class_counts(dataset: DatasetSettings, layout: Layout) -> dict[str, dict[str
     gone = source_fingerprint(dataset, layout) == ABSENT
     # If the source has changed, the counts in the manifest are out of date.
     if made is not None and (gone or made_of_source(made, dataset, layout)):
-        return measurable.per_class(made)
-    counts = datasets.class_counts(dataset.source)
+        return measurable.images_per_class(made)
+    counts = None if gone else datasets.seen(dataset.source).counts
     return measurable.limited(counts, dataset) if counts else None
 
 
@@ -156,13 +163,12 @@ def check(study: Study, layout: Layout) -> None:
     for run in study.runs():
         by_data.setdefault(run.settings.dataset, []).append(run)
     for dataset, runs in by_data.items():
-        source_fingerprint(dataset, layout)
-        counts = class_counts(dataset, layout)
-        if counts is not None:
-            measurable.check(runs[0].dataset, counts["train"], counts["test"])
-        count = sum(counts["train"].values()) if counts else train_count(dataset, layout)
-        if count is not None:
-            measurable.check_size({run.settings for run in runs}, count)
+        with measurable.of(runs):
+            counts = class_counts(dataset, layout)
+            if counts is not None:
+                measurable.check(counts, runs)
+            elif (count := train_count(dataset, layout)) is not None:
+                measurable.check_size(runs, count)
 
 
 def describe(study: Study, layout: Layout) -> str:
@@ -217,9 +223,10 @@ def rules(study_file: str) -> str:
     """The jobs that Snakemake would run now, by rule.
 
     Raises:
-        StudyError: Snakemake cannot plan the study.
+        StudyError: Snakemake refuses.
     """
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules"]
+    command += ["--snakefile", str(shipped.snakefile())]
     done = subprocess.run(
         [*command, "--configfile", study_file], capture_output=True, text=True, check=False
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from tausweep.commands import flags
 from tausweep.commands.messages import say
 from tausweep.data import measurable
 from tausweep.storage.layout import File, Layout
-from tausweep.study import DatasetSettings, Run, StudyError
+from tausweep.study import Run, StudyError
 
 if TYPE_CHECKING:
     from tausweep.data.prepared import Prepared
@@ -21,49 +20,63 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
+    flags.add_study(parser)
     flags.add_results(parser)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "study", nargs="?", metavar="STUDY", help="a study file; all its datasets are prepared"
+    parser.add_argument(
+        "--only", metavar="NAME", help="of these, the one that goes to results/data/NAME"
     )
-    what.add_argument("--settings", metavar="JSON", help="one dataset's resolved settings")
     flags.add_threads(parser, "decoding threads")
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
-    prepare(options.study, options.settings, Path(options.results), options.threads, say)
+    prepare(options.study, options.only, Path(options.results), options.threads, say)
 
 
 def prepare(
-    study: str | None, settings: str | None, results: Path, threads: int, say: Callable[[str], None]
+    study: str, only: str | None, results: Path, threads: int, say: Callable[[str], None]
 ) -> None:
-    """Make prepared data for all datasets of a study, or for one dataset's settings (JSON).
+    """Make the prepared data of a study.
+
+    Args:
+        study: Its file.
+        only: The name of the one folder below ``results/data`` to make; none makes all.
+        results: The results folder.
+        threads: For decoding.
+        say: Told of each folder.
 
     Raises:
-        StudyError: The source is missing or wrong; see ``tausweep.data``.
+        StudyError: The source is not there or not what it should be, see ``datasets``; a measure
+            could not be taken from it; or a run's settings do not fit it.
     """
-    from tausweep import data as datasets
-
     if threads < 1:
         raise StudyError(f"--threads: {threads} is not allowed; it should be 1 or more")
-    runs: list[Run] = []
-    if study is not None:
-        runs = studies.load(study).runs()
-        wanted = {run.settings.dataset for run in runs}
-    else:
-        try:
-            content = json.loads(settings or "{}")
-        except ValueError as error:
-            raise StudyError(f"--settings: it is not JSON: {error}") from None
-        wanted = {studies.parse_settings(DatasetSettings, content)}
-    for dataset in sorted(wanted, key=lambda d: str(Layout(results).prepared(d))):
-        folder = Layout(results).prepared(dataset)
-        manifest = datasets.prepare(dataset, folder, threads)
-        sizes = ", ".join(f"{s['images']:,} {name}" for name, s in manifest["splits"].items())
-        say(f"{folder}: {len(manifest['classes'])} classes, {sizes} images")
-        here = [run for run in runs if run.settings.dataset == dataset]
-        _check_measurable(here[0].dataset if here else dataset.source.kind, manifest, here)
+    asked, layout = studies.load(study), Layout(results)
+    wanted: dict[Path, list[Run]] = {}
+    for run in asked.runs():
+        wanted.setdefault(layout.prepared(run.settings.dataset), []).append(run)
+    names = sorted(folder.name for folder in wanted)
+    if only not in (None, *names):
+        raise StudyError(
+            f"--only {only}: no data of the study {asked.study} are prepared there; they go to "
+            f"{', '.join(names)}"
+        )
+    for folder, runs in sorted(wanted.items()):
+        if only in (None, folder.name):
+            manifest = _made(runs, folder, threads)
+            sizes = ", ".join(f"{s['images']:,} {name}" for name, s in manifest["splits"].items())
+            say(f"{folder}: {len(manifest['classes'])} classes, {sizes} images")
+
+
+def _made(runs: Sequence[Run], folder: Path, threads: int) -> dict[str, Any]:
+    """Make the prepared data of runs, if they are fit for what is asked of them."""
+    from tausweep import data as datasets
+
+    dataset = runs[0].settings.dataset
+    with measurable.of(runs):
+        return datasets.prepare(
+            dataset, folder, threads, lambda counts: measurable.check(counts, runs)
+        )
 
 
 def prepared_data(runs: Sequence[Run], results: Path) -> Prepared:
@@ -79,17 +92,11 @@ def prepared_data(runs: Sequence[Run], results: Path) -> Prepared:
     """
     from tausweep import data as datasets
 
-    dataset = runs[0].settings.dataset
-    folder = Layout(results).prepared(dataset)
+    folder = Layout(results).prepared(runs[0].settings.dataset)
     if not (folder / File.MANIFEST).exists():
         # Deleted to save space; the workflow does not make it again for finished runs.
-        datasets.prepare(dataset, folder, 1)
+        _made(runs, folder, 1)
     data = datasets.load(folder)
-    _check_measurable(runs[0].dataset, data.manifest, runs)
+    with measurable.of(runs):
+        measurable.check(measurable.images_per_class(data.manifest), runs)
     return data
-
-
-def _check_measurable(name: str, manifest: Mapping[str, Any], runs: Iterable[Run]) -> None:
-    counts = measurable.per_class(manifest)
-    measurable.check(name, counts["train"], counts["test"])
-    measurable.check_size((run.settings for run in runs), manifest["splits"]["train"]["images"])

@@ -1,8 +1,7 @@
 """Training speeds that were measured on GPUs and kept, by device, precision and loss.
 
-They are in ``benchmarks/measured/gpu/rates.csv``, a table of what ``benchmarks/gpu/check.py``
-printed. A wheel includes the file as ``tausweep/_rates``; an editable install reads it from the
-repository.
+The file is ``benchmarks/measured/gpu/rates.csv``: what ``benchmarks/gpu/check.py`` printed there,
+as a table.
 """
 
 from __future__ import annotations
@@ -10,11 +9,11 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
+from tausweep.storage import shipped
 from tausweep.study import RunSettings
 
-NAME = "rates.csv"
+RATES_FILE = "benchmarks/measured/gpu/rates.csv"
 
 
 @dataclass(frozen=True)
@@ -25,26 +24,24 @@ class Rate:
         device: Its name.
         alike: The runs' trunk, width, image size, batch size and precision.
         loss: Their loss.
-        runs_at_once: How many shared the device.
-        images_per_second: Sum over these runs.
+        images_per_second: Of all runs that shared the device.
     """
 
     device: str
     alike: tuple[str, int, int, int, str]
     loss: str
-    runs_at_once: int
     images_per_second: float
 
 
 @cache
 def kept() -> tuple[Rate, ...]:
-    """All kept rates; empty if the package was installed without them."""
-    here = Path(__file__).resolve()
-    for folder in (here.with_name("_rates"), here.parents[3] / "benchmarks/measured/gpu"):
-        if (path := folder / NAME).is_file():
-            with path.open(encoding="utf-8", newline="") as file:
-                return tuple(_rate(row) for row in csv.DictReader(file))
-    return ()
+    """All kept rates.
+
+    Raises:
+        FileNotFoundError: The package was installed without them.
+    """
+    with shipped.path(RATES_FILE).open(encoding="utf-8", newline="") as file:
+        return tuple(_rate(row) for row in csv.DictReader(file))
 
 
 def _rate(row: dict[str, str]) -> Rate:
@@ -53,7 +50,6 @@ def _rate(row: dict[str, str]) -> Rate:
         row["device"],
         (row["trunk"], *sizes, row["precision"]),
         row["loss"],
-        int(row["runs_at_once"]),
         float(row["images_per_second"]),
     )
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from tausweep import study as studies
-from tausweep.commands import flags
+from tausweep.commands import flags, job_log
 from tausweep.data.manifest import manifest
 from tausweep.results import records
 from tausweep.storage import provenance
-from tausweep.storage.layout import File, Layout
+from tausweep.storage.layout import File, Layout, measure_file
 from tausweep.storage.run_lock import held_by
 from tausweep.study import MEASURES, Run, Study, StudyError
 
@@ -29,10 +29,8 @@ finished training but has no record, though some measures may exist. A record ma
 than today's counts like any other and is also listed."""
 
 LAST_LINES = 3
-SHOWN = 20
+MOST_LISTED = 20
 """How many runs of a state are listed; of the others only the number is given."""
-
-_PROGRESS = re.compile(r"^epoch \d+/\d+ .*$", re.MULTILINE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,12 +80,12 @@ def states(study: Study, layout: Layout) -> list[RunState]:
 
 def _state(run: Run, layout: Layout) -> RunState:
     folder = layout.run(run)
-    logs = [logs_of(run, layout) / f"{stage}.log" for stage in ("pretrain", "evaluate")]
+    logs = [layout.log(run, stage) for stage in ("pretrain", "evaluate")]
     newest = max((log for log in logs if log.exists()), key=_time, default=None)
-    said = newest.read_text(encoding="utf-8", errors="replace") if newest else ""
+    said = job_log.read(newest) if newest else ""
     if holder := held_by(folder):
         where = f"process {holder['pid']} on {holder['host']}"
-        return RunState(run, "running", f"{_progress(said) or 'started'}  ({where})")
+        return RunState(run, "running", f"{job_log.progress(said) or 'started'}  ({where})")
     try:
         columns = records.read(folder / File.RECORD)["columns"]
     except FileNotFoundError:
@@ -99,11 +97,11 @@ def _state(run: Run, layout: Layout) -> RunState:
         said = "; ".join([*reasons, *code])
         state = "stale" if reasons else columns["status"]
         return RunState(run, state, said, columns, other_code=bool(code))
-    if newest is not None and _failed(said):
-        lines = tuple(line for line in said.splitlines() if line.strip())[-LAST_LINES:]
+    if newest is not None and job_log.failed(said):
+        lines = job_log.last_lines(said, LAST_LINES)
         return RunState(run, "failed", log=newest, lines=lines)
     if (folder / File.CHECKPOINT).exists():
-        at = _progress(said).split("  ")[0]
+        at = job_log.progress(said).split("  ")[0]
         return RunState(run, "missing", f"interrupted{f' after {at}' if at else ''}, resumes there")
     return _pretrained(run, folder) or RunState(run, "missing")
 
@@ -117,7 +115,7 @@ def _pretrained(run: Run, folder: Path) -> RunState | None:
     measured = {
         name: content["values"]
         for name in names
-        if "values" in (content := _json(folder / f"{name}.json"))
+        if "values" in (content := _json(folder / measure_file(name)))
     }
     try:
         columns = records.so_far(run, measured, described)
@@ -142,22 +140,6 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _time(path: Path) -> float:
     return path.stat().st_mtime
-
-
-def logs_of(run: Run, layout: Layout) -> Path:
-    """The folder of a run's logs."""
-    return layout.study(run.study) / "logs" / run.id
-
-
-def _progress(said: str) -> str:
-    found = _PROGRESS.findall(said)
-    return found[-1] if found else ""
-
-
-def _failed(said: str) -> bool:
-    # A job that was stopped and saved its state has not failed.
-    error = "tausweep: error:" in said and "stopped and saved" not in said
-    return error or "Traceback (most recent call last)" in said
 
 
 def stale_reasons(columns: dict[str, Any], run: Run, layout: Layout) -> list[str]:
@@ -276,10 +258,10 @@ def _redoing(found: list[RunState], layout: Layout) -> list[str]:
 
 def _listed(found: list[RunState]) -> list[str]:
     lines = []
-    for state in found[:SHOWN]:
+    for state in found[:MOST_LISTED]:
         about = f"  {state.detail}" if state.detail else ""
         lines.append(f"  {state.run.id}{about}{f'  {state.log}' if state.log else ''}")
         lines += [f"      {line}" for line in state.lines]
-    if len(found) > SHOWN:
-        lines.append(f"  and {len(found) - SHOWN} more")
+    if len(found) > MOST_LISTED:
+        lines.append(f"  and {len(found) - MOST_LISTED} more")
     return lines

@@ -7,6 +7,7 @@ import argparse
 from tausweep.commands import flags
 from tausweep.commands.collected import Collected
 from tausweep.storage.atomic import write_text
+from tausweep.storage.layout import Folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,5 +36,5 @@ def write_tables(collected: Collected) -> None:
             t=found.t,
         )
         for kind in tables.FORMATS:
-            path = collected.folder / "tables" / f"{table.name}.{kind}"
+            path = collected.folder / Folder.TABLES / f"{table.name}.{kind}"
             write_text(path, table.text(kind))

@@ -16,8 +16,8 @@ from typing import Any
 
 from tausweep.commands.plan import made_of_source
 from tausweep.data.manifest import manifest
-from tausweep.storage.layout import File, Layout, prepared_name
-from tausweep.study import Run, Study, StudyError, canonical, nearest
+from tausweep.storage.layout import File, Folder, Layout, prepared_name
+from tausweep.study import Run, Study, StudyError, canonical, did_you_mean
 
 RUN_DEPTH = 4
 """Number of parts in a run's id."""
@@ -40,14 +40,14 @@ def check(targets: Iterable[str], study: Study, study_file: str, layout: Layout)
         parts = _below(target, layout)
         if len(parts) < 2:
             continue
-        if parts[0] == "data":
+        if parts[0] == Folder.DATA:
             _check_data(target, parts[1], study, study_file)
         elif parts[0] != study.study:
             raise StudyError(
                 f"target {target}: belongs to a study {parts[0]}, but this command is for "
                 f"{study.study} ({study_file}); name the file of {parts[0]} with --configfile"
             )
-        elif parts[1] in ("runs", "logs") and len(parts) > 2 + RUN_DEPTH:
+        elif parts[1] in (Folder.RUNS, Folder.LOGS) and len(parts) > 2 + RUN_DEPTH:
             _check_run(target, parts[2 : 2 + RUN_DEPTH], study, study_file, runs)
 
 
@@ -92,7 +92,7 @@ def _check_run(
         spelt = "/".join((dataset, loss, canonical(float(tau)), seed))
     except ValueError:
         spelt = wanted
-    hint = f"; it is written {spelt}" if spelt in runs else nearest(wanted, runs)
+    hint = f"; it is written {spelt}" if spelt in runs else did_you_mean(wanted, runs)
     raise StudyError(
         f"target {target}: the study {study.study} ({study_file}) has no run {wanted}{hint}"
     )
@@ -142,7 +142,7 @@ def outdated(study: Study, layout: Layout, wanted: Iterable[str], chosen: set[st
         parts = _below(target, layout)
         if target == "selected":
             runs |= chosen
-        elif len(parts) > 2 + RUN_DEPTH and parts[1] == "runs":
+        elif len(parts) > 2 + RUN_DEPTH and parts[1] == Folder.RUNS:
             runs.add("/".join(parts[2 : 2 + RUN_DEPTH]))
         elif target == "all" or (parts and parts[0] == study.study and parts[1:] != (File.STUDY,)):
             whole = True

@@ -16,7 +16,7 @@ from tausweep import study as studies
 from tausweep.commands import flags
 from tausweep.commands.status import other_code, stale_reasons
 from tausweep.results import records
-from tausweep.storage.layout import File, Layout
+from tausweep.storage.layout import File, Layout, measure_file
 from tausweep.study import MEASURED, OF_THE_LOSS, Run, Study, StudyError
 
 SHOWN_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "tausweep")
@@ -36,8 +36,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 @dataclass
-class Finding:
-    """The result of checking one run.
+class RunCheck:
+    """What a check of one run found.
 
     Attributes:
         wrong: What is not as the run wrote it, one sentence each.
@@ -48,7 +48,7 @@ class Finding:
     notes: list[str] = field(default_factory=list)
 
 
-def check_run(run: Run, folder: Path) -> tuple[Finding, dict[str, Any] | None]:
+def check_run(run: Run, folder: Path) -> tuple[RunCheck, dict[str, Any] | None]:
     """Check a run's record and the files beside it.
 
     Args:
@@ -58,7 +58,7 @@ def check_run(run: Run, folder: Path) -> tuple[Finding, dict[str, Any] | None]:
     Returns:
         The finding, and the record; none if it is missing or cannot be read.
     """
-    found, path = Finding(), folder / File.RECORD
+    found, path = RunCheck(), folder / File.RECORD
     try:
         content = records.read(path)
     except FileNotFoundError:
@@ -73,7 +73,7 @@ def check_run(run: Run, folder: Path) -> tuple[Finding, dict[str, Any] | None]:
     return found, content
 
 
-def _check_identity(run: Run, content: dict[str, Any], path: Path, found: Finding) -> None:
+def _check_identity(run: Run, content: dict[str, Any], path: Path, found: RunCheck) -> None:
     columns = content["columns"]
     own = {"study": run.study, "dataset": run.dataset, "loss": run.loss,
            "temperature": run.temperature, "seed": run.seed}  # fmt: skip
@@ -86,7 +86,7 @@ def _check_identity(run: Run, content: dict[str, Any], path: Path, found: Findin
             found.wrong.append(f"{path}: its settings do not match its settings_digest")
 
 
-def _check_digests(content: dict[str, Any], folder: Path, found: Finding) -> None:
+def _check_digests(content: dict[str, Any], folder: Path, found: RunCheck) -> None:
     path, digests = folder / File.RECORD, content.get("digests")
     if digests is None:
         found.notes.append("its record has no digests: it is older than them")
@@ -102,14 +102,14 @@ def _check_digests(content: dict[str, Any], folder: Path, found: Finding) -> Non
             found.wrong.append(f"{file}: was altered: it does not match its digest in record.json")
 
 
-def _check_columns(content: dict[str, Any], folder: Path, path: Path, found: Finding) -> None:
+def _check_columns(content: dict[str, Any], folder: Path, path: Path, found: RunCheck) -> None:
     """Compare the record's numbers with the files that they came from."""
     columns = content["columns"]
     try:
         described = json.loads((folder / File.PRETRAIN).read_text(encoding="utf-8"))
     except FileNotFoundError:
         described = content.get("pretrain")
-        found.notes.append("pretrain.json is missing")
+        found.notes.append(f"{File.PRETRAIN} is absent")
     except ValueError:
         described = None
     if described != content.get("pretrain"):
@@ -120,13 +120,13 @@ def _check_columns(content: dict[str, Any], folder: Path, path: Path, found: Fin
         measured: dict[str, Any] = {}
         for name in (*MEASURED, *own):
             try:
-                text = (folder / f"{name}.json").read_text(encoding="utf-8")
+                text = (folder / measure_file(name)).read_text(encoding="utf-8")
                 measured[name] = json.loads(text)["values"]
             except FileNotFoundError:
                 if name not in OF_THE_LOSS:
-                    found.notes.append(f"{name}.json is missing")
+                    found.notes.append(f"{measure_file(name)} is absent")
             except (ValueError, KeyError, TypeError):
-                found.wrong.append(f"{folder / name}.json: is damaged")
+                found.wrong.append(f"{folder / measure_file(name)}: is damaged")
         if measured.keys() >= {*MEASURED} - {*OF_THE_LOSS}:
             wanted |= records.flat(measured)
     for name in sorted(wanted):

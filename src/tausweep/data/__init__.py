@@ -1,7 +1,10 @@
 """Datasets: one module per source, and one prepared format.
 
-Importing this package loads neither NumPy nor PIL nor torch, and neither do ``fingerprint`` and
-``normalisation``, because Snakemake calls them each time it reads the workflow.
+``look``, ``normalisation`` and the import of this package load neither numpy nor PIL nor
+torch: Snakemake calls them each time it reads the workflow.
+
+For a notebook: ``prepare`` makes prepared data of a source, ``load`` opens them, and a source of
+your own may return ``SourceSplit``.
 """
 
 from __future__ import annotations
@@ -10,43 +13,59 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tausweep.data.sources import (
+    Look,
     SourceSplit,
-    class_counts,
     fingerprint,
+    look,
     normalisation,
     read,
     root,
+    seen,
     train_size,
 )
 
 if TYPE_CHECKING:
+    from tausweep.data.preparation import Accept
     from tausweep.data.prepared import Prepared
     from tausweep.study import DatasetSettings
 
-__all__ = [
-    "SourceSplit",
-    "class_counts",
-    "fingerprint",
-    "load",
-    "normalisation",
-    "prepare",
-    "read",
-    "root",
-    "train_size",
-]
+__all__ = ["SourceSplit", "load", "prepare"]
 
 
 def prepare(
-    settings: DatasetSettings, folder: str | Path, threads: int | None = None
+    settings: DatasetSettings,
+    folder: str | Path,
+    threads: int | None = None,
+    accept: Accept = lambda counts: None,
 ) -> dict[str, Any]:
-    """Make prepared data and return its manifest; see ``tausweep.data.preparation.prepare``."""
+    """Make prepared data and return its manifest; see ``tausweep.data.preparation.prepare``.
+
+    Examples:
+        >>> import tempfile
+        >>> from tausweep.data import prepare
+        >>> from tausweep.study import load
+        >>> settings = load("benchmarks/demo.yaml").runs()[0].settings
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     prepare(settings.dataset, folder)["splits"]["test"]["images"]
+        360
+    """
     from tausweep.data.preparation import prepare as make
 
-    return make(settings, folder, threads)
+    return make(settings, folder, threads, accept)
 
 
 def load(folder: str | Path, verify: bool = False) -> Prepared:
-    """Open prepared data; see ``tausweep.data.prepared.load``."""
+    """Open prepared data; see ``tausweep.data.prepared.load``.
+
+    Examples:
+        >>> import tempfile
+        >>> from tausweep import data, study
+        >>> settings = study.load("benchmarks/demo.yaml").runs()[0].settings
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     manifest = data.prepare(settings.dataset, folder)
+        ...     data.load(folder).train_images.shape
+        (1437, 12, 12, 3)
+    """
     from tausweep.data.prepared import load as open_prepared
 
     return open_prepared(folder, verify)

@@ -13,24 +13,25 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tausweep.data import sources, trees
+from tausweep.data import sources
+from tausweep.data.sources import Look
 from tausweep.storage.atomic import write_text
+from tausweep.storage.layout import File
 from tausweep.study import Source
 
-NAME = ".source.json"
-"""A hidden file, because it affects no number and enters no digest."""
+_FILES = 64
 
 Known = Mapping[str, tuple[int, int, str]]
 """Bytes, modification time (ns) and SHA-256 of each file, by its path in the source's folder."""
 
 
-def fingerprint(source: Source, folder: Path) -> str:
-    """Fingerprint of a source, which compares contents with what was prepared in ``folder``.
+def fingerprint(source: Source, folder: Path, look: Look | None = None) -> str:
+    """What lies at a source now, told from what was prepared in ``folder`` by content where needed.
 
     If nothing was prepared there, or by a version that did not note contents, this is the source's
     own fingerprint of names and sizes. New times of unchanged files are noted if the folder is
@@ -38,20 +39,21 @@ def fingerprint(source: Source, folder: Path) -> str:
 
     Args:
         source: Where the images are.
-        folder: Folder of the prepared data.
+        folder: Of the prepared data.
+        look: What lies at the source, if that is known already.
 
     Returns:
         64 hexadecimal digits; the same as in the manifest in ``folder`` if nothing changed.
 
     Raises:
-        StudyError: As for ``sources.fingerprint``.
+        StudyError: As for ``sources.look``.
     """
-    listing = sources.fingerprint(source)
-    kept = _kept(folder)
+    look = look or sources.look(source)
+    listing, kept = look.fingerprint, _kept(folder)
     if kept is None or kept["listing"] != listing:
         return listing
     known: Known = {path: tuple(entry) for path, entry in kept["files"].items()}
-    now = _look(sources.root(source), known)
+    now = _now(sources.root(source), known, look.files, look.digests)
     if now == known:
         return str(kept["fingerprint"])
     if {path: entry[2] for path, entry in now.items()} == {p: e[2] for p, e in known.items()}:
@@ -69,14 +71,14 @@ def read(source: Source, paths: Iterable[Path]) -> Known:
 
     Args:
         source: Where they are.
-        paths: The image files in use. For a plug-in that names a path, all images there count,
-            because we cannot know which ones it reads.
+        paths: The image files in use. Of a plug-in that names a path, all files there count: what
+            it reads of them is its own affair.
     """
     place = sources.root(source)
     names = {p.relative_to(place).as_posix() for p in paths if p.is_relative_to(place)}
-    if source.kind == "plugin" and source.path is not None:
-        names |= {file.path for file in trees.images(place)} if place.is_dir() else {"."}
-    return _look(place, dict.fromkeys(sorted(names), (-1, -1, "")))
+    if source.kind == "plugin":
+        names |= sources.look(source).files.keys()
+    return _now(place, dict.fromkeys(sorted(names), (-1, -1, "")), {}, {})
 
 
 def keep(folder: Path, listing: str, fingerprint: str, files: Known) -> None:
@@ -90,7 +92,7 @@ def keep(folder: Path, listing: str, fingerprint: str, files: Known) -> None:
     """
     if files:
         content = {"listing": listing, "fingerprint": fingerprint, "files": dict(files)}
-        write_text(folder / NAME, json.dumps(content) + "\n")
+        write_text(folder / File.SOURCE_CONTENTS, json.dumps(content) + "\n")
 
 
 def has(folder: Path) -> bool:
@@ -101,27 +103,50 @@ def has(folder: Path) -> bool:
 def _kept(folder: Path) -> dict[str, Any] | None:
     """What was noted; none if it is missing or damaged."""
     try:
-        found = json.loads((folder / NAME).read_text(encoding="ascii"))
+        found = json.loads((folder / File.SOURCE_CONTENTS).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
     whole = isinstance(found, dict) and found.keys() == {"listing", "fingerprint", "files"}
     return found if whole else None
 
 
-def _look(place: Path, known: Known) -> dict[str, tuple[int, int, str]]:
-    """The current entry of every known file; reads only files whose size or time changed."""
+def _now(
+    place: Path,
+    known: Known,
+    listed: Mapping[str, tuple[int, int]],
+    digests: MutableMapping[str, str],
+) -> dict[str, tuple[int, int, str]]:
+    """Every known file as it is now; only those of another size or time are read.
 
-    def entry(path: str) -> tuple[int, int, str]:
-        try:
-            status = (place / path).stat()
-            size, changed = status.st_size, status.st_mtime_ns
-            if known[path][:2] == (size, changed):
-                return known[path]
-            with (place / path).open("rb") as file:
-                return size, changed, hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            # It was there a moment ago; preparation will report a file that is gone.
-            return -1, -1, f"{error.strerror}"
-
+    Args:
+        place: Where they lie.
+        known: What is known of them.
+        listed: Bytes and time of change of those that were just looked at.
+        digests: Of those that were read since; what is read here is added.
+    """
+    looks = {path: listed.get(path) or _size_and_time(place / path) for path in known}
+    changed = [path for path, entry in known.items() if entry[:2] != looks[path]]
+    unread = [path for path in changed if path not in digests]
+    # Many files a task: handing one to a thread takes longer than to read a small one.
+    parts = [unread[start : start + _FILES] for start in range(0, len(unread), _FILES)]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        return dict(zip(known, threads.map(entry, known, chunksize=256), strict=True))
+        for part in threads.map(lambda part: {p: _digest(place / p) for p in part}, parts):
+            digests.update(part)
+    return dict(known) | {path: (*looks[path], digests[path]) for path in changed}
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        # It was there a moment ago; preparation will report a file that is gone.
+        return f"{error.strerror}"
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return -1, -1
+    return status.st_size, status.st_mtime_ns

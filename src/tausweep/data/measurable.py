@@ -1,18 +1,19 @@
-"""Check, from the number of images, that the measures can be computed, before any training."""
+"""What measures and settings need of a dataset, checked by its counts before it is decoded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tausweep.data import subset
-from tausweep.study import DatasetSettings, RunSettings, StudyError
+from tausweep.study import DatasetSettings, Run, StudyError
 
 Counts = Mapping[str, int]
 """Number of images by class; a class without images may be listed with 0."""
 
 
-def per_class(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+def images_per_class(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     """Number of images by split and class of prepared data, from its manifest."""
     return {name: split["per_class"] for name, split in manifest["splits"].items()}
 
@@ -38,55 +39,69 @@ def limited(counts: Mapping[str, Counts], dataset: DatasetSettings) -> dict[str,
     return {"train": train, "test": test}
 
 
-def check_size(settings: Iterable[RunSettings], count: int) -> None:
-    """Refuse settings that do not fit the number of training images.
+@contextlib.contextmanager
+def of(runs: Iterable[Run]) -> Iterator[None]:
+    """Begin the sentence of whatever is refused in the block with the names of the runs' datasets.
+
+    Raises:
+        StudyError: As raised in the block.
+    """
+    *others, last = dict.fromkeys(run.dataset for run in runs)
+    named = f"datasets {', '.join(others)} and {last}" if others else f"dataset {last}"
+    try:
+        yield
+    except StudyError as error:
+        raise StudyError(f"{named}: {error}") from None
+
+
+def check(counts: Mapping[str, Counts], runs: Iterable[Run]) -> None:
+    """Refuse data from which a measure could not be taken, or that do not fit the runs on them.
 
     Args:
-        settings: Settings of runs on the same data.
+        counts: Images by split and class.
+        runs: With the same data.
+
+    Raises:
+        StudyError: A split has fewer than two classes, or no class with two images, which
+            tolerance needs; or a class of the training split has no test image, so that its
+            accuracy is not measured; or see ``check_size``.
+    """
+    train, test = counts["train"], counts["test"]
+    for name, split, limit in (("training", train, "train_limit"), ("test", test, "test_limit")):
+        there = {label: count for label, count in split.items() if count}
+        if len(there) < 2:
+            found = f"one class ({next(iter(there))})" if there else "no class"
+            raise StudyError(f"the {name} images are of {found}; two classes or more are needed")
+        if max(there.values()) < 2:
+            raise StudyError(
+                f"no class has two {name} images, which tolerance needs; more images, or a larger "
+                f"{limit} if one is set, are needed"
+            )
+    if lacking := [label for label, count in train.items() if count and not test.get(label)]:
+        shown = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if lacking[3:] else "")
+        raise StudyError(
+            f"{len(lacking)} of {len(train)} classes have no test image ({shown}); each class "
+            "needs one, or take the class out of the training split"
+        )
+    check_size(runs, sum(train.values()))
+
+
+def check_size(runs: Iterable[Run], count: int) -> None:
+    """Refuse runs whose settings do not fit the number of training images.
+
+    Args:
+        runs: On the same data.
         count: Number of training images N.
 
     Raises:
         StudyError: The hard set is larger than the N - 1 negatives, batch norm would get a single
             image, or kNN asks for more than N neighbours.
     """
-    for one in settings:
-        one.loss.hard_set_size(count)
-        one.check_batches(count)
-        if one.knn.k > count:
+    for settings in {run.settings: None for run in runs}:
+        settings.loss.hard_set_size(count)
+        settings.check_batches(count)
+        if settings.knn.k > count:
             raise StudyError(
-                f"knn.k: {one.knn.k} is more than the {count} training images; "
-                f"1 to {count} are allowed"
+                f"knn.k: {settings.knn.k} is more than the {count} training images; "
+                f"allowed is 1 to {count}"
             )
-
-
-def check(dataset: str, train: Counts, test: Counts) -> None:
-    """Refuse data on which a measure could not be computed.
-
-    Args:
-        dataset: Its name, for error messages.
-        train: Images of the training split.
-        test: Images of the test split.
-
-    Raises:
-        StudyError: A split has fewer than two classes, or no class with two images, which
-            tolerance needs; or a class of the training split has no test image, so its accuracy
-            could not be measured.
-    """
-    for name, counts, limit in (("training", train, "train_limit"), ("test", test, "test_limit")):
-        there = {label: count for label, count in counts.items() if count}
-        if len(there) < 2:
-            found = f"one class ({next(iter(there))})" if there else "no class"
-            raise StudyError(
-                f"dataset {dataset}: its {name} images have {found}; two or more classes are needed"
-            )
-        if max(there.values()) < 2:
-            raise StudyError(
-                f"dataset {dataset}: no class has two {name} images, which tolerance needs; add "
-                f"images, or raise {limit} if it is set"
-            )
-    if lacking := [label for label, count in train.items() if count and not test.get(label)]:
-        shown = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if lacking[3:] else "")
-        raise StudyError(
-            f"dataset {dataset}: {len(lacking)} of {len(train)} classes have no test image "
-            f"({shown}); add one for each, or remove these classes from the training split"
-        )

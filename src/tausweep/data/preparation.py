@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,12 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tausweep.data import contents, sources, subset
+from tausweep.data import contents, measurable, sources, subset
 from tausweep.data.originals import Sizes
 from tausweep.data.pictures import Pictures, square
 from tausweep.data.prepared import (
     FORMS,
-    MANIFEST,
     content_digest,
     load,
     manifest_text,
@@ -29,6 +29,7 @@ from tausweep.data.prepared import (
 )
 from tausweep.data.sources import Images, SourceSplit
 from tausweep.storage.folder_lock import locked
+from tausweep.storage.layout import File, SplitFile
 from tausweep.study import StudyError
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 Gathered = TypeVar("Gathered")
 
+Accept = Callable[[Mapping[str, Mapping[str, int]]], None]
+"""Told the images by split and class before one is decoded; a StudyError has none decoded."""
+
 _PARTIAL = ".partial"
 _CHUNK_IMAGES, _CHUNK_BYTES = 32, 2**22
 _CHUNK_ORIGINALS = 4
@@ -44,7 +48,10 @@ _NAMED = 5
 
 
 def prepare(
-    settings: DatasetSettings, folder: str | Path, threads: int | None = None
+    settings: DatasetSettings,
+    folder: str | Path,
+    threads: int | None = None,
+    accept: Accept = lambda counts: None,
 ) -> dict[str, Any]:
     """Make prepared data (see ``tausweep.data.prepared``) and return its manifest.
 
@@ -54,28 +61,46 @@ def prepare(
 
     Args:
         settings: Source, image size, limits.
-        folder: Where to; created if needed. One process writes at a time, others wait.
-        threads: Threads for decoding and resizing; by default one per core, at most 8. The bytes
-            do not depend on it.
+        folder: Where to; made if needed. One process at a time writes, another waits.
+        threads: For decoding and resizing; as many as there are cores, 8 at most, if not given.
+            The bytes do not depend on it.
+        accept: See ``Accept``; also asked where there is nothing to be made.
 
     Raises:
         StudyError: The source is missing, damaged or inconsistent, images cannot be read (the first
-            five are named), or a class has too few images for a limit. The folder then has no
-            manifest.
+            five are named), a class has too few for a limit, or the images are not accepted. The
+            folder then has no manifest, but for whole data that are not accepted.
+        OSError: The folder cannot be written, and does not hold the data already.
     """
     folder = Path(folder)
+    try:
+        return _prepared(settings, folder, threads or min(8, os.cpu_count() or 1), accept)
+    except OSError:
+        # A folder that cannot be written, or locked, may hold all that is asked for.
+        kept = _kept(settings, folder)
+        if kept is None:
+            raise
+        accept(measurable.images_per_class(kept))
+        return kept
+
+
+def _prepared(
+    settings: DatasetSettings, folder: Path, threads: int, accept: Accept
+) -> dict[str, Any]:
     with locked(folder):
         kept = _kept(settings, folder)
         if kept is not None:
+            accept(measurable.images_per_class(kept))
             return kept
         # Read before the old files are removed: their noted contents tell what has changed.
         fingerprint = contents.fingerprint(settings.source, folder)
-        for name in (MANIFEST, contents.NAME, *(n for form in FORMS.values() for n in form.files)):
+        before = (name for form in FORMS.values() for name in form.files)
+        for name in (File.MANIFEST, File.SOURCE_CONTENTS, *before):
             (folder / name).unlink(missing_ok=True)
         try:
-            return _make(settings, folder, fingerprint, threads or min(8, os.cpu_count() or 1))
+            return _make(settings, folder, fingerprint, threads, accept)
         finally:
-            for name in (*FORMS[settings.form].files, MANIFEST):
+            for name in (*FORMS[settings.form].files, File.MANIFEST):
                 (folder / (name + _PARTIAL)).unlink(missing_ok=True)
 
 
@@ -99,7 +124,9 @@ def _kept(settings: DatasetSettings, folder: Path) -> dict[str, Any] | None:
         # Prepared by a version that did not note contents, so only names and sizes can tell.
         listing = sources.fingerprint(settings.source)
         read = contents.read(settings.source, _paths(_choice(settings)))
-        contents.keep(folder, listing, listing, read)
+        # What is only noted for later can do without, as in a folder that cannot be written.
+        with contextlib.suppress(OSError):
+            contents.keep(folder, listing, listing, read)
     return manifest
 
 
@@ -146,10 +173,14 @@ def _paths(chosen: Choice) -> Iterator[Path]:
 
 
 def _make(
-    settings: DatasetSettings, folder: Path, fingerprint: str, threads: int
+    settings: DatasetSettings, folder: Path, fingerprint: str, threads: int, accept: Accept
 ) -> dict[str, Any]:
     source = settings.source
     listing, chosen = sources.fingerprint(source), _choice(settings)
+    counts = {
+        name: per_class(split.labels[rows], split.classes) for name, (split, rows) in chosen.items()
+    }
+    accept(counts)
     # Before decoding, so that a change in between is found at the next look.
     read = contents.read(source, _paths(chosen))
     classes = chosen["train"][0].classes
@@ -157,14 +188,13 @@ def _make(
     files: dict[str, Any] = {}
     splits = {}
     for name, (split, rows) in chosen.items():
-        prefix, what = folder / f"{name}_", f"{name} split"
         if settings.form == "squares":
-            files |= _write_squares(prefix, split, rows, settings.image_size, threads, what)
+            files |= _write_squares(folder, name, split, rows, settings.image_size, threads)
         else:
-            files |= _write_originals(prefix, split, rows, threads, what)
+            files |= _write_originals(folder, name, split, rows, threads)
         ids = split.labels[rows].astype("<i8")
-        files |= _write_array(prefix, "labels", ids)
-        splits[name] = {"images": len(rows), "per_class": per_class(ids, split.classes)}
+        files |= _write_array(folder / SplitFile.LABELS.of(name), ids)
+        splits[name] = {"images": len(rows), "per_class": counts[name]}
     mean, std = sources.normalisation(source.kind)
     content = {
         "format": form.format,
@@ -177,11 +207,11 @@ def _make(
         "digest": content_digest(form, classes, files),
     }
     manifest = sealed(content)
-    with (folder / (MANIFEST + _PARTIAL)).open("w", encoding="ascii") as file:
+    with (folder / (File.MANIFEST + _PARTIAL)).open("w", encoding="ascii") as file:
         file.write(manifest_text(manifest))
         file.flush()
         os.fsync(file.fileno())
-    for name in (*form.files, MANIFEST):
+    for name in (*form.files, File.MANIFEST):
         (folder / (name + _PARTIAL)).replace(folder / name)
     contents.keep(folder, listing, fingerprint, read)
     return manifest
@@ -207,16 +237,22 @@ def _held_out(
 
 
 def _write_squares(
-    prefix: Path, split: SourceSplit, rows: NDArray[np.int64], size: int, threads: int, what: str
+    folder: Path,
+    name: str,
+    split: SourceSplit,
+    rows: NDArray[np.int64],
+    size: int,
+    threads: int,
 ) -> dict[str, Any]:
-    squares = _squares(split, rows, size, threads, what)
+    squares = _squares(split, rows, size, threads, f"{name} split")
     shape = (len(rows), size, size, 3)
     header = _header(np.dtype("u1"), shape)
-    return _write(prefix, "images.npy", itertools.chain([header], (s.tobytes() for s in squares)))
+    parts = itertools.chain([header], (s.tobytes() for s in squares))
+    return _write(folder / SplitFile.SQUARES.of(name), parts)
 
 
 def _write_originals(
-    prefix: Path, split: SourceSplit, rows: NDArray[np.int64], threads: int, what: str
+    folder: Path, name: str, split: SourceSplit, rows: NDArray[np.int64], threads: int
 ) -> dict[str, Any]:
     # Imported here because it needs torch, which digits and CIFAR do without.
     from tausweep.data.encoded import Encoded, encoded
@@ -225,14 +261,15 @@ def _write_originals(
         return images
 
     sizes = Sizes()
-    parts = _made(split, rows, encoded, gathered, _CHUNK_ORIGINALS, threads, what)
-    files = _write(prefix, "images.bin", sizes.noted(itertools.chain.from_iterable(parts)))
-    return files | _write_array(prefix, "sizes", sizes.table())
+    parts = _made(split, rows, encoded, gathered, _CHUNK_ORIGINALS, threads, f"{name} split")
+    images = sizes.noted(itertools.chain.from_iterable(parts))
+    files = _write(folder / SplitFile.ENCODED.of(name), images)
+    return files | _write_array(folder / SplitFile.SIZES.of(name), sizes.table())
 
 
-def _write_array(prefix: Path, part: str, array: NDArray[np.int64]) -> dict[str, Any]:
+def _write_array(path: Path, array: NDArray[np.int64]) -> dict[str, Any]:
     header = _header(array.dtype, array.shape)
-    return _write(prefix, f"{part}.npy", [header, array.tobytes()])
+    return _write(path, [header, array.tobytes()])
 
 
 def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
@@ -244,12 +281,11 @@ def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     return header.getvalue()
 
 
-def _write(prefix: Path, part: str, contents: Iterable[bytes]) -> dict[str, Any]:
-    """Write a file of a split piece by piece under a temporary name; return its size and digest.
+def _write(path: Path, contents: Iterable[bytes]) -> dict[str, Any]:
+    """Write a file piece by piece, beside its place; its size and digest by its name.
 
     It is not written through a memory map, where a full disk is a bus error instead of a message.
     """
-    path = prefix.with_name(prefix.name + part)
     digest = hashlib.sha256()
     with path.with_name(path.name + _PARTIAL).open("wb") as file:
         for content in contents:

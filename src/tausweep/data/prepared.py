@@ -21,10 +21,8 @@ from numpy.typing import NDArray
 
 from tausweep.data.originals import BYTES, Originals
 from tausweep.data.sources import SPLITS, Channels
-from tausweep.storage.layout import File
+from tausweep.storage.layout import File, SplitFile
 from tausweep.study import StudyError
-
-MANIFEST = File.MANIFEST
 
 
 @dataclass(frozen=True)
@@ -37,19 +35,20 @@ class Form:
     """
 
     format: str
-    parts: tuple[str, ...]
+    parts: tuple[SplitFile, ...]
 
     @property
     def files(self) -> tuple[str, ...]:
         """Names of all files except the manifest."""
-        return tuple(f"{split}_{part}" for split in SPLITS for part in self.parts)
+        return tuple(part.of(split) for split in SPLITS for part in self.parts)
 
 
 FORMS = {
-    "squares": Form("tausweep squares 1", ("images.npy", "labels.npy")),
-    "originals": Form("tausweep originals 1", ("images.bin", "sizes.npy", "labels.npy")),
+    "squares": Form("tausweep squares 1", (SplitFile.SQUARES, SplitFile.LABELS)),
+    "originals": Form(
+        "tausweep originals 1", (SplitFile.ENCODED, SplitFile.SIZES, SplitFile.LABELS)
+    ),
 }
-FILES = FORMS["squares"].files
 
 
 @dataclass(frozen=True)
@@ -97,11 +96,11 @@ def load(folder: str | Path, verify: bool = False) -> Prepared:
         count = manifest["splits"][split]["images"]
         if manifest["format"] == FORMS["squares"].format:
             size = manifest["preparation"]["image_size"]
-            path, shape = folder / f"{split}_images.npy", (count, size, size, 3)
+            path, shape = folder / SplitFile.SQUARES.of(split), (count, size, size, 3)
             images[split] = _open(path, manifest["files"], np.dtype("u1"), shape, verify)
         else:
             images[split] = _open_originals(folder, split, count, manifest["files"], verify)
-        path = folder / f"{split}_labels.npy"
+        path = folder / SplitFile.LABELS.of(split)
         labels[split] = _open(path, manifest["files"], np.dtype("<i8"), (count,), verify)
         counts = manifest["splits"][split]["per_class"]
         if per_class(labels[split], manifest["classes"]) != counts:
@@ -126,12 +125,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         StudyError: As for ``load``.
     """
-    path = folder / MANIFEST
+    path = folder / File.MANIFEST
     try:
         manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise StudyError(
-            f"{folder} holds no prepared data ({MANIFEST} is missing); prepare the dataset first"
+            f"{folder} holds no prepared data ({File.MANIFEST} is missing); "
+            "prepare the dataset first"
         ) from None
     except ValueError:
         raise _damaged(path, "it is not JSON") from None
@@ -188,7 +188,7 @@ def _check(path: Path, entry: dict[str, Any], verify: bool) -> None:
 def _open_originals(
     folder: Path, split: str, count: int, files: dict[str, Any], verify: bool
 ) -> Originals:
-    path, table = folder / f"{split}_images.bin", folder / f"{split}_sizes.npy"
+    path, table = folder / SplitFile.ENCODED.of(split), folder / SplitFile.SIZES.of(split)
     _check(path, files[path.name], verify)
     sizes = _open(table, files, np.dtype("<i8"), (count, 3), verify)
     if sizes.min() < 1 or int(sizes[:, BYTES].sum()) != files[path.name]["bytes"]:
@@ -213,5 +213,5 @@ def _open(
 
 def _damaged(path: Path, what: str) -> StudyError:
     return StudyError(
-        f"{path}: {what}; remove {path.parent / MANIFEST} and prepare the dataset again"
+        f"{path}: {what}; remove {path.parent / File.MANIFEST} and prepare the dataset again"
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from tausweep.study import StudyError
 
-SUFFIXES = (
+IMAGE_SUFFIXES = (
     ".avif",
     ".bmp",
     ".gif",
@@ -42,10 +43,7 @@ BESIDE = frozenset(
         ".lnk",
         ".log",
         ".lst",
-        ".mat",
         ".md",
-        ".npy",
-        ".npz",
         ".pdf",
         ".py",
         ".rst",
@@ -62,19 +60,32 @@ BESIDE = frozenset(
         ".zip",
     }
 )
-"""Suffixes of files that may be beside images: lists, notes, archives. Files without a suffix may
-be there too."""
+"""Suffixes of what may lie beside images: lists, notes, archives. So may text without a suffix."""
+
+ARRAYS = frozenset({".mat", ".npy", ".npz"})
+"""Beside folders of classes these are lists as well; within them they may be the images."""
+
+COMPRESSED = frozenset({".bz2", ".gz", ".xz"})
+"""Of a single file, such as ``scan.nii.gz``: the suffix before says what it is."""
+
+SYSTEM_FOLDERS = frozenset(
+    {"$RECYCLE.BIN", "@eaDir", "System Volume Information", "__MACOSX", "lost+found"}
+)
+"""Written by file managers, archivers and disks; those of a Synology hold thumbnails."""
+
+_HEAD = 8000
 
 
-class File(NamedTuple):
-    """A file: path relative to the scanned folder, with ``/``, and size in bytes."""
+class ListedFile(NamedTuple):
+    """A file: path relative to the scanned folder, with ``/``, bytes, time of change (ns)."""
 
     path: str
     size: int
+    changed: int = 0
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Sorted names of the folders in a folder, except hidden ones.
+    """Sorted names of the folders in a folder, but for hidden ones and ``SYSTEM_FOLDERS``.
 
     Raises:
         StudyError: The folder is missing or cannot be listed.
@@ -82,43 +93,84 @@ def subfolders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in _entries(str(folder)) if entry.is_dir())
 
 
-def images(folder: Path, deep: bool = True) -> list[File]:
-    """The image files in a folder (``deep``: and below it) by path, except hidden ones.
+def files(folder: Path) -> list[ListedFile]:
+    """All files in a folder and below it but for hidden ones, sorted by path.
 
     Raises:
-        StudyError: A folder or file cannot be accessed, or some files are neither readable images
-            (``SUFFIXES``) nor allowed beside them (``BESIDE``). Skipping those silently would lose
-            images.
+        StudyError: A folder or file in it cannot be looked at, or is neither of both.
     """
-    found = sorted(_walk(str(folder), "", (), deep))
-    if unread := [file.path for file in found if not file.path.lower().endswith(SUFFIXES)]:
+    return sorted(_walk(str(folder), "", (), True, lambda _: False))
+
+
+def images(folder: Path, deep: bool = True) -> list[ListedFile]:
+    """The image files in a folder (``deep``: and below it), sorted by path; no hidden ones.
+
+    Raises:
+        StudyError: A folder or file in it cannot be looked at, or some files are neither images
+            that can be read (``IMAGE_SUFFIXES``) nor what may lie beside them (``BESIDE``; not
+            ``deep``, ``ARRAYS`` too): left out in silence, they would be missed.
+    """
+    beside = BESIDE if deep else BESIDE | ARRAYS
+    found = sorted(_walk(str(folder), "", (), deep, lambda entry: _lies_beside(entry, beside)))
+    if unread := [file.path for file in found if not file.path.lower().endswith(IMAGE_SUFFIXES)]:
         more = f" and {len(unread) - 3} more" if unread[3:] else ""
         raise StudyError(
-            f"{folder}: {len(unread)} of {len(found)} files are of an unknown kind "
-            f"({', '.join(unread[:3])}{more}); convert images to PNG or JPEG, and remove others"
+            f"{folder}: {len(unread)} of {len(found)} files are of a kind that is not read "
+            f"({', '.join(unread[:3])}{more}); convert images to PNG or JPEG, with its suffix in "
+            "their names, or take them out"
         )
     return found
 
 
-def digest(files: Iterable[File]) -> str:
+def digest(files: Iterable[ListedFile]) -> str:
     """SHA-256 of paths and sizes, 64 hexadecimal digits."""
     total = hashlib.sha256()
-    for path, size in files:
+    for path, size, _ in files:
         total.update(os.fsencode(path) + b"\0%d\n" % size)
     return total.hexdigest()
+
+
+def _lies_beside(entry: os.DirEntry[str], beside: frozenset[str]) -> bool:
+    """Whether a file is none of the images, and nobody would take it for one."""
+    name = entry.name.lower()
+    if name.endswith(IMAGE_SUFFIXES):
+        return False
+    path = PurePath(name)
+    suffix = path.suffix
+    if suffix in COMPRESSED:
+        suffix = PurePath(path.stem).suffix or suffix
+    # A point at the end is a suffix to some versions of Python.
+    return suffix in beside if suffix.strip(".") else entry.is_file() and _is_text(Path(entry.path))
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a file is text, as git tells it: no zero byte at its beginning."""
+    try:
+        with path.open("rb") as file:
+            return b"\0" not in file.read(_HEAD)
+    except OSError:
+        return False
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
-            return [entry for entry in found if not entry.name.startswith(".")]
+            return [
+                entry
+                for entry in found
+                if not entry.name.startswith(".") and entry.name not in SYSTEM_FOLDERS
+            ]
     except OSError as error:
         raise StudyError(f"folder {folder}: {error.strerror}") from None
 
 
 def _walk(
-    folder: str, prefix: str, above: tuple[tuple[int, int], ...], deep: bool
-) -> Iterator[File]:
+    folder: str,
+    prefix: str,
+    above: tuple[tuple[int, int], ...],
+    deep: bool,
+    left_out: Callable[[os.DirEntry[str]], bool],
+) -> Iterator[ListedFile]:
     for entry in _entries(folder):
         try:
             if entry.is_dir():
@@ -127,8 +179,12 @@ def _walk(
                 # A link to a folder above it would make an endless loop.
                 if deep and here not in above:
                     below = f"{prefix}{entry.name}/"
-                    yield from _walk(entry.path, below, (*above, here), deep)
-            elif (suffix := Path(entry.name).suffix.lower()) and suffix not in BESIDE:
-                yield File(f"{prefix}{entry.name}", entry.stat().st_size)
+                    yield from _walk(entry.path, below, (*above, here), deep, left_out)
+            elif not left_out(entry):
+                status = entry.stat()
+                if not stat.S_ISREG(status.st_mode):
+                    # Reading a pipe would never end.
+                    raise StudyError(f"{entry.path}: is a pipe, a socket or a device, and no file")
+                yield ListedFile(f"{prefix}{entry.name}", status.st_size, status.st_mtime_ns)
         except OSError as error:
             raise StudyError(f"file {entry.path}: {error.strerror}") from None

@@ -154,6 +154,14 @@ def make(
 
     Raises:
         ValueError: with the setting, its value and what is allowed.
+
+    Examples:
+        >>> import torch
+        >>> from tausweep.losses import make
+        >>> loss = make("contrastive", temperature=1.0)
+        >>> bank = torch.eye(4)
+        >>> round(float(loss(bank[:2], bank, torch.tensor([0, 1]))), 4)  # log(e + 3) - 1
+        0.7437
     """
     return Loss(name, temperature, negatives, literal_topk)
 

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from tausweep.study import LossSettings, StudyError, plugins
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-NEEDED = "a loss returns a tensor of one number that depends on anchors, such as a mean over them"
+CONTRACT = "a loss returns a tensor of one number that depends on anchors, such as a mean over them"
 
 
-def make(settings: LossSettings, negatives: int | None) -> Loss:
+def make(settings: LossSettings, negatives: int | None) -> LossFunction:
     """The loss of a user's file.
 
     Args:
@@ -47,11 +47,11 @@ def make(settings: LossSettings, negatives: int | None) -> Loss:
         versions = {name: tensor._version for name, tensor in given.items()}
         value = made(anchors, bank, index)
         if (wrong := _wrong(value, anchors.device)) is not None:
-            raise StudyError(f"{at}: it returned {wrong}; {NEEDED}")
+            raise StudyError(f"{at}: it returned {wrong}; {CONTRACT}")
         (gradient,) = torch.autograd.grad(value, anchors, allow_unused=True)
         if gradient is None:
             raise StudyError(
-                f"{at}: it returned a tensor that does not depend on anchors; {NEEDED}"
+                f"{at}: it returned a tensor that does not depend on anchors; {CONTRACT}"
             )
         for name, tensor in given.items():
             if tensor._version != versions[name]:

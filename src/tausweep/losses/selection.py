@@ -21,8 +21,8 @@ SAMPLE = 2**11
 SPREAD = 4
 """Standard deviations of the sample's count that the bound allows for."""
 
-Row = npt.NDArray[np.floating[Any]]
-Select = Callable[[Row, int], Row]
+Similarities = npt.NDArray[np.floating[Any]]
+Select = Callable[[Similarities, int], Similarities]
 
 
 def interval(similarities: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -88,12 +88,12 @@ def sampling(size: int, count: int) -> tuple[int, int]:
     return step, math.ceil(expected + SPREAD * math.sqrt(expected))
 
 
-def whole(row: Row, count: int) -> Row:
+def whole(row: Similarities, count: int) -> Similarities:
     """All values of a row: a copy."""
     return row.copy()
 
 
-def by_sample(row: Row, count: int) -> Row:
+def by_sample(row: Similarities, count: int) -> Similarities:
     """Values of a row that are not below a bound, with its ``count`` largest among them: a copy.
 
     The bound is a value of the evenly spaced sample with a few more larger ones in it than the
@@ -112,7 +112,7 @@ def by_sample(row: Row, count: int) -> Row:
     return candidates if len(candidates) >= count else row.copy()
 
 
-def _bounds(row: Row, candidates: Row, count: int) -> tuple[Any, Any]:
+def _bounds(row: Similarities, candidates: Similarities, count: int) -> tuple[Any, Any]:
     """Smallest and largest of the ``count`` largest values of a row; surplus ties go to -inf.
 
     Args:
@@ -142,7 +142,7 @@ def sampling_pays() -> bool:
     rows = np.random.default_rng(0).standard_normal((16, 2**15), dtype=np.float32)
     count = rows.shape[1] // 12
 
-    def seconds(candidates: Select, row: Row) -> float:
+    def seconds(candidates: Select, row: Similarities) -> float:
         began = time.perf_counter()
         _bounds(row, candidates(row, count), count)
         return time.perf_counter() - began

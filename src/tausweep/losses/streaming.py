@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tausweep.machine.precision import full_products
+
 CHUNK_ROWS_CPU = 2048
 """Bank rows held at once on a CPU: 1 MiB of similarities at B = 128, within two cores' caches."""
 CHUNK_ROWS_ACCELERATOR = 16384
@@ -59,27 +61,9 @@ class AnchorGradient(torch.autograd.Function):
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Matrix products inside the block are full float32, whatever the trunk trains with.
-
-    Autocast, TF32 and bf16 products would give similarities 8-11 significant bits: thousands of
-    negatives then tie, and at a temperature of 0.07 the softmax is off by a percent.
-    """
-    products = (
-        torch.backends.cuda.matmul,
-        torch.backends.mkldnn.matmul,  # type: ignore[attr-defined]
-    )
-    saved = [product.fp32_precision for product in products]
-    reduced = [mode not in ("ieee", "none") for mode in saved]
-    for product, change in zip(products, reduced, strict=True):
-        if change:
-            product.fp32_precision = "ieee"
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        for product, change, mode in zip(products, reduced, saved, strict=True):
-            if change:
-                product.fp32_precision = mode
+    """Matrix products inside the block are full float32, under autocast too."""
+    with full_products(), torch.autocast(device.type, enabled=False):
+        yield
 
 
 def rows_at_once(columns: int, device: torch.device) -> int:

@@ -21,7 +21,7 @@ VARIABLE = "TAUSWEEP_LOSS_KERNELS"
 AUTO, TORCH = "auto", "torch"
 CAPABILITY = (8, 0)
 """Lowest supported compute capability."""
-SIMILARITIES = 2**28
+MOST_SIMILARITIES = 2**28
 """Most similarities held at once (1 GiB); beyond that, plain torch walks over the bank."""
 DIM = 2**13
 """Longest supported embedding; a kernel program holds a whole one."""
@@ -36,7 +36,7 @@ def takes(anchors: Tensor, bank: Tensor) -> bool:
     return (
         anchors.dtype == torch.float32
         and bank.dtype != torch.float64
-        and len(anchors) * len(bank) <= SIMILARITIES
+        and len(anchors) * len(bank) <= MOST_SIMILARITIES
         and anchors.shape[1] <= DIM
         and body(anchors.device) == "triton"
     )

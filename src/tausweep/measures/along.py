@@ -35,7 +35,7 @@ the trunk."""
 
 
 @dataclass
-class Checkpoint(Evaluation):
+class EvaluationAtEpoch(Evaluation):
     """A run as it was after an epoch; its embeddings are not saved.
 
     Attributes:
@@ -120,7 +120,7 @@ def _measured(trained: Evaluation, epoch: int) -> Values:
         StudyError: They are missing, damaged, or of another training.
         FloatingPointError: A feature is not finite.
     """
-    then = Checkpoint(
+    then = EvaluationAtEpoch(
         trained.settings, trained.folder, trained.data, trained.device, trained.say, epoch
     )
     if not then.weights.exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-ROUNDING = 2.0**-24
+FLOAT32_ROUNDING = 2.0**-24
 
 
 def one_point(rows: Any) -> bool:
@@ -22,4 +22,4 @@ def one_point(rows: Any) -> bool:
     n, d = rows.shape
     # From deviations, because n^2 - |sum|^2 would lose the significant digits.
     spread = float(((rows - rows.mean(0)) ** 2).sum()) / (n - 1)
-    return bool(spread <= d * ROUNDING)
+    return bool(spread <= d * FLOAT32_ROUNDING)

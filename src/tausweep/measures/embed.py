@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from tausweep.data.sources import Channels
 from tausweep.model.encoder import Encoder
 from tausweep.study import LinearSettings, ViewSettings
 from tausweep.views import rendering
-from tausweep.views.batches import Channels, Images, Pixels, pixels
+from tausweep.views.batches import KeptImages, Pixels, pixels
 from tausweep.views.parameters import ViewParameters
 
 CPU = torch.device("cpu")
@@ -54,7 +55,7 @@ class Embedder:
         self.kept_on = self.device
         self.size, self.mean, self.std = size, mean, std
 
-    def features(self, images: Images, flipped: bool = False) -> Tensor:
+    def features(self, images: KeptImages, flipped: bool = False) -> Tensor:
         """Pooled features of the images without augmentation, n x D float32."""
         found = self._pixels(images)
         # The index is on the images' device, so that batches do not wait for copies.
@@ -63,7 +64,7 @@ class Embedder:
         return self._pooled(map(rendering.flip, batches) if flipped else batches, len(found))
 
     def view_features(
-        self, images: Images, parameters: ViewParameters, index: Tensor | None = None
+        self, images: KeptImages, parameters: ViewParameters, index: Tensor | None = None
     ) -> Tensor:
         """Pooled features of one view of each image, n x D float32.
 
@@ -84,7 +85,7 @@ class Embedder:
             return torch.cat([self.encoder.embed(part.to(self.device)) for part in parts])
 
     def probe_versions(
-        self, images: Images, plain: Tensor, settings: LinearSettings, seed: int
+        self, images: KeptImages, plain: Tensor, settings: LinearSettings, seed: int
     ) -> Tensor:
         """Features of the versions of the training images that the probe alternates between.
 
@@ -112,12 +113,12 @@ class Embedder:
         return found
 
     def draw(
-        self, images: Images, settings: ViewSettings, seed: int, number: int, stream: str
+        self, images: KeptImages, settings: ViewSettings, seed: int, number: int, stream: str
     ) -> ViewParameters:
         """Parameters of one view per image, from a separate stream of random numbers."""
         return self._pixels(images).draw(settings, seed, number, stream)
 
-    def _pixels(self, images: Images) -> Pixels:
+    def _pixels(self, images: KeptImages) -> Pixels:
         return pixels(images, self.size, self.mean, self.std, self.device)
 
     def _groups(self, index: Tensor) -> Iterable[Tensor]:

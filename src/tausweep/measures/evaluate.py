@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from tausweep.data.prepared import Prepared
+from tausweep.data.sources import SPLITS
 from tausweep.machine.devices import free_bytes
 from tausweep.machine.repeatable import set_repeatable
 from tausweep.measures import geometry, knn, linear, own_measure, penalty, separation
@@ -29,23 +29,22 @@ from tausweep.storage.provenance import code_version
 from tausweep.study import MEASURED, OF_THE_LOSS, RunSettings, StudyError, digest
 from tausweep.training.checkpoints import (
     DamagedFileError,
+    Message,
     load_tensors,
     save_tensors,
     tensors_digest,
 )
 from tausweep.views import rendering
-from tausweep.views.batches import Images, resident
+from tausweep.views.batches import KeptImages, resident
 
-Message = Callable[[str], None]
 Values = dict[str, Any]
 
-NEAREST = 10
+SHOWN_NEGATIVES = 10
 """Number of negatives in Fig. 8."""
 
 CORRECT = {"linear": ("linear",), "knn": ("knn", "knn_bank")}
 """Names in ``correct.safetensors`` of each measure's result for every test image."""
 
-SPLITS = ("train", "test")
 
 PER_FEATURE = 32
 """Bytes of device memory for each value of the training features: themselves and both versions of
@@ -75,7 +74,7 @@ class Evaluation:
 
     @property
     def weights(self) -> Path:
-        """Where encoder and bank are."""
+        """The file of encoder and bank."""
         return self.folder / File.ENCODER
 
     @cached_property
@@ -163,9 +162,9 @@ class Evaluation:
         return found[0], found[1]
 
     @cached_property
-    def _images(self) -> dict[str, Images]:
+    def _images(self) -> dict[str, KeptImages]:
         """The images of both splits; squares are copied to the device unless it is the CPU."""
-        images: dict[str, Images] = {s: getattr(self.data, f"{s}_images") for s in SPLITS}
+        images: dict[str, KeptImages] = {s: getattr(self.data, f"{s}_images") for s in SPLITS}
         if self.device.type == "cpu":
             return images  # read as they are needed
         return {split: resident(found, self.device) for split, found in images.items()}
@@ -314,7 +313,7 @@ class Evaluation:
     def separation(self) -> Values:
         """Positive and ten nearest negatives of augmented training images against the bank."""
         anchors, index = self.anchors
-        k = min(NEAREST, len(self.bank) - 1)
+        k = min(SHOWN_NEGATIVES, len(self.bank) - 1)
         found = separation.separation(
             anchors, self.placed["bank"], index, k, self._labels("train"), self._hard_set_size
         )

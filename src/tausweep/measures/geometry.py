@@ -20,7 +20,7 @@ from tausweep.measures.sphere_dimension import LARGEST_T, effective_dimension
 TILE = {"cpu": 512}
 """Rows of a square tile that fits in a core's cache; other devices need larger kernels."""
 LARGER_TILE = 4096
-NEAREST = 10
+NEAREST_OTHERS = 10
 """Neighbours for ``nearest_interclass_similarity``: as many as there are negatives in Fig. 8."""
 FLOAT32_T = 20.0
 """Up to this t, exp(+-2t) and its sums are well within float32's range; above it, use float64."""
@@ -153,7 +153,7 @@ def interclass_similarity(x: Tensor, labels: Tensor) -> float:
     return different / pairs
 
 
-def nearest_interclass_similarity(x: Tensor, labels: Tensor, k: int = NEAREST) -> float:
+def nearest_interclass_similarity(x: Tensor, labels: Tensor, k: int = NEAREST_OTHERS) -> float:
     """Mean similarity of a point to its k most similar points of other classes, over all points.
 
     If the mean embedding is near 0, ``interclass_similarity`` is about -tolerance / (classes - 1),

@@ -18,22 +18,6 @@ SMALLEST_GROUP = 4
 """In smaller groups, two searches among groups cost more than one among all keys."""
 
 
-def accuracy(
-    train: Tensor,
-    train_labels: Tensor,
-    test: Tensor,
-    test_labels: Tensor,
-    k: int,
-    temperature: float,
-) -> float:
-    """Percentage of test embeddings for which ``predict`` gives their own label.
-
-    Args and errors as for ``correct``.
-    """
-    right = correct(train, train_labels, test, test_labels, k, temperature)
-    return percentage(right)
-
-
 def percentage(right: Tensor) -> float:
     """Share of true values among M bools, in percent."""
     return 100.0 * float(right.to(torch.float64).mean())

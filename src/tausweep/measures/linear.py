@@ -128,7 +128,9 @@ def epoch_rows(seed: int, epoch: int, instances: int, versions: int) -> Tensor:
     return torch.from_numpy(version * instances + order)
 
 
-def summary(curve: list[float], diverged: bool) -> tuple[float | None, float | None, int | None]:
+def last_and_best(
+    curve: list[float], diverged: bool
+) -> tuple[float | None, float | None, int | None]:
     """Last, best and best epoch of a curve; the headline is the last, not the best."""
     if diverged or not curve:
         return None, None, None
@@ -197,7 +199,7 @@ def probe(
                 break
     last = losses[-1]
     diverged = not finite or last is None or last > DIVERGED_LOSS
-    accuracy, best, best_epoch = summary(curve, diverged)
+    accuracy, best, best_epoch = last_and_best(curve, diverged)
     shares = torch.bincount(codes.cpu()).to(F64) / n
     return ProbeResult(
         accuracy=accuracy,

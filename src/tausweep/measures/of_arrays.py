@@ -178,14 +178,8 @@ def knn_accuracy(
         >>> knn_accuracy(x, labels, x, labels, k=1)
         100.0
     """
-    return knn.accuracy(
-        _tensor(train),
-        _tensor(train_labels),
-        _tensor(test),
-        _tensor(test_labels),
-        k,
-        temperature,
-    )
+    keys, queries = (_tensor(train), _tensor(train_labels)), (_tensor(test), _tensor(test_labels))
+    return knn.percentage(knn.correct(*keys, *queries, k, temperature))
 
 
 def linear_probe(

@@ -246,13 +246,7 @@ def limit_high_error(anchors: Tensor, bank: Tensor, index: Tensor) -> float:
     Eq. 7 is L -> log N + (N - 1) / (N tau) (-s_ii + mean_k s_ik). The deviation of L - log N from
     its second term is divided by the mean absolute value of that term over anchors.
 
-    Args:
-        anchors: M x d.
-        bank: N x d.
-        index: M int64.
-
-    Raises:
-        ValueError: Inputs that do not belong together.
+    Args and errors as for ``limit_low_error``.
     """
     f, entries, rows = _doubles(anchors, bank, index)
     n = len(entries)

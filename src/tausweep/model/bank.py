@@ -17,6 +17,14 @@ class MemoryBank:
         entries: N x d float32. At first uniform in ``+-1/sqrt(d/3)`` (length about 1, not
             normalised); an entry has length 1 from its first update on.
         momentum: m of ``v <- normalise(m v + (1 - m) f)``.
+
+    Examples:
+        >>> import torch
+        >>> from tausweep.model import MemoryBank
+        >>> bank = MemoryBank(size=3, dim=2, momentum=0.0, seed=0)
+        >>> bank.update(torch.tensor([1]), torch.tensor([[3.0, 4.0]]))
+        >>> [round(x, 6) for x in bank.entries[1].tolist()]
+        [0.6, 0.8]
     """
 
     def __init__(

@@ -218,7 +218,7 @@ class Trunk(nn.Module):
         return maps.mean((2, 3), dtype=torch.promote_types(maps.dtype, torch.float32))
 
 
-class Pixels(nn.Module):
+class PixelTrunk(nn.Module):
     """No trunk: the features are the normalised image, averaged to a smaller square if needed."""
 
     def __init__(self, features: int) -> None:
@@ -236,6 +236,15 @@ class Encoder(nn.Module):
     """f of the paper: trunk, head, L2 normalisation.
 
     Parameters are drawn only from ``seed``; the global generator is not changed.
+
+    Examples:
+        >>> import torch
+        >>> from tausweep.model import Encoder
+        >>> from tausweep.study import load
+        >>> run = load("benchmarks/demo.yaml").runs()[0]
+        >>> encoder = Encoder(run.settings.encoder, run.seed)
+        >>> encoder(torch.rand(2, 3, 12, 12)).shape  # two embeddings, rows of length 1
+        torch.Size([2, 128])
     """
 
     def __init__(
@@ -246,10 +255,10 @@ class Encoder(nn.Module):
         processes: Processes = ALONE,
     ) -> None:
         super().__init__()
-        self.trunk: Trunk | Pixels
+        self.trunk: Trunk | PixelTrunk
         self.head: nn.Module
         if settings.trunk == "pixels":
-            self.trunk, self.head = Pixels(settings.dim), nn.Identity()
+            self.trunk, self.head = PixelTrunk(settings.dim), nn.Identity()
             return
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -9,20 +9,18 @@ single runs without a seed, so their differences have no interval.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from scipy import stats
 
 from tausweep.claims import judging
-from tausweep.claims.evidence import check
 from tausweep.claims.verdicts import Verdict
 from tausweep.results import labels, published, records
 from tausweep.results.cells import Cell, Key, cells_of, printed
+from tausweep.results.differences import difference
 from tausweep.results.intervals import (
     ACCURACY_MARGIN,
     CONFIDENCE,
@@ -31,44 +29,18 @@ from tausweep.results.intervals import (
     format_cell,
     format_parts,
     noise_margin,
-    paired,
     summary,
-    widened,
 )
+from tausweep.results.markdown import CENTRE, LEFT, RIGHT, escape_pipes, table
 from tausweep.storage.atomic import write_text
-from tausweep.study import StudyError, nearest
-
-MEASURES = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
-"""Measures that are compared by default."""
+from tausweep.study import StudyError, did_you_mean
 
 PUBLISHED = "published"
-COLUMNS = [
+CELL_COLUMNS = [
     *("dataset", "loss", "temperature", "measure"),
     *("mean_a", "half_width_a", "n_a", "lacking_a", "mean_b", "half_width_b", "n_b", "lacking_b"),
     *("difference", "low", "high", "method", "excludes_zero"),
 ]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A - B of one cell.
-
-    Attributes:
-        mean: Mean of A minus that of B; NaN if a side has no complete run.
-        low: Lower end of the 95% interval; none if there is none.
-        high: Upper end.
-        method: ``paired``, ``Welch``, or empty without an interval.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
-    method: str
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether there is an interval and 0 is outside it."""
-        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
 @dataclass(frozen=True)
@@ -92,9 +64,9 @@ class Comparison:
     """A comparison of two tables.
 
     Attributes:
-        name_a: Name of A.
-        name_b: Name of B.
-        cells: Numbers, one row per cell and measure (``COLUMNS``).
+        name_a: What A is called.
+        name_b: What B is called.
+        cells: One row a cell and measure, numeric (``CELL_COLUMNS``).
         changes: Every verdict that both sides have.
         only_a: Cells that only A has.
         only_b: Cells that only B has.
@@ -115,14 +87,19 @@ class Comparison:
 
     def markdown(self) -> str:
         """Verdicts that change, then one table per measure, in GitHub's Markdown."""
-        lines = [f"# {_pipe(self.name_a)} against {_pipe(self.name_b)}", "", *self._summary(), ""]
+        lines = [
+            f"# {escape_pipes(self.name_a)} against {escape_pipes(self.name_b)}",
+            "",
+            *self._summary(),
+            "",
+        ]
         lines[1:1] = ["", self.sources] if self.sources else []
         lines += [*self._verdicts(), ""]
         for measure, rows in self.cells.groupby("measure", sort=False):
             lines += [*self._table(str(measure), rows), ""]
         for name, lacking in ((self.name_a, self.only_a), (self.name_b, self.only_b)):
             if lacking:
-                lines += [f"Only in {_pipe(name)}: {_pipe('; '.join(lacking))}.", ""]
+                lines += [f"Only in {escape_pipes(name)}: {escape_pipes('; '.join(lacking))}.", ""]
         return "\n".join(lines).rstrip("\n") + "\n"
 
     def _summary(self) -> list[str]:
@@ -130,10 +107,10 @@ class Comparison:
         beyond = int(self.cells["excludes_zero"].sum())
         sentences = [
             "Cells: mean ± half-width of the 95% interval over seeds (n). "
-            f"Differences: {_pipe(self.name_a)} minus {_pipe(self.name_b)}; the interval is paired "
-            "by seed (p) if both sides have the same seeds, else Welch's (w); fewer than two seeds "
-            "have none. Because seeds can agree by chance, a half-width is at least the noise "
-            "margin / √n (Welch: margin × √(1/n + 1/m) / √2). The margin is "
+            f"Differences: {escape_pipes(self.name_a)} minus {escape_pipes(self.name_b)}; "
+            "the interval is paired by seed (p) if both sides have the same seeds, else Welch's "
+            "(w); fewer than two seeds have none. Because seeds can agree by chance, a half-width "
+            "is at least the noise margin / √n (Welch: margin × √(1/n + 1/m) / √2). The margin is "
             f"{ACCURACY_MARGIN:g} points of accuracy, {MARGINS['uniformity']:g} of uniformity, "
             f"{MARGINS['tolerance']:g} of tolerance and of similarities. A measure without a known "
             "margin has no interval if its seeds do not scatter at all."
@@ -162,7 +139,7 @@ class Comparison:
             ]
             for c in changed
         ]
-        return [title, "", *_grid(heads, [":--"] * 4, rows)]
+        return [title, "", *table(heads, rows, [LEFT] * 4)]
 
     def _table(self, measure: str, rows: pd.DataFrame) -> list[str]:
         named = labels.measure(measure)
@@ -179,8 +156,8 @@ class Comparison:
             ]
             for row in rows.to_dict("records")
         ]
-        aligned = [":--", ":--", "--:", "--:", "--:", "--:", ":-:"]
-        return [f"## {_pipe(named.label)}", "", *_grid(heads, aligned, lines)]
+        aligned = [LEFT, LEFT, RIGHT, RIGHT, RIGHT, RIGHT, CENTRE]
+        return [f"## {escape_pipes(named.label)}", "", *table(heads, lines, aligned)]
 
 
 def compare(
@@ -199,7 +176,7 @@ def compare(
         b: The same for the other side.
         name_a: Name of A.
         name_b: Name of B.
-        measures: Columns to compare; by default those of ``MEASURES`` that both sides have.
+        measures: Columns to compare; by default the ``labels.MAIN_MEASURES`` that both sides have.
 
     Raises:
         StudyError: A side has no numeric column for a measure.
@@ -213,7 +190,7 @@ def compare(
     return Comparison(
         name_a=name_a,
         name_b=name_b,
-        cells=pd.DataFrame(rows, columns=COLUMNS),
+        cells=pd.DataFrame(rows, columns=CELL_COLUMNS),
         changes=_changes(a, b, shared),
         only_a=_cell_names(key for key in _ordered(cells_a) if key not in cells_b),
         only_b=_cell_names(key for key in _ordered(cells_b) if key not in cells_a),
@@ -263,49 +240,10 @@ def compare_files(
     return found.markdown()
 
 
-def difference(a: pd.Series[float], b: pd.Series[float], margin: float = 0.0) -> Difference:
-    """A - B, each with one number per seed, indexed by seed; NaN counts as a missing seed.
-
-    If both sides have the same two or more seeds, the interval is that of the paired difference,
-    else Welch's (Welch 1947, from SciPy), for which each side needs two seeds. Its half-width is at
-    least that of the known noise. Without scatter and known noise there is no interval.
-
-    Args:
-        a: One number per seed.
-        b: The same for the other side.
-        margin: Noise margin of one seed's difference, 0 or more; 0 if it is not known.
-
-    Raises:
-        ValueError: An index has a seed twice.
-    """
-    a, b = a.dropna(), b.dropna()
-    if set(a.index) == set(b.index):
-        gap = widened(paired(a, b), margin)
-        if not gap.half_width:
-            return Difference(gap.mean, None, None, "")
-        return Difference(gap.mean, gap.mean - gap.half_width, gap.mean + gap.half_width, "paired")
-    mean = float(a.mean() - b.mean()) if len(a) and len(b) else math.nan
-    if len(a) < 2 or len(b) < 2:
-        return Difference(mean, None, None, "")
-    # Each of two single runs has half the variance of their difference.
-    least = margin * math.sqrt((1 / len(a) + 1 / len(b)) / 2)
-    if a.var() + b.var() == 0:
-        if not least:
-            return Difference(mean, None, None, "")
-        return Difference(mean, mean - least, mean + least, "Welch")
-    with warnings.catch_warnings():
-        # Seeds may agree to the last digit, as accuracies on a small split do.
-        warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
-        test = stats.ttest_ind(a.to_numpy(), b.to_numpy(), equal_var=False)
-        interval = test.confidence_interval(CONFIDENCE)
-    low, high = min(float(interval.low), mean - least), max(float(interval.high), mean + least)
-    return Difference(mean, low, high, "Welch")
-
-
 def _read(path: str) -> pd.DataFrame:
     frame = published.records() if path == PUBLISHED else records.read_table(Path(path))
     try:
-        check(frame)
+        judging.check_records(frame)
     except ValueError as error:
         raise StudyError(f"{path}: {error}") from None
     return frame
@@ -317,7 +255,7 @@ def _only(frame: pd.DataFrame, path: str, dataset: str) -> pd.DataFrame:
     if rows.empty:
         known = [str(name) for name in frame["dataset"].unique()]
         raise StudyError(
-            f"--datasets {dataset}: {path} has no dataset of that name{nearest(dataset, known)}; "
+            f"--datasets {dataset}: {path} has none of that name{did_you_mean(dataset, known)}; "
             f"it has {', '.join(known)}"
         )
     return rows
@@ -338,10 +276,10 @@ def _measures(a: pd.DataFrame, b: pd.DataFrame, wanted: Sequence[str] | None) ->
         if name not in known:
             listed = ", ".join(sorted(known))
             raise StudyError(
-                f"--measure {name}: not a column of numbers in both tables{nearest(name, known)}; "
-                f"allowed are {listed}"
+                f"--measure {name}: not a column of numbers in both "
+                f"tables{did_you_mean(name, known)}; allowed are {listed}"
             )
-    return list(dict.fromkeys(wanted or [name for name in MEASURES if name in known]))
+    return list(dict.fromkeys(wanted or [name for name in labels.MAIN_MEASURES if name in known]))
 
 
 def _ordered(keys: Iterable[Key]) -> list[Key]:
@@ -423,11 +361,3 @@ def _signed(row: dict[Any, Any], digits: int | None) -> str:
     gap = Summary(row["difference"], None, 2 if row["method"] else 1, half)
     mean, half_width = format_parts(gap, digits, signed=True)
     return f"{mean} ± {half_width} ({row['method'][0].lower()})" if half_width else mean
-
-
-def _grid(heads: list[str], aligned: list[str], rows: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(map(_pipe, line))} |" for line in [heads, aligned, *rows]]
-
-
-def _pipe(text: str) -> str:
-    return text.replace("|", "\\|")

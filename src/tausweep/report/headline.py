@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from tausweep.claims.comparisons import OUTCOMES
-from tausweep.claims.evidence import count_of
+from tausweep.claims.phrases import count_of
 from tausweep.claims.verdicts import headline, multiplicity, read, shown
 from tausweep.report import protocol
 from tausweep.report.tables.cells import Cells
 from tausweep.report.tables.formats import MARKS, Entry
 from tausweep.results import kept, labels, records
 from tausweep.results.cells import Key, printed
-from tausweep.storage.layout import File, Layout
+from tausweep.storage.layout import File, Folder, Layout
 from tausweep.study import Study
 
-SHOWN = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
 DIFFERENCES = 10
 """How many differences from the kept numbers are listed; the report lists all."""
 
@@ -39,7 +38,7 @@ def describe(study: Study, study_file: str, layout: Layout) -> str:
         if run.seed != study.seeds[0]:
             continue
         key = Key(run.dataset, run.loss, run.temperature)
-        entries = [Entry("measured", cells.cell(key, name)) for name in SHOWN]
+        entries = [Entry("measured", cells.cell(key, name)) for name in labels.MAIN_MEASURES]
         marks |= {mark for entry in entries for mark in entry.marks}
         texts = [entry.text() for entry in entries]
         rows.append((run.dataset, labels.loss(run.loss), printed(run.temperature), *texts))
@@ -83,8 +82,8 @@ def _verdicts(study: Study, path: Path) -> list[str]:
 def _places(folder: Path) -> list[str]:
     places = {
         "report": File.REPORT,
-        "Table 1": "tables/table1.md",
+        "Table 1": f"{Folder.TABLES}/table1.md",
         "verdicts": File.CLAIMS_MARKDOWN,
-        "figures": "figures/",
+        "figures": f"{Folder.FIGURES}/",
     }
     return [f"{name:8}  {folder}/{place}" for name, place in places.items()]

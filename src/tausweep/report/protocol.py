@@ -45,7 +45,7 @@ UNIT = {
     "encoder.dim": "dimensions",
     "separation.anchors": "anchors",
 }
-SECTIONS = ("views", "encoder", "pretrain", "loss", *MEASURES)
+COMPARED_SECTIONS = ("views", "encoder", "pretrain", "loss", *MEASURES)
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _differences(run: Run) -> Iterable[tuple[str, str, str, bool]]:
         yield from _difference(f"dataset.{name}", paper.dataset, here.dataset)
     if here.dataset.source.extra:
         yield "dataset.source.extra", "no", "yes", False
-    for section in SECTIONS:
+    for section in COMPARED_SECTIONS:
         if section == "loss" and here.loss.module is not None:
             continue
         for name in type(getattr(here, section)).model_fields:

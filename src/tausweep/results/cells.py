@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-COLUMNS = ["dataset", "loss", "temperature"]
+KEY_COLUMNS = ["dataset", "loss", "temperature"]
 
 
 class Key(NamedTuple):
@@ -130,7 +130,7 @@ class Cell:
         import numpy as np
         import pandas as pd
 
-        table = pd.DataFrame(columns=[*COLUMNS, "seed", "status"])
+        table = pd.DataFrame(columns=[*KEY_COLUMNS, "seed", "status"])
         return Cell(key, table, np.array([], dtype=np.intp))
 
 
@@ -138,7 +138,7 @@ def cells_of(records: pd.DataFrame) -> dict[Key, Cell]:
     """The cells of a table of records, in the order of their first row."""
     import numpy as np
 
-    codes = records.groupby(COLUMNS, dropna=False, sort=False).ngroup().to_numpy()
+    codes = records.groupby(KEY_COLUMNS, dropna=False, sort=False).ngroup().to_numpy()
     order = np.lexsort([records["seed"].to_numpy(), codes])
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     found = {}

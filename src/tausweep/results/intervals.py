@@ -53,7 +53,7 @@ ACCURACIES = (
     *("linear_accuracy", "linear_accuracy_best", "linear_accuracy_converged"),
     *("knn_accuracy", "knn_accuracy_bank"),
 )
-SIMILARITIES = ("tolerance_literal", "positive_similarity")
+SIMILARITY_COLUMNS = ("tolerance_literal", "positive_similarity")
 """Columns with the margin of similarities; those of ``ACCURACIES`` have that of accuracy."""
 
 PRIOR_DF = 6.0
@@ -71,7 +71,7 @@ def noise_margin(column: str) -> float:
     name = column.removeprefix("train_")
     if name in ACCURACIES:
         return ACCURACY_MARGIN
-    if name in SIMILARITIES or name.startswith("negative_similarity_"):
+    if name in SIMILARITY_COLUMNS or name.startswith("negative_similarity_"):
         return MARGINS["similarity"]
     return MARGINS.get(name, 0.0)
 

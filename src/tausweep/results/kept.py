@@ -28,12 +28,12 @@ MADE_BY = ("device", "threads", INSTRUCTIONS, "precision", "code_version")
 NOT_COMPARED = {*IDENTITY, *ORIGIN, INSTRUCTIONS, *records.TIMED}
 MADE = ("complete", "diverged")
 
-Row = Mapping[str, Any]
+RecordRow = Mapping[str, Any]
 """A row of a table by column; an empty cell is none."""
 
 
 @dataclass(frozen=True)
-class Difference:
+class ChangedNumber:
     """One number that differs from the kept one."""
 
     run: str
@@ -61,7 +61,7 @@ class Beside:
     folder: Path
     runs: int
     numbers: int
-    differences: tuple[Difference, ...]
+    differences: tuple[ChangedNumber, ...]
     otherwise: tuple[str, ...]
     left_out: str
 
@@ -120,7 +120,7 @@ def beside(
         return None
     kept_rows, now_rows = _rows(records.read_table(folder / File.RECORDS)), _rows(table)
     kept_layout = Layout(folder.parent)
-    differences: list[Difference] = []
+    differences: list[ChangedNumber] = []
     otherwise: dict[str, None] = {}
     runs = numbers = 0
     others = []
@@ -138,7 +138,7 @@ def beside(
             if name in kept and name not in NOT_COMPARED and (kept[name], now[name]) != (None, None)
         }
         found = [
-            Difference(run.id, name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]
+            ChangedNumber(run.id, name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]
         ]
         runs, numbers = runs + 1, numbers + len(pairs)
         differences += found
@@ -150,9 +150,9 @@ def beside(
     return Beside(folder, runs, numbers, tuple(differences), tuple(otherwise), left_out)
 
 
-def _rows(table: pd.DataFrame) -> dict[tuple[Key, int], Row]:
+def _rows(table: pd.DataFrame) -> dict[tuple[Key, int], RecordRow]:
     """Rows of a table by cell and seed; empty fields are none."""
-    found: dict[tuple[Key, int], Row] = {}
+    found: dict[tuple[Key, int], RecordRow] = {}
     for row in table.to_dict("records"):
         plain: dict[str, Any] = {
             str(name): None if pd.isna(value) else value for name, value in row.items()
@@ -161,7 +161,7 @@ def _rows(table: pd.DataFrame) -> dict[tuple[Key, int], Row]:
     return found
 
 
-def _otherwise(kept: Row, now: Row) -> list[str]:
+def _otherwise(kept: RecordRow, now: RecordRow) -> list[str]:
     return [
         f"{name.replace('_', ' ')} {_shown(kept.get(name))}, now {_shown(now.get(name))}"
         for name in MADE_BY
@@ -169,7 +169,7 @@ def _otherwise(kept: Row, now: Row) -> list[str]:
     ]
 
 
-def _packages(folder: Path) -> Row:
+def _packages(folder: Path) -> RecordRow:
     """Versions of packages in a run's record; empty if there is no record."""
     try:
         made = records.read(folder / File.RECORD)
@@ -178,7 +178,7 @@ def _packages(folder: Path) -> Row:
     return {**made["pretrain"].get("packages", {}), **made["evaluate"].get("packages", {})}
 
 
-def _other_packages(kept: Row, now: Row) -> list[str]:
+def _other_packages(kept: RecordRow, now: RecordRow) -> list[str]:
     return [
         f"{name} {kept[name]}, now {now[name]}"
         for name in sorted(kept.keys() & now.keys())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-DATASETS = {
+DATASET_LABELS = {
     "cifar10": "CIFAR10",
     "cifar100": "CIFAR100",
     "svhn": "SVHN",
@@ -15,7 +15,7 @@ DATASETS = {
 }
 """Datasets with their own name in print, in the paper's order."""
 
-LOSSES = {
+LOSS_LABELS = {
     "contrastive": "contrastive",
     "simple": "simple",
     "hard_contrastive": "hard contrastive",
@@ -25,6 +25,9 @@ LOSSES = {
     "raw_pixels": "raw pixels",
 }
 """Losses in the order of Table 1, then baselines; others follow by name."""
+
+MAIN_MEASURES = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
+"""What is shown of a run or a cell where there is room for few numbers."""
 
 TABLE1_TEMPERATURES = (0.07, 0.3, 0.7, 1.0)
 
@@ -42,7 +45,7 @@ class Measure:
     digits: int | None = None
 
 
-MEASURES = {
+MEASURE_LABELS = {
     "linear_accuracy": Measure("linear accuracy, last epoch (%)", 2),
     "linear_accuracy_best": Measure("linear, best epoch (%)", 2),
     "linear_accuracy_converged": Measure("linear, converged (%)", 2),
@@ -82,28 +85,28 @@ MEASURES = {
 
 def dataset(name: str) -> str:
     """The name of a dataset in print; by default that of the study file."""
-    return DATASETS.get(name, name)
+    return DATASET_LABELS.get(name, name)
 
 
 def loss(name: str) -> str:
     """A loss in print."""
-    return LOSSES.get(name, name.replace("_", " "))
+    return LOSS_LABELS.get(name, name.replace("_", " "))
 
 
 def measure(column: str) -> Measure:
     """The name of a column in print; columns of both splits have the same name."""
-    same = MEASURES.get(column) or MEASURES.get(column.removeprefix("train_"))
+    same = MEASURE_LABELS.get(column) or MEASURE_LABELS.get(column.removeprefix("train_"))
     return same or Measure(column.replace("_", " "))
 
 
 def datasets_in_order(found: Iterable[str]) -> list[str]:
     """The paper's datasets first, then the others as they appear."""
-    return _in_order(list(dict.fromkeys(found)), DATASETS)
+    return _in_order(list(dict.fromkeys(found)), DATASET_LABELS)
 
 
 def losses_in_order(found: Iterable[str]) -> list[str]:
     """Table 1's losses first, then the others by name."""
-    return _in_order(sorted(set(found)), LOSSES)
+    return _in_order(sorted(set(found)), LOSS_LABELS)
 
 
 def _in_order(found: list[str], known: Iterable[str]) -> list[str]:

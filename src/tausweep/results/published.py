@@ -1,7 +1,6 @@
 """Published numbers in the shape of our records, so that the same code can judge both.
 
-The files are ``benchmarks/published/*.csv``. A wheel includes them as ``tausweep/_published`` (see
-``force-include`` in pyproject.toml); an editable install reads them from the repository. Every row
+The files are ``benchmarks/published/*.csv`` (``tausweep.storage.shipped`` finds them). Every row
 names its source.
 """
 
@@ -11,11 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from tausweep.storage import shipped
+
 TABLE1 = "wang_liu_2021_table1.csv"
 AUTHOR_SWEEP = "author_sweep.csv"
 STUDY = "published"
 CELL = ["dataset", "loss", "temperature"]
-MEASURES = ("accuracy", "uniformity", "tolerance")
+PRINTED_MEASURES = ("accuracy", "uniformity", "tolerance")
 
 
 def folder() -> Path:
@@ -24,12 +25,7 @@ def folder() -> Path:
     Raises:
         FileNotFoundError: The package was installed without them.
     """
-    here = Path(__file__).resolve()
-    shipped, repository = here.with_name("_published"), here.parents[3] / "benchmarks" / "published"
-    for place in (shipped, repository):
-        if (place / TABLE1).is_file():
-            return place
-    raise FileNotFoundError(f"the published numbers are neither in {shipped} nor in {repository}")
+    return shipped.path("benchmarks/published")
 
 
 def load(name: str) -> pd.DataFrame:
@@ -37,7 +33,7 @@ def load(name: str) -> pd.DataFrame:
     return pd.read_csv(folder() / name, keep_default_na=False, na_values=[""])
 
 
-def printed(column: str) -> str:
+def printed_column(column: str) -> str:
     """The name of the column with a measure's published text."""
     return f"{column}_printed"
 
@@ -45,11 +41,11 @@ def printed(column: str) -> str:
 def records() -> pd.DataFrame:
     """Table 1 and the author's sweep merged, one row per cell, with columns of ``records.csv``.
 
-    A cell in both files appears once, with Table 1's geometry. ``study`` is ``published``. The
-    author set no seed and printed single runs, so ``seed`` is always 0 and n is 1. Columns without
-    published numbers are missing; uniformity and tolerance are NaN if only the sweep has the cell.
-    ``printed(column)`` has each number as text with the decimals of its source (0.380 is not 0.38
-    in print); it is empty if the number is NaN.
+    A cell that both files have is taken once, with Table 1's geometry. ``study`` is ``published``;
+    the author set no seed and printed single runs, so ``seed`` is 0 throughout and n is 1. Columns
+    of which nothing was published are not there; uniformity and tolerance are NaN where only the
+    sweep has the cell. ``printed_column(column)`` has each number as text with its source's
+    decimals (0.380 is not 0.38 in print); empty where the number is NaN.
 
     Raises:
         ValueError: The two files give one cell different accuracies.
@@ -61,13 +57,13 @@ def records() -> pd.DataFrame:
     merged = both.drop_duplicates(CELL, keep="first").rename(
         columns={
             "accuracy": "linear_accuracy",
-            printed("accuracy"): printed("linear_accuracy"),
+            printed_column("accuracy"): printed_column("linear_accuracy"),
         }
     )
     merged = merged.sort_values(CELL, na_position="last", ignore_index=True)
     front = pd.DataFrame({"study": STUDY, "seed": 0, "status": "complete"}, index=merged.index)
     measures = ["linear_accuracy", "uniformity", "tolerance"]
-    texts = [printed(name) for name in measures]
+    texts = [printed_column(name) for name in measures]
     merged[texts] = merged[texts].fillna("")
     columns = ["study", *CELL, "seed", "status", *measures, "source", *texts]
     return pd.concat([front, merged], axis=1)[columns]
@@ -77,7 +73,7 @@ def _with_text(name: str) -> pd.DataFrame:
     """A published file with the text of every measure beside it."""
     table = load(name)
     text = pd.read_csv(folder() / name, dtype=str, keep_default_na=False, na_values=[""])
-    for measure in MEASURES:
+    for measure in PRINTED_MEASURES:
         if measure in table:
-            table[printed(measure)] = text[measure]
+            table[printed_column(measure)] = text[measure]
     return table

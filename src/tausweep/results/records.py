@@ -169,7 +169,7 @@ def sealed(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         path.name: file_digest(path)
         for path in sorted(folder.iterdir())
         if path.suffix in (".json", ".csv", ".safetensors")
-        and not path.name.startswith((".", "checkpoint.", File.RECORD, "lock.json"))
+        and not path.name.startswith((".", "checkpoint.", File.RECORD, File.RUN_LOCK))
     }
     return {**content, "digests": {"files": files, "record": _own_digest(content, files)}}
 

@@ -1,32 +1,34 @@
-"""Locks of folders of prepared data: one writer, and one workflow that has it written."""
+"""One writer a folder, one workflow that has it written.
+
+The locks are the kernel's, so each ends with its process, however that ends.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
+from filelock import BaseFileLock, FileLock, Timeout
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Create a folder and lock it for this process; a second process waits.
-
-    The kernel holds the lock, so it ends with the process, however that ends.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
+from tausweep.storage.layout import File
 
 POLL_SECONDS = 0.5
 
 
-def reserve(folder: Path, whole: Callable[[], bool], say: Callable[[str], None]) -> IO[str] | None:
-    """Reserve the preparation of data for this workflow, or wait until another has prepared it.
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make a folder and hold it for this process; a second one waits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / File.DATA_LOCK):
+        yield
+
+
+def reserve(
+    folder: Path, whole: Callable[[], bool], say: Callable[[str], None]
+) -> BaseFileLock | None:
+    """Be the one workflow that has prepared data made, or wait until another had them made.
 
     Args:
         folder: Folder of the data; created if needed.
@@ -34,19 +36,20 @@ def reserve(folder: Path, whole: Callable[[], bool], say: Callable[[str], None])
         say: Called once if this has to wait.
 
     Returns:
-        A file that holds the reservation while it is open. None if the data is there.
+        The reservation: it holds until it is released, or to the end of its process. None if the
+        data are there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / ".reserved").open("a")
+    reservation = FileLock(folder / File.DATA_RESERVED)
     told = False
     while not whole():
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        except BlockingIOError:
+            reservation.acquire(blocking=False)
+        except Timeout:
             if not told:
                 say(f"{folder}: another workflow is preparing these data; waiting for it")
                 told = True
             time.sleep(POLL_SECONDS)
-    file.close()
+        else:
+            return reservation
     return None

@@ -13,11 +13,27 @@ KEPT_BYTES = 16e6
 setting of a measure changes. Larger ones (70 MB for a CIFAR run of the paper) are deleted."""
 
 
+class Folder(StrEnum):
+    """Names of the folders below ``results/``."""
+
+    DATA = "data"  # prepared data, of all studies
+    LOGS = "logs"  # of a study, and beside the studies of what they share
+
+    # Of a study.
+    RUNS = "runs"
+    TABLES = "tables"
+    FIGURES = "figures"
+    PARTIAL = "partial"
+
+
 class File(StrEnum):
     """Names of files in ``results/``; each is a string, as in ``folder / File.RECORD``."""
 
-    # Prepared data.
+    # Of prepared data, beside those of its splits (``SplitFile``).
     MANIFEST = "manifest.json"
+    DATA_LOCK = ".lock"
+    DATA_RESERVED = ".reserved"
+    SOURCE_CONTENTS = ".source.json"  # decides no number and enters no digest, so hidden
 
     # A run: outputs of pretraining, and its checkpoints until it ends.
     SETTINGS = "settings.json"
@@ -27,10 +43,16 @@ class File(StrEnum):
     CHECKPOINT = "checkpoint.safetensors"
     CHECKPOINT_BEFORE = "checkpoint.previous.safetensors"
     CHECKPOINT_NEW = "checkpoint.new.safetensors"
+    RUN_LOCK = "lock.json"
 
-    # A run: outputs of evaluation.
+    # Of a run: what its evaluation leaves; ``measure_file`` has those of any measure.
     EMBEDDINGS = "embeddings.safetensors"
     CORRECT = "correct.safetensors"
+    LINEAR = "linear.json"
+    KNN = "knn.json"
+    GEOMETRY = "geometry.json"
+    SEPARATION = "separation.json"
+    PENALTY = "penalty.json"
     ALONG = "along.json"
     RECORD = "record.json"
     AHEAD = "record.json.ahead"
@@ -43,6 +65,19 @@ class File(StrEnum):
     CLAIMS_CSV = "claims.csv"
     CLAIMS_MARKDOWN = "claims.md"
     REPORT = "report.html"
+
+
+class SplitFile(StrEnum):
+    """Ends of the names of a split's files in prepared data."""
+
+    SQUARES = "images.npy"
+    ENCODED = "images.bin"
+    SIZES = "sizes.npy"
+    LABELS = "labels.npy"
+
+    def of(self, split: str) -> str:
+        """The whole name, such as ``train_images.npy``."""
+        return f"{split}_{self}"
 
 
 @dataclass(frozen=True)
@@ -61,11 +96,29 @@ class Layout:
 
     def run(self, run: Run) -> Path:
         """Folder of a run."""
-        return self.study(run.study) / "runs" / run.id
+        return self.study(run.study) / Folder.RUNS / run.id
+
+    def logs(self, run: Run) -> Path:
+        """Folder of a run's logs."""
+        return self.study(run.study) / Folder.LOGS / run.id
+
+    def log(self, run: Run, stage: str) -> Path:
+        """What a stage of a run, ``pretrain`` or ``evaluate``, said."""
+        return self.logs(run) / f"{stage}.log"
 
     def prepared(self, settings: DatasetSettings) -> Path:
         """Folder of prepared data, shared by all runs with the same source and preparation."""
-        return self.root / "data" / prepared_name(settings)
+        return self.root / Folder.DATA / prepared_name(settings)
+
+
+def measure_file(measure: str) -> str:
+    """Name of the file of a measure in a run's folder, a plug-in's too."""
+    return f"{measure}.json"
+
+
+def checkpoint_files(folder: Path) -> list[Path]:
+    """The checkpoints in a run's folder."""
+    return sorted(folder.glob("checkpoint.*safetensors"))
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -21,6 +21,8 @@ from typing import Any
 
 import psutil
 
+from tausweep.storage.layout import File
+
 HEARTBEAT_SECONDS = 10.0
 POLL_SECONDS = 0.5
 STALE_SECONDS = 120.0
@@ -38,7 +40,7 @@ def _me() -> dict[str, Any]:
 
 
 def _holder(path: Path) -> dict[str, Any] | None:
-    """The live process that holds the lock; none if there is none."""
+    """The live process that holds the lock; or none."""
     try:
         holder: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         beat = path.stat().st_mtime
@@ -116,7 +118,7 @@ def run_lock(
     Raises:
         RunLockedError: A live process holds the lock, and ``wait`` is none or waiting was stopped.
     """
-    path = folder / "lock.json"
+    path = folder / File.RUN_LOCK
     while not _take(path):
         if holder := _holder(path):
             held = f"{folder}: process {holder['pid']} on {holder['host']} still writes this run"
@@ -147,5 +149,5 @@ def run_lock(
 
 
 def held_by(folder: Path) -> dict[str, Any] | None:
-    """The live process (``pid``, ``host``, ``started``) that writes the run, or none."""
-    return _holder(folder / "lock.json")
+    """The live process (``pid``, ``host``, ``started``) that writes the run; or none."""
+    return _holder(folder / File.RUN_LOCK)

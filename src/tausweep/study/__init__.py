@@ -2,7 +2,10 @@
 
 Every default of the project is set in this package and nowhere else, with its source: *paper* is
 Wang & Liu 2021, *author* the first author's public code, *InstDisc* Wu et al. 2018, *AU* Wang &
-Isola 2020. Snakemake, every command and the tests read it, so it must not import torch.
+Isola 2020. Snakemake, every command and the tests read it; it must not import torch.
+
+For a notebook: ``load`` reads a study file; ``Study.runs()`` gives its runs, each a ``Run``. The
+other names are for the other rooms.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from tausweep.study.canonical_form import canonical, digest
 from tausweep.study.columns import ALONG
 from tausweep.study.dataset import DatasetSettings, Source
 from tausweep.study.encoder import SMALLEST_IMAGE, TRUNKS, EncoderSettings
-from tausweep.study.errors import StudyError, nearest
+from tausweep.study.errors import StudyError, did_you_mean
 from tausweep.study.fields import (
     NAME,
     Count,
@@ -47,64 +50,8 @@ from tausweep.study.measures import (
 )
 from tausweep.study.pretrain import PretrainSettings
 from tausweep.study.protocol import OF_THE_RUN, PROTOCOL, SECTIONS
-from tausweep.study.reading import Model, content_of, load, parse, parse_settings
+from tausweep.study.reading import Model, check_nesting, content_of, load, parse, parse_settings
 from tausweep.study.run import EVALUATED, RAW_SIDE, Run, RunSettings
 from tausweep.study.views import ViewSettings
 
-__all__ = [
-    "ALONG",
-    "BASELINES",
-    "EVALUATED",
-    "HARD",
-    "HARD_NEGATIVES",
-    "LOSSES",
-    "LOSS_OPTIONS",
-    "MEASURED",
-    "MEASURES",
-    "NAME",
-    "OF_THE_LOSS",
-    "OF_THE_RUN",
-    "PROTOCOL",
-    "RAW_SIDE",
-    "RESERVED_FILES",
-    "RESERVED_STUDIES",
-    "SECTIONS",
-    "SMALLEST_IMAGE",
-    "TEMPERATURE_FREE",
-    "TRUNKS",
-    "Count",
-    "DatasetEntry",
-    "DatasetSettings",
-    "EncoderSettings",
-    "FigureSettings",
-    "GeometrySettings",
-    "Integer",
-    "Interval",
-    "KnnSettings",
-    "LinearSettings",
-    "LossGrid",
-    "LossSettings",
-    "Model",
-    "Name",
-    "Number",
-    "Override",
-    "Positive",
-    "PretrainSettings",
-    "Probability",
-    "Run",
-    "RunSettings",
-    "Seed",
-    "SeparationSettings",
-    "Settings",
-    "Source",
-    "Study",
-    "StudyError",
-    "ViewSettings",
-    "canonical",
-    "content_of",
-    "digest",
-    "load",
-    "nearest",
-    "parse",
-    "parse_settings",
-]
+__all__ = ["Run", "Study", "load"]

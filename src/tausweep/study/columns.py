@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 IDENTITY = ("study", "dataset", "loss", "temperature", "seed", "status")
-ACCURACY = (
+CLASSIFICATION = (
     "linear_accuracy",
     "linear_accuracy_best",
     "linear_accuracy_converged",
@@ -50,7 +50,7 @@ INSTRUCTIONS = "instructions"
 COLUMNS = (
     *IDENTITY,
     *FLAGS,
-    *ACCURACY,
+    *CLASSIFICATION,
     *GEOMETRY,
     *(f"train_{name}" for name in GEOMETRY),
     *SEPARATION,
@@ -66,18 +66,8 @@ COLUMNS = (
 ALONG = (
     "knn_accuracy",
     "linear_accuracy_short",
-    "uniformity",
-    "tolerance",
-    "tolerance_literal",
-    "interclass_similarity",
-    "tolerance_gap",
-    "nearest_interclass_similarity",
-    "common_mean",
-    "effective_dimension",
-    "rankme",
-    "wasserstein_uniformity",
-    "positive_similarity",
-    *(f"negative_similarity_{place}" for place in range(1, 11)),
+    *(name for name in GEOMETRY if name != "alignment"),
+    *(name for name in SEPARATION if name != "hard_set_same_label"),
 )
 """Columns of ``along.csv``: what is measured along a run's training. Names are as in
 ``records.csv``; the linear probe is a separate, short one."""

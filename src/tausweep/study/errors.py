@@ -18,7 +18,7 @@ class StudyError(ValueError):
     """An error in a user's input, in one sentence: the field, the value and what is allowed."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``; did you mean X`` with the nearest known word, or an empty text if none is near."""
     close = difflib.get_close_matches(str(word), list(known), n=1)
     return f"; did you mean {close[0]}" if close else ""
@@ -57,7 +57,7 @@ def sentence(error: ValidationError, model: type[Settings], context: Mapping[str
     if first["type"] == "extra_forbidden":
         known = _known_keys(model, path[:-1])
         listed = f"; known keys are {', '.join(known)}" if known else ""
-        return f"{field}: unknown key{nearest(str(path[-1]), known)}{listed}"
+        return f"{field}: unknown key{did_you_mean(str(path[-1]), known)}{listed}"
     if first["type"] == "missing":
         return f"{field}: is required but missing"
     if first["type"] == "value_error" and (

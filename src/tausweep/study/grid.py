@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from tausweep.study.errors import StudyError, nearest, sentence
+from tausweep.study.errors import StudyError, did_you_mean, sentence
 from tausweep.study.fields import Count, Name, Number, Positive, Seed, Settings, first_repeated
 from tausweep.study.figures import FigureSettings
 from tausweep.study.loss import (
@@ -22,6 +21,7 @@ from tausweep.study.loss import (
     LossGrid,
     check_loss,
 )
+from tausweep.study.paths import expanded
 from tausweep.study.protocol import OF_THE_RUN, PROTOCOL, SECTIONS
 from tausweep.study.run import Run, RunSettings
 from tausweep.study.syntax import syntax_digest
@@ -40,12 +40,9 @@ class DatasetEntry(Settings):
     views: dict[str, Any] = Field(default_factory=dict)
 
 
-class Override(Settings):
-    """Settings for only the runs of a dataset, a loss, a temperature, or a combination of these."""
+class Sections(Settings):
+    """Settings of runs by their section; what is not given stays as it was."""
 
-    dataset: str | None = None
-    loss: str | None = None
-    temperature: Positive | None = None
     views: dict[str, Any] = Field(default_factory=dict)
     encoder: dict[str, Any] = Field(default_factory=dict)
     pretrain: dict[str, Any] = Field(default_factory=dict)
@@ -53,6 +50,20 @@ class Override(Settings):
     knn: dict[str, Any] = Field(default_factory=dict)
     geometry: dict[str, Any] = Field(default_factory=dict)
     separation: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("views", *SECTIONS[1:], mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        # `pretrain:` with nothing behind it is YAML's null; the user meant "nothing given".
+        return {} if value is None else value
+
+
+class Override(Sections):
+    """Settings for only the runs of a dataset, a loss, a temperature, or a combination of these."""
+
+    dataset: str | None = None
+    loss: str | None = None
+    temperature: Positive | None = None
     negatives: Count | None = None
     alpha: Annotated[Number, Field(gt=0, le=1)] | None = None
     literal_topk: bool | None = None
@@ -79,7 +90,7 @@ RESERVED_STUDIES = frozenset({"data", "logs"})
 """Folders in ``results`` that are not studies."""
 
 
-class Study(Settings):
+class Study(Sections):
     """A study file, validated. ``Study.runs()`` gives its runs, fully resolved.
 
     The baselines run beside the losses, because a loss that does not beat them has learnt nothing.
@@ -87,19 +98,18 @@ class Study(Settings):
     first when time is short (see ``tausweep fill``). ``evaluate_at`` lists shares of the epochs
     after which a run is also measured (see ``tausweep.measures.along``). The end is always one of
     them, named or not. By default the list is empty.
+
+    Examples:
+        >>> from tausweep.study import load
+        >>> study = load("benchmarks/demo.yaml")
+        >>> study.study, study.seeds, list(study.datasets)
+        ('demo', (0, 1, 2), ['translated_digits'])
     """
 
     study: Name
     seeds: tuple[Seed, ...] = (0, 1, 2)
     datasets: dict[Name, DatasetEntry]
     losses: dict[Name, LossGrid]
-    views: dict[str, Any] = Field(default_factory=dict)
-    encoder: dict[str, Any] = Field(default_factory=dict)
-    pretrain: dict[str, Any] = Field(default_factory=dict)
-    linear: dict[str, Any] = Field(default_factory=dict)
-    knn: dict[str, Any] = Field(default_factory=dict)
-    geometry: dict[str, Any] = Field(default_factory=dict)
-    separation: dict[str, Any] = Field(default_factory=dict)
     measures: dict[Name, str] = Field(default_factory=dict)
     evaluate_at: tuple[Annotated[Number, Field(gt=0, le=1)], ...] | None = None
     figures: FigureSettings = FigureSettings()
@@ -107,11 +117,11 @@ class Study(Settings):
     baselines: bool = True
     order: tuple[str, ...] = ()
 
-    @field_validator("datasets", "losses", "overrides", "views", *SECTIONS[1:], mode="before")
+    @field_validator("datasets", "losses", "overrides", mode="before")
     @classmethod
-    def _empty_is_none(cls, value: Any, info: ValidationInfo) -> Any:
+    def _empty_is_default(cls, value: Any) -> Any:
         # An empty `simple:` is null in YAML; the user means "all defaults".
-        if isinstance(value, Mapping) and info.field_name in ("datasets", "losses"):
+        if isinstance(value, Mapping):
             return {k: {} if v is None else v for k, v in value.items()}
         return {} if value is None else value
 
@@ -271,7 +281,7 @@ class Study(Settings):
         for wanted in self.order:
             if wanted not in runs:
                 raise StudyError(
-                    f"order: the study {self.study} has no run {wanted}{nearest(wanted, runs)}"
+                    f"order: the study {self.study} has no run {wanted}{did_you_mean(wanted, runs)}"
                 )
         return [runs[name] for name in dict.fromkeys([*self.order, *runs])]
 
@@ -297,8 +307,13 @@ class Study(Settings):
 def module_digest(module: str, field: str) -> str:
     """Digest of the code in a user's own file."""
     try:
-        return syntax_digest(Path(module).expanduser().read_text(encoding="utf-8"))[:16]
+        return syntax_digest(expanded(module, field).read_text(encoding="utf-8"))[:16]
     except (OSError, UnicodeDecodeError):
         raise StudyError(f"{field}: there is no file {module}; a Python file is needed") from None
     except SyntaxError as error:
         raise StudyError(f"{field}: {module}, line {error.lineno}: {error.msg}") from None
+    except StudyError:
+        raise
+    # Code with zero bytes, or nested too deeply.
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise StudyError(f"{field}: {module} is not allowed: {error}") from None

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from tausweep.study.canonical_form import canonical
-from tausweep.study.errors import StudyError, nearest
+from tausweep.study.errors import StudyError, did_you_mean
 from tausweep.study.fields import Count, Number, Positive, Settings, first_repeated
 
 LOSSES = ("contrastive", "simple", "hard_contrastive", "hard_simple", "nearest_negative")
@@ -109,7 +109,7 @@ def check_loss(name: str, grid: LossGrid) -> None:
     if grid.module is None:
         if name not in (*LOSSES, *BASELINES):
             raise ValueError(
-                f"losses.{name}: unknown loss{nearest(name, LOSSES)}; known losses are "
+                f"losses.{name}: unknown loss{did_you_mean(name, LOSSES)}; known are "
                 f"{', '.join((*LOSSES, *BASELINES))}, and any name with a module"
             )
         if name in TEMPERATURE_FREE and grid.temperature is not None:

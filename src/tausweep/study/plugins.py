@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tausweep.study import StudyError
+from tausweep.study.paths import expanded
 
 
 def function(module: str, name: str, field: str) -> Callable[..., Any]:
@@ -27,7 +28,7 @@ def function(module: str, name: str, field: str) -> Callable[..., Any]:
         StudyError: The file does not exist, cannot be imported, or lacks the function. Calls of the
             function raise it too, see ``guarded``.
     """
-    path = Path(module).expanduser()
+    path = expanded(module, field)
     if not path.is_file():
         raise StudyError(f"{field}: there is no file {path}; a Python file with {name}() is needed")
     # A unique name keeps files with the same name apart; dataclasses look up their module by it.

@@ -29,6 +29,11 @@ def load(path: str | Path) -> Study:
     Raises:
         StudyError: The file cannot be read, is not a YAML mapping, names a key twice or an unknown
             one, or has a value that is not allowed.
+
+    Examples:
+        >>> from tausweep.study import load
+        >>> len(load("benchmarks/demo.yaml").runs())
+        27
     """
     content = content_of(path)
     try:
@@ -61,6 +66,20 @@ def content_of(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise StudyError(f"study file {path}: must be a mapping of settings, such as `study: name`")
     return content
+
+
+def check_nesting(text: str) -> None:
+    """Refuse YAML or JSON that is nested so deeply that a library would not read or write it.
+
+    Raises:
+        StudyError: It is. Text that is neither passes.
+    """
+    try:
+        _check_depth(_read(text))
+    except RecursionError:
+        raise StudyError(TOO_DEEP) from None
+    except yaml.YAMLError:
+        return
 
 
 def _read(text: str) -> Any:

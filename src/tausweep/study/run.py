@@ -134,7 +134,14 @@ class RunSettings(Settings):
 
 @dataclass(frozen=True)
 class Run:
-    """One cell and seed: the unit that Snakemake schedules and a record describes."""
+    """One cell and seed: what Snakemake schedules and a record describes.
+
+    Examples:
+        >>> from tausweep.study import load
+        >>> run = load("benchmarks/demo.yaml").runs()[0]
+        >>> run.id, run.settings.pretrain.batch_size
+        ('translated_digits/contrastive/0.07/seed0', 64)
+    """
 
     study: str
     dataset: str

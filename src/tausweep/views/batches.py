@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -22,12 +22,12 @@ from torch import Tensor
 
 from tausweep.data import decoding
 from tausweep.data.originals import Originals
+from tausweep.data.sources import Channels
 from tausweep.study import ViewSettings
 from tausweep.views import rendering
 from tausweep.views.parameters import ViewParameters
 
-Channels = tuple[float, float, float]
-Images = NDArray[np.uint8] | Tensor | Originals
+KeptImages = NDArray[np.uint8] | Tensor | Originals
 
 IMAGES_AHEAD = 256
 """How many images to decode ahead, in whole groups: 39 MB at 224 pixels."""
@@ -63,7 +63,7 @@ class Pixels(Protocol):
 
 
 def pixels(
-    images: Images, size: int, mean: Channels, std: Channels, device: torch.device
+    images: KeptImages, size: int, mean: Channels, std: Channels, device: torch.device
 ) -> Pixels:
     """The pixels of a split.
 
@@ -80,8 +80,8 @@ def pixels(
     return SquarePixels(images, size, mean, std, device)
 
 
-def resident(images: Images, device: torch.device) -> Images:
-    """Copy squares to the device as a whole (150 MB for CIFAR), so that no loader is needed.
+def resident(images: KeptImages, device: torch.device) -> KeptImages:
+    """Squares brought to the device as a whole: 150 MB for CIFAR, so no loader is in the way.
 
     Originals are returned unchanged.
     """
@@ -90,11 +90,14 @@ def resident(images: Images, device: torch.device) -> Images:
     return images
 
 
-@dataclass(frozen=True, eq=False)
-class SquarePixels:
-    """Squares of one size, N x H x W x 3 uint8: an array, or a tensor on the device."""
+Kept = TypeVar("Kept", bound=KeptImages)
 
-    images: NDArray[np.uint8] | Tensor
+
+@dataclass(frozen=True, eq=False)
+class _Split(Generic[Kept]):
+    """A split's images of either form, and what their views are to be."""
+
+    images: Kept
     size: int
     mean: Channels
     std: Channels
@@ -107,13 +110,24 @@ class SquarePixels:
         self, settings: ViewSettings, seed: int, number: int, stream: str = "train"
     ) -> ViewParameters:
         """See ``Pixels.draw``."""
-        height, width = self.images.shape[1:3]
+        height, width = self._extents()
         return rendering.draw(settings, height, width, len(self), seed, number, stream)
+
+    def _extents(self) -> tuple[int, int] | tuple[Tensor, Tensor]:
+        """Height and width of the images, of each its own if they differ."""
+        raise NotImplementedError
+
+
+class SquarePixels(_Split[NDArray[np.uint8] | Tensor]):
+    """Squares of one size, N x H x W x 3 uint8: an array, or a tensor on the device."""
+
+    def _extents(self) -> tuple[int, int]:
+        height, width = self.images.shape[1:3]
+        return height, width
 
     def images_at_once(self) -> int:
         """See ``Pixels.images_at_once``."""
-        height, width = self.images.shape[1:3]
-        return rendering.images_at_once(height, width, self.size, self.device)
+        return rendering.images_at_once(*self._extents(), self.size, self.device)
 
     def staged(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
         """See ``Pixels.staged``: in pinned memory, which a GPU can copy asynchronously."""
@@ -146,29 +160,15 @@ Cut = Callable[[Image, int], Tensor]
 """From an image and its row in the split to a square, uint8 S x S x 3."""
 
 
-@dataclass(frozen=True, eq=False)
-class OriginalPixels:
-    """Images at their original sizes, decoded when needed.
+class OriginalPixels(_Split[Originals]):
+    """Images of their original sizes, decoded when they are needed.
 
     As many threads decode as torch has. They work two groups ahead, or ``IMAGES_AHEAD`` images if
     that is more.
     """
 
-    images: Originals
-    size: int
-    mean: Channels
-    std: Channels
-    device: torch.device
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def draw(
-        self, settings: ViewSettings, seed: int, number: int, stream: str = "train"
-    ) -> ViewParameters:
-        """See ``Pixels.draw``: each image has its own height and width."""
-        height, width = map(torch.from_numpy, (self.images.heights, self.images.widths))
-        return rendering.draw(settings, height, width, len(self), seed, number, stream)
+    def _extents(self) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(self.images.heights), torch.from_numpy(self.images.widths)
 
     def images_at_once(self) -> int:
         """See ``Pixels.images_at_once``: the squares to render already have the views' size."""

@@ -9,29 +9,10 @@ The products use the ``out`` variants, which autocast leaves in float32.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor
 
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Keep float32 products in float32 even if training uses TF32 or bfloat16 products.
-
-    With their ten and seven bits a pixel would change by up to 1/1000 of the range.
-    """
-    # The type stubs lack mkldnn's products.
-    backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
-    before = [backend.fp32_precision for backend in backends]
-    try:
-        for backend in backends:
-            backend.fp32_precision = "ieee"
-        yield
-    finally:
-        for backend, precision in zip(backends, before, strict=True):
-            backend.fp32_precision = precision
+from tausweep.machine.precision import full_products
 
 
 def weights(
@@ -77,7 +58,7 @@ def weights(
     return triangle.div_(triangle.sum(2, keepdim=True))
 
 
-@full_precision()
+@full_products()
 def crop(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Crop and resize: R X C^T for every image and channel.
 
@@ -107,7 +88,7 @@ def blur_kernel_size(size: int) -> int:
     return max(3, size // 10 | 1)
 
 
-@full_precision()
+@full_products()
 def blur(planes: Tensor, sigma: Tensor) -> Tensor:
     """Gaussian blur with reflected edges, each image with its own sigma: K X K^T.
 

@@ -71,34 +71,25 @@ def render(
     return views.permute(0, 3, 1, 2)
 
 
-def plain(
-    images: Tensor,
-    size: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    central: float = 1.0,
-) -> Tensor:
+def plain(images: Tensor, size: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """The images without augmentation, for evaluation: the central square, resized if needed.
 
     Args:
         images: uint8 B x H x W x 3, on any device.
         size: Side S of the result in pixels.
-        mean: Means of red, green and blue, in [0, 1].
-        std: Their standard deviations, above 0.
-        central: Side of the square as a share of the shorter side; 0.875 makes 224 of 256.
+        mean: Of red, green and blue, in [0, 1].
+        std: The same, above 0.
 
     Returns:
         float32 B x 3 x S x S in channels_last memory, normalised.
 
     Raises:
-        ValueError: The images are not uint8 B x H x W x 3, or ``size``, ``mean``, ``std`` or
-            ``central`` is not allowed.
+        ValueError: The images are not uint8 B x H x W x 3, or ``size``, ``mean`` or ``std`` is not
+            allowed.
     """
     _check(images, size, mean, std)
-    if not 0 < central <= 1:
-        raise ValueError(f"central: {central} is not allowed; it should be above 0, at most 1")
     batch, height, width, _ = images.shape
-    side = max(1, round(central * min(height, width)))
+    side = min(height, width)
     top, left = round((height - side) / 2), round((width - side) / 2)
     square = images[:, top : top + side, left : left + side]
     views = images.new_empty(batch, size, size, 3, dtype=torch.float32)

@@ -74,7 +74,7 @@ def packed(folder: str, files: dict[str, bytes]) -> bytes:
 @pytest.fixture(params=["cifar10", "cifar100"])
 def tiny(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tiny:
     """A tiny archive's source, whose own digests stand in for the published ones."""
-    real = cifar.PUBLISHED[request.param]
+    real = cifar.ARCHIVES[request.param]
     files, tables = contents(request.param)
     tar = packed(real.folder, files)
 
@@ -89,7 +89,7 @@ def tiny(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
         listed((real.meta,))[0],
         real.class_names,
     )
-    monkeypatch.setitem(cifar.PUBLISHED, request.param, archive)
+    monkeypatch.setitem(cifar.ARCHIVES, request.param, archive)
     source = Source(kind=request.param, path=str(tmp_path / "data"))
     (tmp_path / "data").mkdir()
     return source, archive, files, tables, tar
@@ -113,7 +113,7 @@ def test_published_digests_are_torchvisions() -> None:
         ("cifar10", torchvision.datasets.CIFAR10),
         ("cifar100", torchvision.datasets.CIFAR100),
     ):
-        ours = cifar.PUBLISHED[kind]
+        ours = cifar.ARCHIVES[kind]
         assert (ours.file.name, ours.file.md5) == (theirs.filename, theirs.tgz_md5)
         assert (ours.file.url, ours.folder) == (theirs.url, theirs.base_folder)
         assert [[f.name, f.md5] for f in ours.train] == theirs.train_list

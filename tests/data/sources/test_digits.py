@@ -10,10 +10,9 @@ from sklearn.datasets import load_digits
 from pictures import array, each
 from tausweep import data as datasets
 from tausweep.data.sources import digits
-from tausweep.study import DatasetSettings, Source
+from tausweep.study import Source
 
 SOURCE = Source(kind="digits")
-DIGEST = "aea0b3e8c6e28818f8a861cf97714b59bb0bb34272146c2bd7c4f4a3af794c34"
 
 
 def test_split_is_1437_to_360_with_36_test_images_a_class() -> None:
@@ -45,16 +44,3 @@ def test_fingerprint_is_the_digest_of_the_bundled_file() -> None:
     bundled = Path(sklearn.__file__).parent / "datasets" / "data" / "digits.csv.gz"
     assert datasets.fingerprint(SOURCE) == hashlib.sha256(bundled.read_bytes()).hexdigest()
     assert digits.fingerprint(SOURCE) == digits.SHA256
-
-
-def test_normalisation_is_the_training_splits_own() -> None:
-    pixels = array(datasets.read(SOURCE, "train").images) / 255
-    mean, std = datasets.normalisation("digits")
-    assert np.allclose(pixels.mean((0, 1, 2)), mean, atol=5e-5)
-    assert np.allclose(pixels.std((0, 1, 2)), std, atol=5e-5)
-
-
-def test_data_digest_is_the_same_everywhere(tmp_path: Path) -> None:
-    manifest = datasets.prepare(DatasetSettings(source=SOURCE, image_size=8), tmp_path)
-    assert manifest["digest"] == DIGEST
-    assert array(datasets.load(tmp_path).train_images).shape == (1437, 8, 8, 3)

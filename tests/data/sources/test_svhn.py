@@ -38,15 +38,15 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
         }
         savemat(stream, table, do_compression=True)
         content = stream.getvalue()
-        name = svhn.PUBLISHED[split].name
+        name = svhn.FILES[split].name
         (tmp_path / name).write_bytes(content)
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        monkeypatch.setitem(svhn.PUBLISHED, split, Published(name, digest, "nowhere"))
+        monkeypatch.setitem(svhn.FILES, split, Published(name, digest, "nowhere"))
     return Source(kind="svhn", path=str(tmp_path))
 
 
 def test_published_digests_are_torchvisions() -> None:
-    ours = {name: [f.url, f.name, f.md5] for name, f in svhn.PUBLISHED.items()}
+    ours = {name: [f.url, f.name, f.md5] for name, f in svhn.FILES.items()}
     assert ours == torchvision.datasets.SVHN.split_list
 
 
@@ -107,6 +107,6 @@ def test_an_impossible_label_is_refused(
     path = tmp_path / "test_32x32.mat"
     savemat(path, {"X": images("test").transpose(1, 2, 3, 0), "y": np.array([[3], [11]])})
     digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    monkeypatch.setitem(svhn.PUBLISHED, "test", Published(path.name, digest))
+    monkeypatch.setitem(svhn.FILES, "test", Published(path.name, digest))
     with pytest.raises(StudyError, match="label 11 is not allowed; there are 10 classes"):
         datasets.read(source, "test")

@@ -1,16 +1,13 @@
 """Translated digits: those of ``digits``, whole, each at one of 25 places, the same everywhere."""
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
-from pictures import array, each
+from pictures import each
 from tausweep import data as datasets
-from tausweep.study import DatasetSettings, Source
+from tausweep.study import Source
 
 SOURCE = Source(kind="translated_digits")
-DIGEST = "18120230ea99c5bcbf5cedb60abb6b61d01b8c0fadaf5cbd2eac81d932d55fb4"
 
 
 def squares(image: NDArray[np.uint8], side: int = 8) -> NDArray[np.uint8]:
@@ -41,16 +38,3 @@ def test_all_25_places_are_about_as_frequent_in_every_class() -> None:
     assert (places > 0).all()
     shares = places.sum(0) / places.sum()
     assert (abs(shares - 1 / 25) < 0.02).all()
-
-
-def test_normalisation_is_the_training_splits_own() -> None:
-    pixels = array(datasets.read(SOURCE, "train").images) / 255
-    mean, std = datasets.normalisation("translated_digits")
-    assert np.allclose(pixels.mean((0, 1, 2)), mean, atol=5e-5)
-    assert np.allclose(pixels.std((0, 1, 2)), std, atol=5e-5)
-
-
-def test_data_digest_is_the_same_everywhere(tmp_path: Path) -> None:
-    manifest = datasets.prepare(DatasetSettings(source=SOURCE, image_size=12), tmp_path)
-    assert manifest["digest"] == DIGEST
-    assert array(datasets.load(tmp_path).train_images).shape == (1437, 12, 12, 3)

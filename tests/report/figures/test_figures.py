@@ -20,8 +20,9 @@ from tausweep.measures import geometry
 from tausweep.measures import penalty as penalties
 from tausweep.measures import separation as measures
 from tausweep.report import figures
-from tausweep.report.figures import NAMES, StudyResults, tsne
+from tausweep.report.figures import NAMES, StudyResults
 from tausweep.report.figures.style import LOSS_STYLES
+from tausweep.storage.layout import File
 from tausweep.study import StudyError, parse
 
 PAPERS = {"fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9"}
@@ -187,7 +188,7 @@ def test_every_figure_comes_out_of_degenerate_embeddings(kind: str, tmp_path: Pa
             text = json.dumps({"values": values})
             (folder / f"{name}.json").write_text(text, encoding="utf-8")
         content = {"test": test.numpy(), "test_labels": labels[:images].numpy()}
-        save_file(content, folder / tsne.FILE)
+        save_file(content, folder / File.EMBEDDINGS)
     for name in NAMES:
         figures.figure(name, of, FAST).draw_without_rendering()
     shown = texts("fig2_tsne", of)

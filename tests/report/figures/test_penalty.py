@@ -12,6 +12,7 @@ from drawn_figures import FAST, xs, ys
 from tausweep.report import figures
 from tausweep.report.figures import StudyResults, penalty
 from tausweep.results.cells import printed
+from tausweep.storage.layout import File
 
 
 def test_a_temperature_has_one_colour_in_all_panels_of_fig_3(complete: StudyResults) -> None:
@@ -53,7 +54,7 @@ def test_the_penaltys_entropy_rises_with_temperature_towards_equal_shares() -> N
 def test_the_banks_of_the_runs_are_drawn_beside_the_formula(complete: StudyResults) -> None:
     drawn = figures.figure("fig3_penalty", complete, FAST)
     entropy = next(axes for axes in drawn.axes if axes.get_title(loc="left") == "Entropy of r")
-    blocks = complete.blocks("cifar10", "contrastive", 0.3, penalty.FILE)
+    blocks = complete.blocks("cifar10", "contrastive", 0.3, File.PENALTY)
     wanted = np.mean([np.array(b["entropy"]) - math.log(b["bank"] - 1) for b in blocks], axis=0)
     assert any(
         len(ys(line)) == len(wanted) and np.allclose(ys(line), wanted) for line in entropy.lines

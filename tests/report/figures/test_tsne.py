@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 import frames
 from drawn_figures import degenerate, texts
 from tausweep.report.figures import StudyResults, results, tsne
+from tausweep.storage.layout import File
 
 
 def test_tsne_names_its_classes_and_the_temperature_that_stands_in(tmp_path: Path) -> None:
@@ -35,7 +36,7 @@ def test_tsne_takes_the_temperatures_closest_to_the_papers_in_ratio(tmp_path: Pa
 
 
 def test_tsne_maps_a_seeded_sample_with_its_own_labels(complete: StudyResults) -> None:
-    path = complete.run_folder("cifar10", "contrastive", 0.3, 0) / tsne.FILE
+    path = complete.run_folder("cifar10", "contrastive", 0.3, 0) / File.EMBEDDINGS
     points, labels = tsne.embed(path, at_most=40)
     again, _ = tsne.embed(path, at_most=40)
     np.testing.assert_array_equal(points, again)

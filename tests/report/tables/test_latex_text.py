@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tausweep.report import tables
-from tausweep.report.tables.latex_text import MARKS, escape_latex
+from tausweep.report.tables.latex_text import LATEX_MARKS, escape_latex
 from tausweep.results import published
 
 
@@ -57,9 +57,10 @@ def test_latex_compiles(broken: pd.DataFrame, tmp_path: Path) -> None:
     if compiler is None:
         pytest.skip("pdflatex is not installed; Debian has it in texlive-latex-recommended")
     awkward = r"50% of {all} $x_1$ & ~^\ – “é” τ → ∞, 16 × 16 漢" + "\n\nß ï ő"
-    every = " ".join([*map(chr, range(32, 0x460)), *MARKS])
-    tables.table1(broken, published.records(), scaled_down=awkward).write([tmp_path / "a.tex"])
-    tables.full(broken, published.records(), scaled_down=awkward).write([tmp_path / "b.tex"])
+    every = " ".join([*map(chr, range(32, 0x460)), *LATEX_MARKS])
+    for name, make in (("a", tables.table1), ("b", tables.full)):
+        text = make(broken, published.records(), scaled_down=awkward).text("tex")
+        (tmp_path / f"{name}.tex").write_text(text, encoding="utf-8")
     (tmp_path / "doc.tex").write_text(
         "\\documentclass{article}\n\\usepackage[margin=2cm]{geometry}\n"
         "\\usepackage{booktabs,graphicx,longtable}\n"

@@ -1,17 +1,21 @@
 """The interface of sources, and which module reads which kind.
 
-A source module has ``read(source, split) -> SourceSplit`` and ``fingerprint(source) -> str``. It
-does its heavy imports inside ``read``.
+A source module has ``read(source, split) -> SourceSplit``, and ``look(source) -> Look`` where it
+reads files of the user's or else ``fingerprint(source) -> str``. It imports whatever is heavy
+inside ``read``.
 """
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tausweep.study import StudyError
+from tausweep.study.paths import expanded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,6 +74,14 @@ class SourceSplit:
         images: N images of any size, decoded on access.
         labels: N class ids, int64, indices into ``classes``.
         classes: Names of all classes of the training split.
+
+    Examples:
+        >>> import numpy as np
+        >>> from tausweep.data import SourceSplit
+        >>> images, labels = np.zeros((3, 8, 8, 3), np.uint8), np.array([0, 1, 1])
+        >>> split = SourceSplit(images, labels, ["cat", "dog"])
+        >>> [split.classes[label] for label in split.labels]
+        ['cat', 'dog', 'dog']
     """
 
     images: Images
@@ -77,9 +89,33 @@ class SourceSplit:
     classes: list[str]
 
 
+@dataclass(frozen=True)
+class Look:
+    """What lies at a source, without an image being read.
+
+    Attributes:
+        fingerprint: See ``fingerprint``.
+        files: Bytes and time of change (ns) of each file, by its path below ``root``; of sources
+            with published archives, or none, there are none.
+        counts: Images by split and class; a class that the test split lacks has 0 there. None if
+            only reading tells.
+        digests: SHA-256 by path of the files that ``contents`` had to read after the look, so that
+            it reads them once for all datasets of this source.
+    """
+
+    fingerprint: str
+    files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    counts: Mapping[str, Mapping[str, int]] | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+
+
 def root(source: Source) -> Path:
-    """The folder of a source's images or original archives."""
-    return Path(source.path or f"data/{source.kind}").expanduser()
+    """The folder where the images or the original archives of a source lie.
+
+    Raises:
+        StudyError: The system refuses to look at its path; see ``expanded``.
+    """
+    return expanded(source.path or f"data/{source.kind}", "source.path")
 
 
 def read(source: Source, split: Split) -> SourceSplit:
@@ -94,48 +130,58 @@ def read(source: Source, split: Split) -> SourceSplit:
     return _checked(_module(source).read(source, split), f"source {source.kind}, {split} split")
 
 
+def look(source: Source) -> Look:
+    """See what lies at a source.
+
+    Raises:
+        StudyError: There is no such tree, or a split or class is missing in it.
+    """
+    module = _module(source)
+    if hasattr(module, "look"):
+        found: Look = module.look(source)
+        return found
+    return Look(module.fingerprint(source))
+
+
+@cache
+def seen(source: Source) -> Look:
+    """The same, but a process looks once: a plan asks for each of many runs, in one moment.
+
+    ``seen.cache_clear()`` has it look again.
+
+    Raises:
+        StudyError: As for ``look``.
+    """
+    return look(source)
+
+
 def fingerprint(source: Source) -> str:
     """A cheap digest (64 hexadecimal digits) of a source's content, without reading an image.
 
-    For folder trees it covers the relative path and size of every image, so copying, touching or
-    moving the tree changes nothing (nor does an edit that keeps a file's size). For CIFAR, SVHN and
-    the digits it is a constant made from the digests of their published files. For plug-ins it
-    covers their code, their options and, if they name a path, the tree there.
+    Folder trees: relative path and size of every image, so that copying, touching or moving the
+    tree changes nothing (nor does an edit that keeps a file's size). CIFAR, SVHN and the digits: a
+    constant of the digests of their published files. Plug-ins: their code, their options and, if
+    they name a path, all files there.
 
     Raises:
-        StudyError: The tree does not exist, or lacks a split or class.
+        StudyError: As for ``look``.
     """
-    digest: str = _module(source).fingerprint(source)
-    return digest
+    return look(source).fingerprint
 
 
 def train_size(source: Source) -> int | None:
-    """Number of training images, without reading them; none if that is not possible.
+    """Number of training images at a source as it was ``seen``; none if only reading tells.
 
     Raises:
-        StudyError: The tree does not exist, or lacks a split or class.
+        StudyError: As for ``look``.
     """
     if source.kind == "folder":
-        from tausweep.data.sources import folder
-
-        return folder.train_size(source)
+        counts = seen(source).counts
+        return sum(counts["train"].values()) if counts else None
     if source.kind == "plugin":
         return None
     extra = EXTRA_IMAGES if source.kind == "svhn" and source.extra else 0
     return TRAIN_IMAGES[source.kind] + extra
-
-
-def class_counts(source: Source) -> dict[str, dict[str, int]] | None:
-    """Number of images by split and class, without reading them; none if that is not possible.
-
-    Raises:
-        StudyError: As for ``train_size``.
-    """
-    if source.kind != "folder":
-        return None
-    from tausweep.data.sources import folder
-
-    return folder.class_counts(source)
 
 
 def normalisation(kind: str) -> tuple[Channels, Channels]:

@@ -36,7 +36,7 @@ class Archive:
         return (*self.train, *self.test, self.meta)
 
 
-PUBLISHED = {
+ARCHIVES = {
     "cifar10": Archive(
         Published(
             "cifar-10-python.tar.gz",
@@ -83,7 +83,7 @@ def read(source: Source, split: Split, archive: Archive | None = None) -> Source
     import numpy as np
     from torchvision import datasets
 
-    archive = archive or PUBLISHED[source.kind]
+    archive = archive or ARCHIVES[source.kind]
     place = root(source)
     _provide(archive, place, source.download)
     attributes: dict[str, Any] = {
@@ -103,7 +103,7 @@ def read(source: Source, split: Split, archive: Archive | None = None) -> Source
 
 def fingerprint(source: Source) -> str:
     """A constant made from the published digests."""
-    return archives.digest(PUBLISHED[source.kind].contents)
+    return archives.digest(ARCHIVES[source.kind].contents)
 
 
 def _provide(archive: Archive, place: Path, download: bool) -> None:

@@ -1,7 +1,7 @@
 """Image folders: ``train/<class>/`` and ``test/<class>/``, with images at any depth.
 
-Classes are the sorted folder names; within a class, images are sorted by path. Hidden files and
-files that may be beside images (``trees.BESIDE``) are left out.
+Classes are the sorted folder names; within a class, images are sorted by path. Left out are hidden
+files and what may lie beside images (``trees.BESIDE``); other files are refused by name.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from tausweep.data import trees
-from tausweep.data.sources import SPLITS, SourceSplit, Split, root
+from tausweep.data.sources import SPLITS, Look, SourceSplit, Split, root
 from tausweep.study import StudyError
 
 if TYPE_CHECKING:
@@ -42,46 +42,25 @@ def read(source: Source, split: Split) -> SourceSplit:
     return SourceSplit(Pictures(paths), np.array(labels, dtype=np.int64), classes)
 
 
-def fingerprint(source: Source) -> str:
-    """Digest of the relative path and size of every image of both splits.
-
-    Raises:
-        StudyError: As for ``read``.
-    """
-    place = root(source)
-    return trees.digest(
-        trees.File(f"{split}/{name}/{file.path}", file.size)
-        for split, names in _classes(place).items()
-        for name in names
-        for file in _images(place / split / name)
-    )
-
-
-def train_size(source: Source) -> int:
-    """Number of images in the training split.
-
-    Raises:
-        StudyError: As for ``read``.
-    """
-    place = root(source)
-    return sum(len(_images(place / "train" / name)) for name in _classes(place)["train"])
-
-
-def class_counts(source: Source) -> dict[str, dict[str, int]]:
-    """Number of images by split and class; a class that the test split lacks has 0 there.
+def look(source: Source) -> Look:
+    """See which images both splits have: a digest of relative paths and sizes, and their numbers.
 
     Raises:
         StudyError: As for ``read``.
     """
     place = root(source)
     classes = _classes(place)
-    return {
-        split: {
-            name: len(_images(place / split / name)) if name in classes[split] else 0
-            for name in classes["train"]
-        }
-        for split in SPLITS
+    counts: dict[str, dict[str, int]] = {
+        split: dict.fromkeys(classes["train"], 0) for split in SPLITS
     }
+    files = []
+    for split in SPLITS:
+        for name in classes[split]:
+            found = _images(place / split / name)
+            counts[split][name] = len(found)
+            files += [file._replace(path=f"{split}/{name}/{file.path}") for file in found]
+    known = {path: (size, changed) for path, size, changed in files}
+    return Look(trees.digest(files), known, counts)
 
 
 def suffixes(source: Source) -> dict[str, int]:
@@ -90,13 +69,7 @@ def suffixes(source: Source) -> dict[str, int]:
     Raises:
         StudyError: As for ``read``.
     """
-    place = root(source)
-    counted = Counter(
-        PurePath(file.path).suffix.lower()
-        for split, names in _classes(place).items()
-        for name in names
-        for file in _images(place / split / name)
-    )
+    counted = Counter(PurePath(path).suffix.lower() for path in look(source).files)
     return dict(counted.most_common())
 
 
@@ -126,8 +99,8 @@ def _classes(place: Path) -> dict[Split, list[str]]:
     return found
 
 
-def _images(folder: Path) -> list[trees.File]:
+def _images(folder: Path) -> list[trees.ListedFile]:
     found = trees.images(folder)
     if not found:
-        raise StudyError(f"{folder}: it has no image ({', '.join(trees.SUFFIXES)})")
+        raise StudyError(f"{folder}: it holds no image ({', '.join(trees.IMAGE_SUFFIXES)})")
     return found

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tausweep.data import trees
-from tausweep.data.sources import SourceSplit, Split, root
+from tausweep.data.sources import SPLITS, Look, SourceSplit, Split, root
 from tausweep.study import StudyError
 
 if TYPE_CHECKING:
@@ -59,28 +59,36 @@ def read(source: Source, split: Split) -> SourceSplit:
     return SourceSplit(Pictures(paths), labels.astype(np.int64), names)
 
 
-def fingerprint(source: Source) -> str:
-    """Digest of the relative path and size of every image in use, and of the ground truth.
+def look(source: Source) -> Look:
+    """See which images are in use: a digest of relative paths, sizes and the ground truth.
+
+    They are counted by class where both splits have folders of classes.
 
     Raises:
         StudyError: As for ``read``, except that the ground truth's content is not checked.
     """
     place, names = root(source), classes()
-    files: list[trees.File] = []
-    for split in ("train", "test"):
+    digested: list[trees.ListedFile] = []
+    files: dict[str, tuple[int, int]] = {}
+    counts: dict[str, dict[str, int]] = {}
+    for split in SPLITS:
         folder, found = _listing(place, split, names)
         if found is not None:
             listed = [file for name in names for file in found[name]]
+            counts[split] = {name: len(found[name]) for name in names}
         else:
+            listed = trees.images(folder, deep=False)
+        files |= {f"{folder.name}/{path}": (size, changed) for path, size, changed in listed}
+        if found is None:
             truth = hashlib.sha256(_ground_truth(place).read_bytes()).hexdigest()
-            listed = [*trees.images(folder, deep=False), trees.File(truth, 0)]
-        files += [trees.File(f"{split}/{path}", size) for path, size in listed]
-    return trees.digest(files)
+            listed.append(trees.ListedFile(truth, 0))
+        digested += [file._replace(path=f"{split}/{file.path}") for file in listed]
+    return Look(trees.digest(digested), files, counts if len(counts) == len(SPLITS) else None)
 
 
 def _listing(
     place: Path, split: str, names: list[str]
-) -> tuple[Path, dict[str, list[trees.File]] | None]:
+) -> tuple[Path, dict[str, list[trees.ListedFile]] | None]:
     """The split's folder, and paths in it by class, or none if the images are flat in it."""
     if not place.is_dir():
         raise StudyError(f"source.path: there is no folder {place}")
@@ -94,9 +102,11 @@ def _listing(
     found = {}
     for name in names:
         files = trees.images(folder / name)
-        found[name] = [trees.File(f"{name}/{path}", size) for path, size in files]
+        found[name] = [file._replace(path=f"{name}/{file.path}") for file in files]
         if not found[name]:
-            raise StudyError(f"{folder / name}: it has no image ({', '.join(trees.SUFFIXES)})")
+            raise StudyError(
+                f"{folder / name}: it holds no image ({', '.join(trees.IMAGE_SUFFIXES)})"
+            )
     return folder, found
 
 
@@ -128,21 +138,21 @@ def _ground_truth(place: Path) -> Path:
     )
 
 
-def _by_ground_truth(place: Path, names: list[str]) -> dict[str, list[trees.File]]:
+def _by_ground_truth(place: Path, names: list[str]) -> dict[str, list[trees.ListedFile]]:
     """Flat validation images by class."""
     truth = _ground_truth(place)
     files = trees.images(place / "val", deep=False)
     lines = [line for line in truth.read_text("utf-8").splitlines() if line.strip()]
     wnids = (_from_csv if truth.name == CSV else _from_lines)(truth, lines, files)
     _check(sorted(set(wnids)), names, str(truth))
-    found: dict[str, list[trees.File]] = {name: [] for name in names}
+    found: dict[str, list[trees.ListedFile]] = {name: [] for name in names}
     for file, wnid in zip(files, wnids, strict=True):
         if wnid in found:
             found[wnid].append(file)
     return found
 
 
-def _from_csv(truth: Path, lines: list[str], files: list[trees.File]) -> list[str]:
+def _from_csv(truth: Path, lines: list[str], files: list[trees.ListedFile]) -> list[str]:
     """The wnid of each file, found by its name."""
     rows = list(csv.DictReader(lines))
     if not rows or not {"ImageId", "PredictionString"} <= rows[0].keys():
@@ -157,7 +167,7 @@ def _from_csv(truth: Path, lines: list[str], files: list[trees.File]) -> list[st
     return [said[name] for name in there]
 
 
-def _from_lines(truth: Path, lines: list[str], files: list[trees.File]) -> list[str]:
+def _from_lines(truth: Path, lines: list[str], files: list[trees.ListedFile]) -> list[str]:
     """The wnid of each file, found by its position; the kit's table translates numbers."""
     if len(lines) != len(files):
         raise StudyError(f"{truth}: it has {len(lines)} lines for {len(files)} validation images")

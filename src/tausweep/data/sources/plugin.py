@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tausweep.data import trees
-from tausweep.data.sources import Images, SourceSplit, Split, root
+from tausweep.data.sources import Images, Look, SourceSplit, Split, root
 from tausweep.study import StudyError, plugins
+from tausweep.study.paths import expanded
 
 if TYPE_CHECKING:
     from tausweep.study import Source
@@ -65,25 +66,32 @@ class _Images:
         return self._image(row)
 
 
-def fingerprint(source: Source) -> str:
-    """Digest of the plug-in's code and options and, if it names a path, of the images there.
+def look(source: Source) -> Look:
+    """See what a plug-in reads: a digest of its code, its options and the files at its path.
+
+    All files there count: which of them it reads, and of what kind they are, is its own affair.
 
     Raises:
         StudyError: The file or the path is missing.
     """
     options = json.dumps(source.options, sort_keys=True, default=str)
     total = hashlib.sha256(_file(source).read_bytes() + b"\0" + options.encode())
+    files: dict[str, tuple[int, int]] = {}
     if source.path is not None:
         place = root(source)
         if place.is_file():
-            total.update(b"%d" % place.stat().st_size)
+            status = place.stat()
+            total.update(b"%d" % status.st_size)
+            files["."] = status.st_size, status.st_mtime_ns
         else:
-            total.update(trees.digest(trees.images(place)).encode())
-    return total.hexdigest()
+            found = trees.files(place)
+            total.update(trees.digest(found).encode())
+            files = {path: (size, changed) for path, size, changed in found}
+    return Look(total.hexdigest(), files)
 
 
 def _file(source: Source) -> Path:
-    path = Path(source.module or "").expanduser()
+    path = expanded(source.module or "", FIELD)
     if not path.is_file():
         raise StudyError(f"source.module: there is no file {path}")
     return path

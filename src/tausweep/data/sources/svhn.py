@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _HOST = "http://ufldl.stanford.edu/housenumbers/"
 
-PUBLISHED = {
+FILES = {
     name: Published(f"{name}_32x32.mat", md5, f"{_HOST}{name}_32x32.mat")
     for name, md5 in {
         "train": "e26dedcc434d2e4c54c9b2d4a06d8373",
@@ -42,7 +42,7 @@ def read(
     import numpy as np
     from torch.utils.data import ConcatDataset
 
-    published = published or PUBLISHED
+    published = published or FILES
     wanted = ["train", "extra"] if split == "train" and source.extra else [split]
     files = [published[name] for name in wanted]
     for file in files:
@@ -59,7 +59,7 @@ def read(
 def fingerprint(source: Source) -> str:
     """A constant made from the published digests of the files in use."""
     names = ["train", "test", "extra"] if source.extra else ["train", "test"]
-    return archives.digest(PUBLISHED[name] for name in names)
+    return archives.digest(FILES[name] for name in names)
 
 
 def _read(source: Source, file: Published) -> SourceSplit:

@@ -43,7 +43,7 @@ SLOWEST = "fig2_tsne"
 
 
 @dataclass(frozen=True)
-class Entry:
+class FigureEntry:
     """One figure.
 
     Attributes:
@@ -78,8 +78,8 @@ _TOLERANCE = (
     "against temperature, "
 )
 
-FIGURES: dict[str, Entry] = {
-    "dilemma": Entry(
+FIGURES: dict[str, FigureEntry] = {
+    "dilemma": FigureEntry(
         "dilemma.draw",
         "The uniformity–tolerance dilemma",
         "Uniformity against tolerance of the test embeddings. Each line follows one loss over "
@@ -92,7 +92,7 @@ FIGURES: dict[str, Entry] = {
         "ceiling 2t = {ceiling:g}.",
         of_uniformity=True,
     ),
-    "fig2_tsne": Entry(
+    "fig2_tsne": FigureEntry(
         "tsne.draw",
         "Fig. 2: t-SNE of the embeddings",
         "t-SNE (scikit-learn, PCA start, perplexity 30, fixed seed) of at most 2,000 test "
@@ -103,7 +103,7 @@ FIGURES: dict[str, Entry] = {
         needs=(File.EMBEDDINGS,),
         seeds=False,
     ),
-    "fig3_penalty": Entry(
+    "fig3_penalty": FigureEntry(
         "penalty.draw",
         "Fig. 3: relative penalty and its entropy",
         "Above: relative penalty r(s) from Eq. 5 for similarities spread evenly over [−1, 1], as a "
@@ -111,31 +111,31 @@ FIGURES: dict[str, Entry] = {
         "r relative to its maximum, and the width of the similarity interval, from the nearest "
         "negative down, that carries 90% of the penalty. Dashed: from the formula. Colour: "
         "measured on anchors and banks of contrastive runs (dots: the temperature of training).",
-        needs=("penalty.json",),
+        needs=(File.PENALTY,),
     ),
-    "fig4_uniformity": Entry(
+    "fig4_uniformity": FigureEntry(
         "sweep.uniformity",
         "Fig. 4: uniformity against temperature, contrastive loss",
         f"{_UNIFORMITY}contrastive loss. {_LIMITS}",
         of_uniformity=True,
     ),
-    "fig5_tolerance": Entry(
+    "fig5_tolerance": FigureEntry(
         "sweep.tolerance",
         "Fig. 5: tolerance against temperature, contrastive loss",
         f"{_TOLERANCE}contrastive loss. {_LIMITS}",
     ),
-    "fig6_uniformity_hard": Entry(
+    "fig6_uniformity_hard": FigureEntry(
         "sweep.uniformity_hard",
         "Fig. 6: uniformity against temperature, hard contrastive loss",
         f"{_UNIFORMITY}hard contrastive loss (pale: contrastive loss). {_LIMITS}",
         of_uniformity=True,
     ),
-    "fig7_tolerance_hard": Entry(
+    "fig7_tolerance_hard": FigureEntry(
         "sweep.tolerance_hard",
         "Fig. 7: tolerance against temperature, hard contrastive loss",
         f"{_TOLERANCE}hard contrastive loss (pale: contrastive loss). {_LIMITS}",
     ),
-    "fig8_separation": Entry(
+    "fig8_separation": FigureEntry(
         "separation.draw",
         "Fig. 8: positive and ten nearest negatives",
         "Similarity of augmented training images to their own entry of the bank (positive) and to "
@@ -143,9 +143,9 @@ FIGURES: dict[str, Entry] = {
         "(strong) to the tenth (faint), intervals for these two and the positive. Below: "
         "distributions over anchors, all seeds together, each temperature scaled to "
         "its highest bin.",
-        needs=("separation.json",),
+        needs=(File.SEPARATION,),
     ),
-    "fig9_accuracy": Entry(
+    "fig9_accuracy": FigureEntry(
         "sweep.accuracy",
         "Fig. 9: linear accuracy against temperature",
         "Linear-probe accuracy (1-crop top-1, last epoch; the best epoch is only in the full "
@@ -153,23 +153,23 @@ FIGURES: dict[str, Entry] = {
         "published values have a separate panel. Grey lines (or numbers, if far off the scale): "
         f"baselines that were not trained by any loss. {_LIMITS}",
     ),
-    "effective_dimension": Entry(
+    "effective_dimension": FigureEntry(
         "sweep.effective_dimension",
         "Effective dimension against temperature",
         "The dimension d whose uniform distribution on the sphere has the measured uniformity; "
         f"logarithmic. Published values follow from the published uniformity. {_LIMITS}",
         of_uniformity=True,
     ),
-    "spectra": Entry(
+    "spectra": FigureEntry(
         "spectra.draw",
         "Singular value spectra",
         "Singular values of the normalised test embeddings, relative to the largest, by rank; "
         "logarithmic, geometric mean over seeds (n in each panel). Beside the contrastive losses: "
         "their limits τ → ∞ (simple, hard simple).",
-        needs=("geometry.json",),
+        needs=(File.GEOMETRY,),
         seeds=False,
     ),
-    "training": Entry(
+    "training": FigureEntry(
         "training.draw",
         "Training curves",
         "Training loss (above) and similarity of the positive (below), mean over an epoch's steps "
@@ -178,7 +178,7 @@ FIGURES: dict[str, Entry] = {
         needs=(File.HISTORY,),
         seeds=False,
     ),
-    "along": Entry(
+    "along": FigureEntry(
         "along.draw",
         "Measures along training",
         "kNN accuracy, uniformity, tolerance, and tolerance minus the mean similarity of different "

@@ -12,9 +12,14 @@ from matplotlib.ticker import FixedLocator, NullFormatter
 from tausweep.report.figures import panels
 from tausweep.report.figures.results import StudyResults, spread
 from tausweep.report.figures.style import MUTED, Style
-from tausweep.report.figures.training import SHOWN, WIDEST, handles, loss_look, temperature_look
+from tausweep.report.figures.training import (
+    MOST_TEMPERATURES,
+    handles,
+    loss_look,
+    temperature_look,
+)
 
-COLUMNS = {
+Y_LABELS = {
     "knn_accuracy": "kNN (%)",
     "uniformity": "uniformity",
     "tolerance": "tolerance",
@@ -32,24 +37,24 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
             style, title, "The records have no run that is measured along its training."
         )
     datasets = [d for d in results.datasets if d in set(along["dataset"])]
-    temperatures = spread(results.grid(datasets), SHOWN)
-    wide = min(len(groups), WIDEST)
+    temperatures = spread(results.grid(datasets), MOST_TEMPERATURES)
+    wide = min(len(groups), panels.WIDEST)
     blocks = [(d, groups[i : i + wide]) for d in datasets for i in range(0, len(groups), wide)]
-    height = 0.62 * len(COLUMNS) * style.panel_height * len(blocks) + 0.7
+    height = 0.62 * len(Y_LABELS) * style.panel_height * len(blocks) + 0.7
     figure = Figure(figsize=(style.width, height), layout="constrained")
-    axes = figure.subplots(len(COLUMNS) * len(blocks), wide, squeeze=False, sharey="row")
+    axes = figure.subplots(len(Y_LABELS) * len(blocks), wide, squeeze=False, sharey="row")
     for block, (dataset, shown) in enumerate(blocks):
-        rows = axes[len(COLUMNS) * block : len(COLUMNS) * (block + 1)]
+        rows = axes[len(Y_LABELS) * block : len(Y_LABELS) * (block + 1)]
         for column, losses in enumerate(shown):
             panels.heading(rows[0, column], results, dataset, losses, style, wide)
             lines = _lines(results, along, dataset, losses, temperatures)
-            for panel, name in zip(rows[:, column], COLUMNS, strict=True):
+            for panel, name in zip(rows[:, column], Y_LABELS, strict=True):
                 _draw_panel(panel, lines, name, style)
             counts = [int(r.groupby("epoch").size().max()) for r, _ in lines if len(r)]
             words = [panels.count_text(counts), *_gaps(results, dataset, losses, temperatures)]
             panels.note(rows[0, column], words, style, right=True)
             rows[-1, column].set_xlabel("epoch")
-        for panel, label in zip(rows[:, 0], COLUMNS.values(), strict=True):
+        for panel, label in zip(rows[:, 0], Y_LABELS.values(), strict=True):
             panel.set_ylabel(label)
         for panel in rows[:-1].flat:
             panel.tick_params(labelbottom=False)

@@ -34,6 +34,9 @@ AT_INFINITY = frozenset({"simple", "hard_simple"})
 """Losses that are limits of the contrastive ones in temperature, up to a scale (Eq. 6, 7)."""
 
 
+WIDEST = 3
+"""Panels beside each other, at most."""
+
 PAIR = 2
 """With two seeds the interval extends 12.7 standard errors to either side, so seeds are drawn."""
 

@@ -19,8 +19,8 @@ from tausweep.report.figures.results import StudyResults, spread
 from tausweep.report.figures.style import INK, MUTED, TEMPERATURE_LINES, Style, temperature_colour
 from tausweep.results import intervals, labels
 from tausweep.results.cells import printed
+from tausweep.storage.layout import File
 
-FILE = "penalty.json"
 LOSS = "contrastive"
 DRAWN = (0.07, 0.1, 0.2, 0.3, 0.5, 1.0)
 """Temperatures of the formula's curves."""
@@ -106,24 +106,24 @@ def _looks(temperatures: set[float]) -> dict[float, dict[str, Any]]:
 
 def chosen_dataset(results: StudyResults) -> str | None:
     """The first dataset whose runs of the contrastive loss have measured penalties."""
-    for dataset in results.datasets:
-        if any(results.files(dataset, LOSS, t, FILE) for t in results.temperatures(dataset, LOSS)):
-            return dataset
-    return None
+    return next((name for name in results.datasets if _measured(results, name)), None)
 
 
 def _trained(results: StudyResults, dataset: str | None) -> list[float]:
     if dataset is None:
         return []
-    having = [
-        t for t in results.temperatures(dataset, LOSS) if results.files(dataset, LOSS, t, FILE)
-    ]
-    return spread(having, 4)
+    return spread(_measured(results, dataset), 4)
+
+
+def _measured(results: StudyResults, dataset: str) -> list[float]:
+    """The temperatures at which penalties were measured."""
+    grid = results.temperatures(dataset, LOSS)
+    return [t for t in grid if results.files(dataset, LOSS, t, File.PENALTY)]
 
 
 def _trained_label(results: StudyResults, dataset: str | None, temperature: float) -> str:
     assert dataset is not None
-    seeds = len(results.files(dataset, LOSS, temperature, FILE))
+    seeds = len(results.files(dataset, LOSS, temperature, File.PENALTY))
     return f"τ = {printed(temperature)}{results.dagger(dataset, LOSS, temperature)} (n = {seeds})"
 
 
@@ -160,7 +160,7 @@ def _draw_banks(
     axes.set_xlabel("τ in r")
     for temperature in trained:
         assert dataset is not None
-        blocks = results.blocks(dataset, LOSS, temperature, FILE)
+        blocks = results.blocks(dataset, LOSS, temperature, File.PENALTY)
         x = np.array(blocks[0]["temperatures"])
         offset = [np.log(b["bank"] - 1) if field == "entropy" else 0.0 for b in blocks]
         rows = np.array([b[field] for b in blocks]) - np.array(offset)[:, None]

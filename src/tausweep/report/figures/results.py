@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tausweep.report.figures.style import LossStyle, loss_style
 from tausweep.results import labels
 from tausweep.results.cells import Key, printed
+from tausweep.storage.layout import Folder
 from tausweep.study import BASELINES, canonical
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class StudyResults:
     def run_folder(self, dataset: str, loss: str, temperature: float | None, seed: int) -> Path:
         """The folder of a run."""
         cell = Path(dataset, loss, canonical(temperature), f"seed{seed}")
-        return self.folder / "runs" / cell
+        return self.folder / Folder.RUNS / cell
 
     def files(
         self,

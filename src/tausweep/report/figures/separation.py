@@ -21,17 +21,17 @@ from tausweep.report.figures.style import INK, MUTED, LossStyle, Style
 from tausweep.report.tables.cells import Measured
 from tausweep.results import labels
 from tausweep.results.cells import printed
+from tausweep.storage.layout import File
 
-LOSSES = ("contrastive", "hard_contrastive")
+COMPARED_LOSSES = ("contrastive", "hard_contrastive")
 NEGATIVES = tuple(f"negative_similarity_{place}" for place in range(1, 11))
-FILE = "separation.json"
-SHOWN = 6
+MOST_DISTRIBUTIONS = 6
 """Most temperatures with distributions; more would be too small to read."""
 
 
 def chosen_dataset(results: StudyResults) -> str | None:
     """CIFAR100 as in the paper, else the first dataset with one of the losses."""
-    having = [d for d in results.datasets if any(results.has(d, loss) for loss in LOSSES)]
+    having = [d for d in results.datasets if any(results.has(d, loss) for loss in COMPARED_LOSSES)]
     return "cifar100" if "cifar100" in having else next(iter(having), None)
 
 
@@ -40,11 +40,12 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     dataset = chosen_dataset(results)
     if dataset is None:
         return panels.empty(style, title, "The records have no run of a contrastive loss.")
-    losses = [loss for loss in LOSSES if results.has(dataset, loss)]
+    losses = [loss for loss in COMPARED_LOSSES if results.has(dataset, loss)]
     figure = Figure(figsize=(style.width, 2.7 * style.panel_height), layout="constrained")
     axes = figure.subplots(2, len(losses), squeeze=False, sharey="row", height_ratios=(1, 1.25))
     temperatures = spread(
-        sorted({t for loss in losses for t in results.temperatures(dataset, loss)}), SHOWN
+        sorted({t for loss in losses for t in results.temperatures(dataset, loss)}),
+        MOST_DISTRIBUTIONS,
     )
     intervals = panels.Intervals()
     for column, loss in enumerate(losses):
@@ -151,7 +152,7 @@ def _draw_distributions(
 ) -> None:
     seen = edges = np.zeros(0)
     for row, temperature in enumerate(reversed(temperatures)):
-        blocks = results.blocks(dataset, loss, temperature, FILE)
+        blocks = results.blocks(dataset, loss, temperature, File.SEPARATION)
         axes.axhline(row, color="#d0d0d0", linewidth=0.6)
         if not blocks:
             gap = results.gap(dataset, loss, temperature) or "no complete run has its file"

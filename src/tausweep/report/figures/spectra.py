@@ -15,11 +15,10 @@ from tausweep.report.figures.panels import handle
 from tausweep.report.figures.results import StudyResults, spread
 from tausweep.report.figures.style import MUTED, TEMPERATURE_LINES, Style, temperature_colour
 from tausweep.results.cells import printed
+from tausweep.storage.layout import File
 
-FILE = "geometry.json"
-LIMITS = {"contrastive": "simple", "hard_contrastive": "hard_simple"}
-WIDEST = 3
-SMALLEST = 1e-4
+LIMIT_OF = {"contrastive": "simple", "hard_contrastive": "hard_simple"}
+NOISE_FLOOR = 1e-4
 """Singular values below this share of the largest are noise of float32."""
 
 
@@ -29,7 +28,7 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     if not groups or not datasets:
         return panels.empty(style, title, "The records have no run.")
     temperatures = spread(results.grid(datasets))
-    columns = min(len(groups), WIDEST)
+    columns = min(len(groups), panels.WIDEST)
     rows = math.ceil(len(groups) / columns)
     height = 0.85 * style.panel_height * rows * len(datasets) + 0.7
     figure = Figure(figsize=(style.width, height), layout="constrained")
@@ -56,7 +55,7 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     ]
     for loss in results.losses:
         if not any(results.temperatures(dataset, loss) for dataset in datasets):
-            limit = " (τ → ∞)" if loss in LIMITS.values() else ""
+            limit = " (τ → ∞)" if loss in LIMIT_OF.values() else ""
             label = f"{results.look(loss).label}{limit}"
             handles.append(handle(**_look(results, loss), label=label))
     panels.legend(figure, style, handles)
@@ -88,7 +87,7 @@ def _draw_panel(
         if values is None:
             return
         axes.plot(np.arange(1, len(values) + 1), values, **look)
-        counts.append(len(results.files(dataset, loss, temperature, FILE)))
+        counts.append(len(results.files(dataset, loss, temperature, File.GEOMETRY)))
         if results.survivors(dataset, loss, temperature):
             at = results.look(loss).label if temperature is None else f"τ = {printed(temperature)}"
             words.append(f"† {at}: a run diverged")
@@ -100,7 +99,7 @@ def _draw_panel(
                 colour = temperature_colour(temperature, temperatures)
                 curve(loss, temperature, linestyle=_line(place), color=colour)
         words.extend(results.gaps(dataset, loss, temperatures))
-        limit = LIMITS.get(loss) if measured else loss
+        limit = LIMIT_OF.get(loss) if measured else loss
         if limit is not None:
             curve(limit, None, **_look(results, limit))
         gap = "" if measured or not results.has(dataset, loss) else results.gap(dataset, loss, None)
@@ -108,16 +107,16 @@ def _draw_panel(
     if not counts:
         axes.text(0.5, 0.5, "no complete run", transform=axes.transAxes, ha="center", color=MUTED)
     panels.note(axes, [panels.count_text(counts), *words], style)
-    axes.set_ylim(SMALLEST, 1.5)
+    axes.set_ylim(NOISE_FLOOR, 1.5)
 
 
 def spectrum(
     results: StudyResults, dataset: str, loss: str, temperature: float | None
 ) -> np.ndarray | None:
     """Relative singular values, geometric mean over seeds; none without a complete run."""
-    blocks = results.blocks(dataset, loss, temperature, FILE)
+    blocks = results.blocks(dataset, loss, temperature, File.GEOMETRY)
     if not blocks:
         return None
     rows = np.array([block["test"]["singular_values"] for block in blocks])
-    rows = np.maximum(rows / rows[:, :1], SMALLEST / 10)
+    rows = np.maximum(rows / rows[:, :1], NOISE_FLOOR / 10)
     return np.asarray(np.exp(np.log(rows).mean(axis=0)))

@@ -28,7 +28,7 @@ from tausweep.results import labels
 
 Content = Literal["both", "measured", "published"]
 """What a panel shows: measured numbers, published ones or both."""
-Published = Callable[[pd.DataFrame], "pd.Series[float]"]
+PublishedColumn = Callable[[pd.DataFrame], "pd.Series[float]"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Sweep:
     context: str | None = None
     shared: bool = True
     logarithmic: bool = False
-    published: Published | None = None
+    published: PublishedColumn | None = None
     of_scale: bool = False
 
     def drawn(self, results: StudyResults) -> list[str]:

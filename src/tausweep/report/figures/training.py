@@ -18,10 +18,8 @@ from tausweep.report.figures.style import INK, MUTED, TEMPERATURE_LINES, Style, 
 from tausweep.results.cells import printed
 from tausweep.storage.layout import File
 
-FILE = File.HISTORY
-COLUMNS = {"loss": "training loss", "positive_similarity": "positive similarity"}
-SHOWN = 4
-WIDEST = 3
+Y_LABELS = {"loss": "training loss", "positive_similarity": "positive similarity"}
+MOST_TEMPERATURES = 4
 
 
 def draw(results: StudyResults, style: Style, title: str) -> Figure:
@@ -29,8 +27,8 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     groups, datasets = [g for g in panels.by_temperature(results) if g], results.datasets
     if not groups or not datasets:
         return panels.empty(style, title, "The records have no run.")
-    temperatures = spread(results.grid(datasets), SHOWN)
-    wide = min(len(groups), WIDEST)
+    temperatures = spread(results.grid(datasets), MOST_TEMPERATURES)
+    wide = min(len(groups), panels.WIDEST)
     blocks = [(d, groups[i : i + wide]) for d in datasets for i in range(0, len(groups), wide)]
     height = 1.35 * style.panel_height * len(blocks) + 0.7
     figure = Figure(figsize=(style.width, height), layout="constrained")
@@ -40,11 +38,11 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
         pair = axes[2 * block : 2 * block + 2]
         for column, losses in enumerate(shown):
             panels.heading(pair[0, column], results, dataset, losses, style, wide)
-            for panel, name in zip(pair[:, column], COLUMNS, strict=True):
+            for panel, name in zip(pair[:, column], Y_LABELS, strict=True):
                 panel.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
                 stopped |= _draw_panel(panel, results, dataset, losses, temperatures, name, style)
             pair[1, column].set_xlabel("epoch")
-        for panel, label in zip(pair[:, 0], COLUMNS.values(), strict=True):
+        for panel, label in zip(pair[:, 0], Y_LABELS.values(), strict=True):
             panel.set_ylabel(label)
         for unused in pair[:, len(shown) :].flat:
             unused.set_axis_off()
@@ -97,7 +95,7 @@ def _draw_panel(
             (t, temperature_look(t, temperatures)) for t in temperatures if t in measured
         ]
         for temperature, look in looks if measured else [(None, loss_look(results, loss))]:
-            paths = results.files(dataset, loss, temperature, FILE)
+            paths = results.files(dataset, loss, temperature, File.HISTORY)
             if paths:
                 curves = [pd.read_csv(path) for path in paths]
                 if not counts:
@@ -105,7 +103,7 @@ def _draw_panel(
                 counts.append(len(curves))
                 mean = pd.concat(curves).groupby("epoch")[column].mean()
                 axes.plot(mean.index, mean, **look)
-            for path in results.files(dataset, loss, temperature, FILE, "diverged"):
+            for path in results.files(dataset, loss, temperature, File.HISTORY, "diverged"):
                 stopped |= _draw_diverged(axes, pd.read_csv(path), column, look)
         words.extend(results.gaps(dataset, loss, temperatures))
         gap = "" if measured or not results.has(dataset, loss) else results.gap(dataset, loss, None)

@@ -20,7 +20,6 @@ from tausweep.results import labels
 from tausweep.results.cells import printed
 from tausweep.storage.layout import File
 
-FILE = File.EMBEDDINGS
 LOSS = "contrastive"
 WANTED = (0.07, 0.2)
 AT_MOST = 2000
@@ -60,7 +59,7 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
         instead = f" (for {' and '.join(others)})" if others else ""
         heading = f"{labels.dataset(dataset)}, τ = {printed(temperature)}{dagger}{instead}"
         panels.title(panel, heading, style)
-        files = results.files(dataset, LOSS, temperature, FILE)
+        files = results.files(dataset, LOSS, temperature, File.EMBEDDINGS)
         if not files:
             gap = results.gap(dataset, LOSS, temperature)
             reason = (

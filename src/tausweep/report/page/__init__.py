@@ -96,7 +96,7 @@ def page(
         study.uniformity_t,
         along=along,
     )
-    table1, full = exhibits.read_table(shown, "table1"), exhibits.read_table(shown, "full")
+    table1, full = exhibits.table_fragment(shown, "table1"), exhibits.table_fragment(shown, "full")
     context: dict[str, Any] = {
         "version": __version__,
         "study": study,
@@ -107,13 +107,13 @@ def page(
         "groups": runs.groups(found.rows),
         "unfinished": found.having("missing", "failed", "stale", "pretrained"),
         "cells": runs.cells,
-        "key_columns": runs.KEY_COLUMNS,
+        "key_columns": labels.MAIN_MEASURES,
         "further_columns": runs.FURTHER_COLUMNS,
         "commands": commands,
         "protocol": departures,
         "verdicts": verdicts,
         "certainty": verdict_table.certainty(found),
-        "clearly": verdict_table.printed(CLEARLY),
+        "clearly": verdict_table.with_symbols(CLEARLY),
         "overall": OVERALL,
         "cautions": cautions.all_cautions(
             found, commands, departures.scaled_down, runs.strangers(study, records), beside

@@ -13,6 +13,7 @@ from tausweep.report import figures
 from tausweep.report.figures import StudyResults
 from tausweep.results import labels
 from tausweep.results.cells import printed
+from tausweep.storage.layout import Folder
 
 SWEEPS = {
     "fig4_uniformity": ("uniformity", ("contrastive",)),
@@ -60,7 +61,7 @@ def read_figures(results: StudyResults, folder: Path) -> list[FigureExhibit]:
 def _figure(name: str, results: StudyResults, folder: Path) -> FigureExhibit:
     title = figures.FIGURES[name].title
     caption = figures.caption(name, results).removeprefix(f"{title}. ")
-    path = folder / "figures" / f"{name}.svg"
+    path = folder / Folder.FIGURES / f"{name}.svg"
     source = None
     if path.is_file():
         encoded = base64.b64encode(path.read_bytes()).decode("ascii")
@@ -92,7 +93,7 @@ def _told(name: str, results: StudyResults) -> str:
     return f"{told} All numbers are in the full table."
 
 
-def read_table(folder: Path, name: str) -> str | None:
+def table_fragment(folder: Path, name: str) -> str | None:
     """A table's HTML fragment; none if it has not been made."""
-    path = folder / "tables" / f"{name}.html"
+    path = folder / Folder.TABLES / f"{name}.html"
     return path.read_text(encoding="utf-8") if path.is_file() else None

@@ -22,9 +22,6 @@ from tausweep.storage.layout import File, Layout
 from tausweep.study import Run, Study, StudyError, canonical
 
 STATUSES = ("complete", "diverged", "failed", "stale", "pretrained", "missing")
-KEY_COLUMNS = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
-"""Columns that the line of a run shows."""
-
 FURTHER_COLUMNS = dict.fromkeys(
     (
         *("linear_accuracy_best", "linear_accuracy_converged", "knn_accuracy_bank"),
@@ -178,7 +175,7 @@ class Commands:
 
     def log(self, run: Run) -> str:
         """The folder of a run's logs."""
-        return (self.layout.study(self.study) / "logs" / run.id).as_posix()
+        return self.layout.logs(run).as_posix()
 
 
 def gather(study: Study, table: pd.DataFrame, layout: Layout) -> Runs:

@@ -160,8 +160,8 @@ def _row(
     rule = next((v.rule for v in each.values() if v.dataset is not None), overall.rule)
     return ClaimRow(
         id=claim,
-        text=printed(overall.text),
-        rule=printed(rule),
+        text=with_symbols(overall.text),
+        rule=with_symbols(rule),
         marks=[_mark(each[name], labels.dataset(name)) for name in datasets if name in each],
         overall=_mark(overall, "overall"),
         published=_published(published),
@@ -182,7 +182,7 @@ def _published(verdicts: list[Verdict]) -> str:
     return "; ".join(parts)
 
 
-def printed(text: str) -> str:
+def with_symbols(text: str) -> str:
     """A sentence with the symbols of print (τ, →, ∞, −)."""
     text = re.sub(r"\btau -> inf\b", "τ → ∞", text).replace("tau -> 0+", "τ → 0⁺")
     text = re.sub(r"(?<![\w.])-(?=\d)", "−", text)
@@ -194,9 +194,9 @@ def _mark(verdict: Verdict, place: str) -> Mark:
     return Mark(
         place,
         verdict.verdict,
-        printed(verdict.headline),
-        printed(verdict.reason),
-        printed(verdict.why),
+        with_symbols(verdict.headline),
+        with_symbols(verdict.reason),
+        with_symbols(verdict.why),
         numbers,
     )
 

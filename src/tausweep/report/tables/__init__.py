@@ -1,15 +1,14 @@
 """Tables of a study: the paper's Table 1 and the full sweep, with published numbers.
 
-``table1(collected, published)`` and ``full(collected, published)`` return a ``Table``, which can be
-written as CSV (tidy, numeric), Markdown, LaTeX (booktabs) and HTML (a fragment).
+``table1(collected, published)`` and ``full(collected, published)`` give a ``Table``, whose text is
+CSV (tidy, numeric), Markdown, LaTeX (booktabs) or HTML (a fragment).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pandas as pd
 
@@ -20,7 +19,7 @@ from tausweep.report.tables.formats import (
     FORMATS,
     OTHER_CODE,
     SOME_DIVERGED,
-    Column,
+    ColumnHead,
     Entry,
     Kind,
     Panel,
@@ -29,12 +28,20 @@ from tausweep.report.tables.formats import (
 from tausweep.results import labels
 from tausweep.results.cells import Key, printed
 from tausweep.study import StudyError
-from tausweep.study.columns import ACCURACY, COLUMNS, GEOMETRY, PENALTY, SEPARATION, SIZES, TRAINING
+from tausweep.study.columns import (
+    CLASSIFICATION,
+    COLUMNS,
+    GEOMETRY,
+    PENALTY,
+    SEPARATION,
+    SIZES,
+    TRAINING,
+)
 
 __all__ = ["FORMATS", "PUBLISHED_T", "Table", "comparable", "full", "table1"]
 
 TABLE1_MEASURES = ("linear_accuracy", "uniformity", "tolerance")
-WIDEST = 7
+MOST_COLUMNS = 7
 """How many printed columns fit on a page beside the heads of a row."""
 PUBLISHED_T = 2.0
 """The t of the published uniformities."""
@@ -76,17 +83,6 @@ class Table:
             )
         render = {"md": formats.markdown, "tex": formats.latex, "html": formats.html}[kind]
         return render(self.name, self.title, self.caption, self.panels)
-
-    def write(self, paths: Iterable[Path]) -> None:
-        """Write files whose suffixes name the format.
-
-        Raises:
-            StudyError: Another format.
-        """
-        for path in map(Path, paths):
-            content = self.text(path.suffix[1:])
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, encoding="utf-8", newline="\n")
 
 
 def comparable(published: pd.DataFrame | None, t: float) -> pd.DataFrame | None:
@@ -131,7 +127,8 @@ def table1(
             bold += [top] if top else []
             rows += _table1_rows(dataset, measure, line, top)
     heads = [
-        Column(labels.loss(loss), "" if t is None else f"τ = {printed(t)}") for loss, t in columns
+        ColumnHead(labels.loss(loss), "" if t is None else f"τ = {printed(t)}")
+        for loss, t in columns
     ]
     panel = Panel("", ("dataset", "measure", "value"), heads, rows)
     caption = _caption(cells, _ACCURACY, _BEST, scaled_down, flip, t)
@@ -187,7 +184,7 @@ def _table1_rows(
 def _families(columns: list[str]) -> list[tuple[str, list[str]]]:
     """The records' columns by what they measure, those of plug-ins last, without empty groups."""
     families = {
-        "Accuracy": ACCURACY,
+        "Accuracy": CLASSIFICATION,
         "Geometry of the test embeddings": GEOMETRY,
         "Geometry of the training embeddings": tuple(f"train_{c}" for c in GEOMETRY),
         "Local separation": SEPARATION,
@@ -211,7 +208,7 @@ def _parts(grid: dict[str, list[Measured]]) -> list[dict[str, list[Measured]]]:
     """Split the measures of a family into parts of similar width that fit on a page."""
     widths = {name: len(_kinds(column)) for name, column in grid.items()}
     total = sum(widths.values())
-    count = math.ceil(total / WIDEST)
+    count = math.ceil(total / MOST_COLUMNS)
     parts: list[dict[str, list[Measured]]] = [{} for _ in range(count)]
     before = 0
     for name, column in grid.items():
@@ -222,10 +219,12 @@ def _parts(grid: dict[str, list[Measured]]) -> list[dict[str, list[Measured]]]:
 
 def _full_panel(heading: str, keys: list[Key], grid: dict[str, list[Measured]]) -> Panel:
     """One row per cell of the sweep; a measure with published numbers shows these too."""
-    heads: list[Column] = []
+    heads: list[ColumnHead] = []
     for name, column in grid.items():
         kinds = _kinds(column)
-        heads += [Column(labels.measure(name).label, k if len(kinds) > 1 else "") for k in kinds]
+        heads += [
+            ColumnHead(labels.measure(name).label, k if len(kinds) > 1 else "") for k in kinds
+        ]
     rows = [
         Row(
             (labels.dataset(key[0]), labels.loss(key[1]), printed(key.temperature)),

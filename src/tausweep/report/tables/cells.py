@@ -10,7 +10,7 @@ import pandas as pd
 
 from tausweep.results import intervals, labels
 from tausweep.results.cells import Cell, Key, cells_of, printed
-from tausweep.results.published import printed as printed_column
+from tausweep.results.published import printed_column
 from tausweep.study.columns import FLAGS, IDENTITY, ORIGIN
 
 

@@ -16,6 +16,7 @@ import jinja2
 from tausweep.report.tables.cells import Measured
 from tausweep.report.tables.latex_text import escape_latex
 from tausweep.results import intervals, labels
+from tausweep.results.markdown import LEFT, RIGHT, table
 
 FORMATS = ("csv", "md", "tex", "html")
 Kind = Literal["measured", "published", "difference"]
@@ -92,7 +93,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnHead:
     """The head of a column; neighbouring columns of a group share the group's head."""
 
     group: str
@@ -118,10 +119,10 @@ class Panel:
 
     heading: str
     head: tuple[str, ...]
-    columns: list[Column]
+    columns: list[ColumnHead]
     rows: list[Row]
 
-    def groups(self) -> list[tuple[str, list[Column]]]:
+    def groups(self) -> list[tuple[str, list[ColumnHead]]]:
         """Groups of neighbouring columns."""
         return [(g, list(c)) for g, c in itertools.groupby(self.columns, lambda c: c.group)]
 
@@ -153,14 +154,15 @@ def signed(value: float, digits: int | None) -> str:
 
 def markdown(name: str, title: str, caption: str, panels: Sequence[Panel]) -> str:
     """Tables for GitHub's Markdown, with the caption after the title."""
-    parts = [f"**{_pipe(title)}.** {_pipe(caption)}"]
+    parts = [f"**{_plain(title)}.** {_plain(caption)}"]
     for panel in panels:
         if panel.heading:
-            parts.append(f"**{_pipe(panel.heading)}**")
+            parts.append(f"**{_plain(panel.heading)}**")
         heads = [*panel.head, *(column.text for column in panel.columns)]
-        lines = [heads, [":--"] * len(panel.head) + ["--:"] * len(panel.columns)]
-        lines += [[*row.head, *map(_bold, row.entries)] for row in panel.rows]
-        parts.append("\n".join(f"| {' | '.join(map(_pipe, line))} |" for line in lines))
+        rows = [[*row.head, *map(_bold, row.entries)] for row in panel.rows]
+        aligned = [LEFT] * len(panel.head) + [RIGHT] * len(panel.columns)
+        lines = table(list(map(_plain, heads)), (list(map(_plain, row)) for row in rows), aligned)
+        parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
@@ -168,8 +170,9 @@ def _bold(entry: Entry) -> str:
     return f"**{entry.text()}**" if entry.bold else entry.text()
 
 
-def _pipe(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("_", "\\_")
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is; stars are left, for they make entries bold."""
+    return text.replace("\\", "\\\\").replace("_", "\\_")
 
 
 MARKS_OF_CELLS = {SOME_DIVERGED: r"\dagger ", COLLAPSED: r"\ddagger ", OTHER_CODE: r"\S "}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from functools import cache
 
-MARKS = {
+LATEX_MARKS = {
     "\\": r"\textbackslash{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "~": r"\textasciitilde{}",
@@ -84,8 +84,8 @@ def escape_latex(text: str) -> str:
 
 @cache
 def _escaped(character: str) -> str:
-    if character in MARKS:
-        return MARKS[character]
+    if character in LATEX_MARKS:
+        return LATEX_MARKS[character]
     # An empty line would end a caption.
     if character.isspace():
         return " "

@@ -1,0 +1,100 @@
+"""What the log of a job tells: how far its training is, whether it was stopped, what went wrong."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_SIZE = re.compile(r"^\S+: ([\d,]+) images, (\d+) epochs$", re.MULTILINE)
+_EPOCH = re.compile(r"^epoch (\d+)/(\d+) .*$", re.MULTILINE)
+_SPEED = re.compile(r"([\d,]+) images/s")
+_RESUMED = re.compile(r"^resumed at epoch (\d+), ", re.MULTILINE)
+_INTERRUPTED = "tausweep: error: interrupted;"
+_SAVED = re.compile(r"stopped and saved (?:at|after) [^;\n]*")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How far a run's training is, by its log.
+
+    Attributes:
+        epoch: Epochs done.
+        epochs: Of how many.
+        resumed: Epochs that an earlier job had done.
+        epoch_seconds: What the last epoch took; none before the first one of this job.
+        images_per_second: Of the last epoch.
+    """
+
+    epoch: int
+    epochs: int
+    resumed: int = 0
+    epoch_seconds: float | None = None
+    images_per_second: float | None = None
+
+    def share(self, seconds: float) -> float:
+        """Share of the training that is done, so many seconds after the last epoch's end.
+
+        Of the epoch that is under way, as much as the last one had done by then, and never all.
+        """
+        within = min(0.95, max(0.0, seconds) / self.epoch_seconds) if self.epoch_seconds else 0.0
+        return min(1.0, (self.epoch + within) / self.epochs)
+
+
+def read(path: Path) -> str:
+    """The text of a log; empty if there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def progress(said: str) -> str:
+    """The line of the last epoch that a log tells of; empty before the first."""
+    found = _last_epoch(said)
+    return found[0] if found else ""
+
+
+def _last_epoch(said: str) -> re.Match[str] | None:
+    found = list(_EPOCH.finditer(said))
+    return found[-1] if found else None
+
+
+def training(said: str) -> Training | None:
+    """How far the training is that a log tells of; none before it has begun."""
+    size, resumed = _SIZE.search(said), _RESUMED.search(said)
+    before = int(resumed[1]) - 1 if resumed else 0
+    if (last := _last_epoch(said)) is not None:
+        speed = _SPEED.search(last[0])
+        rate = _number(speed[1]) if speed else 0
+        seconds = _number(size[1]) / rate if size and rate else None
+        return Training(int(last[1]), int(last[2]), before, seconds, rate or None)
+    if size is None or int(size[2]) == 0:
+        return None
+    return Training(before, int(size[2]), before)
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def saved(said: str) -> str:
+    """Where a job that was asked to stop saved its state, as in ``saved at epoch 3, step 2``."""
+    found = _SAVED.search(said)
+    return found[0].removeprefix("stopped and ").strip() if found else ""
+
+
+def stopped(said: str) -> bool:
+    """Whether a job ended because it was asked to: it saved its state, or it had none to save."""
+    return bool(saved(said)) or _INTERRUPTED in said
+
+
+def failed(said: str) -> bool:
+    """Whether a log tells of a failure; to have been stopped is none."""
+    error = "tausweep: error:" in said and not stopped(said)
+    return error or "Traceback (most recent call last)" in said
+
+
+def last_lines(said: str, count: int) -> tuple[str, ...]:
+    """The last lines that are not empty."""
+    return tuple(line.rstrip() for line in said.splitlines() if line.strip())[-count:]

@@ -1,0 +1,153 @@
+"""`tausweep run`: all of a study, by Snakemake, with a bar that says how long it takes.
+
+Snakemake is a process of its own, in a group of its own with all that it starts: a signal to this
+command reaches each of them once, wherever it came from. A training that gets one saves its state.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
+from typing import IO
+
+from tausweep.commands import flags
+from tausweep.commands.flags import USAGE_ERROR
+from tausweep.storage import shipped, workflow_lock
+from tausweep.storage.layout import Layout
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends the command; Snakemake and its jobs get SIGINT for each of them."""
+
+_NOTICE = re.compile(r"^Using .*profile.* for setting default command line arguments\.$")
+"""What Snakemake says whenever it reads a profile."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `tausweep run` takes."""
+    flags.add_study(parser)
+    parser.add_argument("--cores", type=_cores, metavar="N", help="CPU cores to use (default: all)")
+    flags.add_passed_on(parser, "targets and flags of Snakemake, as in `-- --dry-run`")
+
+
+def _cores(text: str) -> str:
+    return text if text == "all" else str(flags.whole(1)(text))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a study; returns 0, 1 if a run failed, 2 for bad input, or 128 + the signal.
+
+    Raises:
+        StudyError: The study is not valid; nothing was started.
+    """
+    from tausweep import study as studies
+    from tausweep.commands import plan
+
+    asked, layout = studies.load(options.study), Layout()
+    plan.check(asked, layout)
+    released = workflow_lock.release_stale(asked.study, layout.study(asked.study))
+    if released is not None:
+        who = " and ".join(released.left_by)
+        print(f"released the lock on the study {asked.study} that {who}, killed since, left")
+    sys.stdout.flush()
+    code, stopped = supervise(command(options.study, options.cores, options.passed_on))
+    if stopped:
+        print(f"to go on: {again(options)}")
+        return 128 + stopped
+    return code if code in (0, USAGE_ERROR) else 1
+
+
+def again(options: argparse.Namespace) -> str:
+    """The command that was given, in the form that is named to go on with."""
+    words = ["tausweep", "run", shipped.study_name(options.study)]
+    words += ["--cores", options.cores] if options.cores else []
+    words += ["--", *options.passed_on] if options.passed_on else []
+    return shlex.join(words)
+
+
+def command(study: str, cores: str | None, passed_on: Sequence[str]) -> list[str]:
+    """Snakemake's command line; what is passed on comes last, so that it holds."""
+    named = argparse.Namespace(study=study, cores=cores, passed_on=passed_on)
+    return [
+        *(sys.executable, "-m", "snakemake"),
+        *("--snakefile", str(shipped.snakefile())),
+        *("--configfile", study),
+        *(("--cores", cores) if cores else ()),
+        *("--logger", "tausweep", "--logger-tausweep-again", again(named)),
+        *passed_on,
+    ]
+
+
+def supervise(command: Sequence[str]) -> tuple[int, int]:
+    """Run a command as a group of processes that gets this one's signals, each once.
+
+    Returns:
+        Its exit code, and the number of the first signal that was to end it, or 0.
+    """
+    arrived: list[int] = []
+    child: subprocess.Popen[str] | None = None
+
+    def send(number: int) -> None:
+        if child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, number)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        arrived.append(number)
+        send(signal.SIGINT)
+
+    def suspend(number: int, frame: FrameType | None) -> None:
+        send(signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    def resume(number: int, frame: FrameType | None) -> None:
+        send(signal.SIGCONT)
+
+    before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
+    before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, suspend)
+    before[signal.SIGCONT] = signal.signal(signal.SIGCONT, resume)
+    # A group in the background may write to a terminal, unless that says no to it (stty tostop).
+    before[signal.SIGTTOU] = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            process_group=0,
+        )
+        if arrived:  # before there was a process to send it to
+            send(signal.SIGINT)
+        assert child.stderr is not None
+        relay = threading.Thread(target=_relay, args=(child.stderr, arrived), daemon=True)
+        relay.start()
+        code = child.wait()
+        relay.join()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code, arrived[0] if arrived else 0
+
+
+def _relay(errors: IO[str], arrived: Sequence[int]) -> None:
+    """Pass on what Snakemake writes to stderr, but for its notice of a profile.
+
+    Nor what Python says of an interrupt that was asked for.
+    """
+    interrupted = False
+    for line in errors:
+        interrupted = interrupted or bool(arrived and line.startswith("Traceback "))
+        if not interrupted and not _NOTICE.match(line.rstrip("\n")):
+            # A terminal that was closed takes nothing; Snakemake must be able to go on.
+            with contextlib.suppress(OSError):
+                sys.stderr.write(line)
+                sys.stderr.flush()

@@ -1,0 +1,96 @@
+"""Who runs a study's workflow, and the locks of Snakemake that a killed one left behind.
+
+Snakemake locks the files that it makes by naming them below ``.snakemake/locks``, without saying
+who it is: after a kill nobody can tell whether somebody still works there. So a workflow also
+registers itself, with process, host and heartbeat as a run's lock has them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tausweep.storage.run_lock import held_by, run_lock
+
+SNAKEMAKE = Path(".snakemake")
+"""Snakemake's folder, in the one that a workflow runs in."""
+
+
+def _registered(study: str, root: Path) -> Path:
+    return root / "tausweep" / "running" / study
+
+
+@contextlib.contextmanager
+def registered(study: str, root: Path = SNAKEMAKE) -> Iterator[None]:
+    """Be known as a workflow of a study while the block runs."""
+    folder = _registered(study, root) / f"{platform.node()}-{os.getpid()}"
+    with run_lock(folder):
+        yield
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def holders(study: str, root: Path = SNAKEMAKE) -> list[dict[str, Any]]:
+    """Live processes (``pid``, ``host``) that run the study's workflow, but for this one."""
+    found = [held_by(folder) for folder in sorted(_registered(study, root).glob("*"))]
+    me = (os.getpid(), platform.node())
+    return [held for held in found if held is not None and (held["pid"], held["host"]) != me]
+
+
+@dataclass(frozen=True)
+class Released:
+    """Locks that were released: how many files, and the killed workflows that were known."""
+
+    locks: int
+    left_by: tuple[str, ...]
+
+
+def release_stale(study: str, results: Path, root: Path = SNAKEMAKE) -> Released | None:
+    """Release Snakemake's locks on a study's results if those who ran it were killed.
+
+    Nothing is touched while a workflow of the study lives, or where nobody is known to have left
+    the locks. Locks of other studies stay.
+
+    Args:
+        study: The study.
+        results: The folder of its results.
+        root: Snakemake's folder.
+
+    Returns:
+        What was released; none if there was nothing to release.
+    """
+    locks = _locks_on(results, root)
+    known = sorted(_registered(study, root).glob("*"))
+    if not known or holders(study, root):
+        return None
+    for path, found in locks.items():
+        # Not one that somebody wrote meanwhile: who writes one has registered before.
+        with contextlib.suppress(FileNotFoundError):
+            if _same(path.stat(), found):
+                path.unlink()
+    for folder in known:
+        if held_by(folder) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return Released(len(locks), tuple(folder.name for folder in known)) if locks else None
+
+
+def _locks_on(results: Path, root: Path) -> dict[Path, os.stat_result]:
+    """Snakemake's locks that name a file below a folder."""
+    found = {}
+    for path in sorted((root / "locks").glob("*.lock")):
+        with contextlib.suppress(FileNotFoundError):
+            state = path.stat()
+            named = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            if any(Path(line).is_relative_to(results) for line in named):
+                found[path] = state
+    return found
+
+
+def _same(one: os.stat_result, two: os.stat_result) -> bool:
+    return (one.st_ino, one.st_mtime_ns) == (two.st_ino, two.st_mtime_ns)
