@@ -4,22 +4,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-# What make test-slow searches: the property tests of the ordinary suite, with random examples.
+# The property tests that make test-slow runs with random examples.
 PROPERTIES := -m 'hypothesis and not slow and not slurm'
 
 .PHONY: help demo cifar10-small cifar10-longer cifar10-200 speed pages test test-instructions test-slurm test-slow lint lock clean
 
 help:
-	@echo "make demo    the paper in miniature, from nothing to its tables: minutes on 2 cores"
-	@echo "make cifar10-small DATA=FOLDER  the study of docs/findings.md, on CIFAR-10's images: an hour or two on 2 cores"
-	@echo "make speed   what docs/speed.md shows, measured here: a quarter of an hour on 2 quiet cores; installs the peers"
-	@echo "make test    every test but the slow ones; the same examples every time"
+	@echo "make demo    the paper in miniature, from scratch to its tables: minutes on 2 cores"
+	@echo "make cifar10-small DATA=FOLDER  the study in docs/findings.md on CIFAR-10's images: an hour or two on 2 cores"
+	@echo "make speed   measure docs/speed.md on this machine: a quarter of an hour on 2 idle cores; installs other libraries"
+	@echo "make test    all tests except the slow ones, with the same examples every time"
 	@echo "make test-instructions  the numerical tests with the CPU's other instruction sets: minutes"
-	@echo "make test-slurm  a study through a real Slurm, installed from Debian's packages if root"
-	@echo "make test-slow   the long tests: tens of kills, large arrays, thousands of random examples"
+	@echo "make test-slurm  run a study through a real Slurm (installed from Debian's packages if root)"
+	@echo "make test-slow   the slow tests: dozens of kills, large arrays, thousands of random examples"
 	@echo "make lint    formatting, types, workflow"
-	@echo "make pages   docs/findings.md and docs/speed.md from the measurements that are kept"
-	@echo "make lock    write the locks anew after a change of pyproject.toml; UPGRADE=1 takes the newest versions"
+	@echo "make pages   write docs/findings.md, paper-scale.md and speed.md from the kept measurements"
+	@echo "make lock    write the locks again after a change of pyproject.toml; UPGRADE=1 takes the newest versions"
 
 $(READY): install.sh requirements.lock requirements-cuda.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -38,7 +38,7 @@ endif
 demo: $(READY)
 	$(BIN)/tausweep run benchmarks/demo.yaml
 
-# The images lie behind a link, so that settings and records do not depend on where they are kept.
+# The images are behind a link, so that settings and records do not depend on their path.
 cifar10-small cifar10-longer cifar10-200: $(READY)
 	@test -d "$(DATA)/train" -a -d "$(DATA)/test" || \
 	  { echo "DATA=$(DATA): a folder with train/<class>/ and test/<class>/ is needed"; exit 2; }

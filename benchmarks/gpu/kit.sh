@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# kit.sh IMAGES.tar.xz [RESULTS]: all that a GPU machine without a network needs, in .gpu-kit/ (25 MB with CIFAR-10 as
-# JPEG): this checkout's source at HEAD, wheels that such a machine lacks, the images, and the records (no weights) of
-# earlier visits, so that their runs are not trained again. IMAGES.tar.xz holds train/<class>/ and test/<class>/.
-# The machine has Python 3.12; VERSION=3.11 packs the wheels of another.
+# kit.sh IMAGES.tar.xz [RESULTS]: packs everything that a GPU machine without a network needs into .gpu-kit/ (25 MB with
+# CIFAR-10 as JPEG): the source at HEAD, wheels that such a machine lacks, the images, and the records (no weights) of
+# earlier visits, so that their runs are not trained again. IMAGES.tar.xz has train/<class>/ and test/<class>/.
+# The wheels are for Python 3.12; VERSION=3.11 packs those of another version.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 IMAGES=$1 RESULTS=${2:-} PYTHON=${PYTHON:-.venv/bin/python} VERSION=${VERSION:-3.12} KIT=.gpu-kit

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# visit.sh check SECONDS | fill SECONDS EVALUATE [FLAGS of tausweep fill]: a command's work on the GPU machine, in the
-# folder that holds .gpu-kit/. `check` answers whether the GPU path is right and how fast; `fill` trains runs of STUDY
-# until second SECONDS from its start and keeps EVALUATE seconds for evaluations. What comes home lies in $OUT.
+# visit.sh check SECONDS | fill SECONDS EVALUATE [FLAGS of tausweep fill]: one command's work on the GPU machine, in the
+# folder with .gpu-kit/. `check` tests whether the GPU path is right and how fast it is. `fill` trains runs of STUDY
+# until SECONDS after its start, then waits up to EVALUATE seconds for evaluations. Take home what is in $OUT.
 #   STUDY=precision bash .gpu-kit/benchmarks/gpu/visit.sh fill 420 60 --at-once 2 --compile
-# In the last command leave out --partial and keep 120 seconds for evaluations: runs that cannot end take the device
+# In the last command omit --partial and keep 120 seconds for evaluations: runs that cannot finish would take the device
 # from the evaluations of those that have.
 set -u
 KIT=$PWD/.gpu-kit WORK=${WORK:-/tmp/tausweep} OUT=${OUT:-/tmp/tausweep/out} PYTHON=${PYTHON:-python3} BEGAN=$(date +%s)
@@ -11,7 +11,7 @@ export PYTHONUNBUFFERED=1 TAUSWEEP_COMMIT=$(cat "$KIT/commit") PYTHONPATH=$KIT/s
 say() { echo "[$(($(date +%s) - BEGAN))] $*"; }
 mkdir -p "$WORK/data/cifar10-images" "$WORK/results" "$OUT" && cd "$WORK"
 STUDY=${STUDY:-cifar10-paper}
-cp "$KIT/benchmarks/$STUDY.yaml" .  # named without a folder, for records keep the command
+cp "$KIT/benchmarks/$STUDY.yaml" .  # named without a folder, because records keep the command
 if [ ! -f ready ]; then
   nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,power.limit --format=csv,noheader 2> /dev/null
   [ -d site ] || $PYTHON -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target site "$KIT"/wheels/*.whl || exit 3

@@ -1,14 +1,14 @@
-"""Keep a study here: records, verdicts, tables, figures, every run's record and history.
+"""Keep a study here: records, verdicts, tables, figures, and every run's record and history.
 
-Which test images were classified correctly, too; no weights and no images:
+This includes which test images were classified correctly, but no weights and no images:
 
     python benchmarks/measured/keep.py benchmarks/cifar10-small.yaml
 
 This folder then has the layout of ``results``: ``tausweep claims FILE --results
 benchmarks/measured`` judges what is kept.
 
-Of a study that is not finished, what there is of it is kept, its table, verdicts and figures in
-``partial/``. A later call adds to it; what an earlier one kept has to be in ``results`` then:
+Of an unfinished study, the results so far are kept, with table, verdicts and figures in
+``partial/``. A later call adds to them. It needs what an earlier one kept to be in ``results``:
 
     tausweep import benchmarks/measured benchmarks/cifar10-paper.yaml
 """
@@ -28,15 +28,15 @@ HERE = Path(__file__).resolve().parent
 KEPT = {".csv", ".md", ".svg"}
 KEPT_NAMES = {"study.json", "claims.json", "record.json", "manifest.json", "correct.safetensors"}
 BY_HAND = "README.md"
-"""Of a study's folder, what no call of this wrote."""
+"""The file in a study's folder that is written by hand."""
 
 
 def keep(study_file: str, results: Path) -> None:
-    """Copy what is kept of a study from ``results`` to this folder, in place of what was there.
+    """Copy a study from ``results`` to this folder, replacing what was kept before.
 
     Raises:
-        StudyError: The study is not valid, nothing of it is there, or a run whose record is kept
-            has none in ``results``; what is kept stays as it is.
+        StudyError: The study is not valid or has no results, or a run with a kept record has none
+            in ``results``; nothing is changed then.
     """
     study, layout = studies.load(study_file), Layout(results)
     whole = all((layout.run(run) / "record.json").exists() for run in study.runs())
@@ -49,7 +49,7 @@ def keep(study_file: str, results: Path) -> None:
         place = name.split("/")[1]
         if whole and place == "partial":
             continue  # of an earlier day
-        # Of a run without a record, whatever was measured stands in the files of the measures.
+        # The measures of a run without a record are only in their own files.
         alone = place == "runs" and not (path.parent / "record.json").exists()
         if path.suffix in KEPT or path.name in KEPT_NAMES or (alone and path.suffix == ".json"):
             (HERE / name).parent.mkdir(parents=True, exist_ok=True)
@@ -72,8 +72,8 @@ def _check_none_is_lost(study: Study, study_file: str, layout: Layout) -> None:
     ]
     if lost:
         raise StudyError(
-            f"{lost[0]}: its record is kept and is not in {layout.root}; "
-            f"`tausweep import {HERE} {study_file}` brings it there first"
+            f"{lost[0]}: its record is kept but is not in {layout.root}; "
+            f"run `tausweep import {HERE} {study_file}` first"
         )
 
 

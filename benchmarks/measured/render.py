@@ -1,10 +1,10 @@
-"""docs/findings.md and docs/speed.md, from their templates and the measurements kept here.
+"""Make docs/findings.md, docs/paper-scale.md and docs/speed.md from the measurements kept here.
 
     python benchmarks/measured/render.py            # writes them
-    python benchmarks/measured/render.py --check    # ends with 1 if one is not what it would write
+    python benchmarks/measured/render.py --check    # exit code 1 if a page is out of date
 
-The text stands in the templates beside this file; every measured number comes from the records and
-CSV files of this folder.
+The text is in the templates beside this file. Every measured number comes from the records and CSV
+files of this folder.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Timing in one process: what is compared takes turns, and a ratio is the median over the rounds.
+"""Timing in one process: things to compare take turns, and a ratio is the median over rounds.
 
-On a shared machine the same code moves by a third from minute to minute. Cells that take turns meet
-the same neighbours, so their ratio holds where their seconds do not.
+On a shared machine the time of the same code varies by a third from minute to minute. Cells that
+take turns share the same conditions, so their ratio is stable even if their seconds are not.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Row:
     """One line of a table.
 
     Attributes:
-        number: Of the aim that the line belongs to.
-        what: Measured.
-        against: What it is held against.
-        found: Of the measured, in ``unit``.
-        base: Of what it is held against.
-        ratio: As the aim has it: found / base, or base / found where more is better.
+        number: Number of the aim that the line belongs to.
+        what: What was measured.
+        against: What it is compared with.
+        found: The measured value, in ``unit``.
+        base: The value that it is compared with.
+        ratio: found / base, or base / found if the aim is that more is better.
         aim: ``<= x`` or ``>= x`` for the ratio; empty where there is none.
         note: What else to know.
         unit: ``s`` or ``MB``.

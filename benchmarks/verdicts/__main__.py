@@ -1,9 +1,9 @@
-"""How often the rules of the verdicts are wrong, and what they can settle: simulated.
+"""Simulate how often the rules of the verdicts are wrong, and what they can settle.
 
     python benchmarks/verdicts            # writes coverage.csv, false.csv and power.csv beside it
 
-docs/claims.md shows what it wrote. Nothing measured is read: ``tausweep.claims.power`` says what
-the worlds are.
+docs/claims.md shows the results. Nothing measured is read: ``tausweep.claims.power`` defines the
+simulated worlds.
 """
 
 from __future__ import annotations
@@ -38,22 +38,30 @@ ROOT = BENCHMARKS.parent
 TRUE_IF_NOTHING_DIFFERS = {"C8", "C12b"}
 SETTINGS = (
     ("FAR", f"{rules.FAR:g}", "C7, C12b, C14: share of (best minus untrained)"),
-    ("COMPETITIVE", f"{rules.COMPETITIVE:g}", "C8: the same"),
+    ("COMPETITIVE", f"{rules.COMPETITIVE:g}", "C8: share of the same range"),
     (
         "PAPER_RANGE",
         f"{PAPER_RANGE:g} points",
-        "that range where no untrained encoder was measured",
+        "that range if no untrained encoder was measured",
     ),
     ("SMALLEST", f"{rules.SMALLEST:g}", "trends and geometry run over temperatures above it"),
-    ("RANK", f"{RANK:g}", "trends: least rank correlation"),
-    ("STABLE", f"{rules.STABLE:g}", "C16: most spread of uniformity"),
-    ("COMMON_MEAN", f"{preconditions.COMMON_MEAN:g}", "geometry: most squared mean embedding"),
-    ("FEW_NEGATIVES", f"{preconditions.FEW_NEGATIVES:g}", "C14: most effective negatives"),
-    ("STAND_IN", f"{STAND_IN:g}", "factor within which a temperature stands in"),
+    ("RANK", f"{RANK:g}", "trends: smallest rank correlation that counts"),
+    ("STABLE", f"{rules.STABLE:g}", "C16: largest spread of uniformity that counts as stable"),
+    ("COMMON_MEAN", f"{preconditions.COMMON_MEAN:g}", "geometry: largest squared mean embedding"),
+    (
+        "FEW_NEGATIVES",
+        f"{preconditions.FEW_NEGATIVES:g}",
+        "C14: largest number of effective negatives",
+    ),
+    (
+        "STAND_IN",
+        f"{STAND_IN:g}",
+        "largest factor between a temperature and one that stands in for it",
+    ),
     ("PRIOR_DF", f"{PRIOR_DF:g}", "most degrees of freedom of the prior of variances"),
     ("PRIOR_CELLS", f"{PRIOR_CELLS}", "fewest cells for moderated intervals"),
 )
-"""Every number that the rules hang on."""
+"""Every number that the rules depend on."""
 WORLDS = 200
 POWER_WORLDS = 60
 
@@ -67,14 +75,14 @@ SHIPPED = {
     "options/flip": (83.0, 50.0, 10_000),
     "options/literal_topk": (83.0, 50.0, 10_000),
 }
-"""Accuracy, distance of the baselines and test images assumed; of the options, whose grids are the
-same but for the loss, one of each loss."""
+"""Assumed accuracy, distance to the baselines and number of test images, by study. The grids of the
+options differ only in their loss, so there is one option for each loss."""
 
 Row = dict[str, object]
 
 
 def coverage() -> Iterator[Row]:
-    """Share of 95% intervals of a difference that hold the truth, of all pairs of cells."""
+    """Share of the 95% intervals of paired differences that contain the truth."""
     for cells in (10, 14, 27):
         for seeds in (2, 3, 5):
             for kind in ("the same", "uneven", "one is 4 times", "half are 3 times"):
@@ -109,7 +117,7 @@ def coverage() -> Iterator[Row]:
 
 
 def false_verdicts() -> Iterator[Row]:
-    """Share of studies that decide a claim where nothing differs, by the claim's rule alone."""
+    """Share of studies that decide a claim although nothing differs, by the claim's rule alone."""
     for name, (accuracy, reach, images) in SHIPPED.items():
         asked = study.load(BENCHMARKS / f"{name}.yaml")
         dataset = next(iter(asked.datasets))
@@ -131,7 +139,7 @@ def false_verdicts() -> Iterator[Row]:
 
 
 def powers() -> Iterator[Row]:
-    """Share of studies that decide a claim where the published numbers are true."""
+    """Share of studies that decide a claim if the published numbers are true."""
     asked = study.load(BENCHMARKS / "paper.yaml")
     for dataset in asked.datasets:
         for run_sd in (0.3, 0.6):
@@ -180,7 +188,7 @@ def needs(claim: judging.Claim) -> str:
 
 
 def power_by_claim(settled: list[dict[str, str]], run_sd: str = "0.3") -> str:
-    """Least and greatest power over the datasets, a row per claim and a column per seeds."""
+    """Lowest and highest power over the datasets, by claim and number of seeds."""
     found: dict[str, dict[str, list[str]]] = {}
     for row in settled:
         if row["run sd"] == run_sd:
@@ -205,7 +213,7 @@ def page() -> str:
     worst = []
     for place, rows in studies.items():
         top = max(rows, key=lambda r: float(r["contradicted"]))
-        # What is true where nothing differs is no false support.
+        # Supporting a claim that is true in these worlds is not an error.
         told = [r for r in rows if r["claim"] not in TRUE_IF_NOTHING_DIFFERS]
         support = max(told, key=lambda r: float(r["supported"]))
         worst.append(

@@ -1,7 +1,7 @@
-"""The command line: finds the command that is asked for, runs it, and ends with its exit code.
+"""The command line: find the requested command, run it, and return its exit code.
 
 A command is a module of ``tausweep.commands`` with ``add_arguments(parser)`` and ``run(options)``.
-Only the module of the command that is asked for is imported.
+Only the module of the requested command is imported.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Command:
     """A subcommand.
 
     Attributes:
-        name: As it is typed.
+        name: As the user types it.
         summary: What it does, in one line.
-        module: Its module of ``tausweep.commands``; its name if this is empty.
-        trains: Whether it trains, so that the study's precision chooses the CPU instructions.
+        module: Its module in ``tausweep.commands``, if that is not its name.
+        trains: Whether it trains; the study's precision then chooses the CPU instructions.
     """
 
     name: str
@@ -55,7 +55,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("status", "Say what is done, running, failed, stale or missing."),
         Command("show", "Print Table 1 and the verdicts, and say where the rest is."),
         Command("partial", "Report what a study has so far; trains nothing."),
-        Command("clean", "List what the study file no longer names, and delete it on demand."),
+        Command("clean", "List what the study file no longer names; delete it with --yes."),
     ),
     "Stages of a study, as Snakemake calls them": (
         Command("resolve", "Write a study in canonical form."),
@@ -63,25 +63,25 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("pretrain", "Pretrain one run, from its checkpoint if any.", trains=True),
         Command("evaluate", "Measure one run and write its record."),
         Command(
-            "fill", "Train and evaluate as many runs as fit into a given time, by worth.",
+            "fill", "Train and evaluate as many runs as fit into a given time.",
             trains=True,
         ),
         Command("collect", "Collect the records of a study into one table."),
         Command("tables", "Write Table 1 and the full table of a study."),
         Command("figures", "Draw the figures of a study."),
         Command("claims", "Judge the paper's claims by a study's records."),
-        Command("report", "Write the report of a study: all of it on one page."),
+        Command("report", "Write the report of a study: everything on one page."),
     ),
     "Compare and share results": (
-        Command("compare", "Set two tables of records side by side."),
+        Command("compare", "Compare two tables of records."),
         Command("published", "Judge the claims by the published numbers."),
         Command("export", "Pack a study's results into one archive."),
-        Command("import", "Bring a study's results home, verified.", module="import_results"),
+        Command("import", "Import results of another machine, verified.", module="import_results"),
         Command("verify", "Check a study's results by their digests."),
     ),
     "Editors": (Command("schema", "Print the JSON schema of study files."),),
 }  # fmt: skip
-"""Every command, in the groups of the help page."""
+"""All commands, in the groups of the help page."""
 
 COMMANDS = {command.name: command for group in GROUPS.values() for command in group}
 
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser_of(command, module).parse_args(typed[1:])
         options.arguments = typed
         _complete(options)
-        # Before the command imports what computes; a process of its own may be started anew.
+        # Before the command imports numerical libraries; this may restart the process.
         instructions.use(instructions_of(command, options), restart=arguments is None)
         code: int = module.run(options) or 0
         sys.stdout.flush()
@@ -109,11 +109,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), error.code)
     except KeyboardInterrupt:
         return _fail(
-            "interrupted; nothing finished is lost: start the same command again to go on",
+            "interrupted; nothing finished is lost: start the same command again to continue",
             128 + signal.SIGINT,
         )
     except BrokenPipeError:
-        # The reader of a pipe went away (`| head`): nothing is wrong.
+        # The reader of the pipe has closed it (`| head`), which is not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -121,10 +121,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def command_of(typed: Sequence[str]) -> Command | None:
-    """The command that is asked for; none for the help page. Ends the process for ``--version``.
+    """The requested command; none for the help page. Ends the process for ``--version``.
 
     Raises:
-        SystemExit: There is no such command or flag; the nearest one is named.
+        SystemExit: There is no such command or flag; the message names the nearest one.
     """
     if not typed or typed[0] in ("-h", "--help"):
         return None
@@ -139,7 +139,7 @@ def command_of(typed: Sequence[str]) -> Command | None:
 
 
 def help_page() -> str:
-    """The page of a bare ``tausweep``: the commands in their groups, a line each."""
+    """What ``tausweep`` without arguments prints: the commands in groups, one per line."""
     width = max(map(len, COMMANDS))
     lines = [
         "usage: tausweep COMMAND ...",
@@ -152,7 +152,7 @@ def help_page() -> str:
         lines += [f"  {command.name:{width}}  {command.summary}" for command in group]
     lines += [
         "",
-        "`tausweep COMMAND --help` says more of one; `tausweep --version` prints the version.",
+        "`tausweep COMMAND --help` explains a command; `tausweep --version` prints the version.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -165,17 +165,17 @@ def parser_of(command: Command, module: ModuleType) -> argparse.ArgumentParser:
 
 
 def instructions_of(command: Command, options: argparse.Namespace) -> str:
-    """``portable`` or ``native``: what the user asks, but native where all training is in bf16.
+    """``portable`` or ``native``, as the user asks, but native if all training is in bf16.
 
     Raises:
-        StudyError: The study is not valid, or neither is asked.
+        StudyError: The study is not valid, or the user asks for something else.
     """
     mode = instructions.wanted()
     if not command.trains:
         return mode
     from tausweep import study
 
-    # Without a run all of the study is trained. A run that it does not have is refused later.
+    # Without --run, the whole study is trained. An unknown run is refused later.
     run_id = getattr(options, "run_id", None)
     precisions = {
         run.settings.pretrain.precision
@@ -201,7 +201,7 @@ def _system_sentence(error: OSError) -> str:
 
 
 def _complete(options: argparse.Namespace) -> None:
-    """Put in what the environment says, and check what every command uses.
+    """Fill in values from the environment, and check what every command uses.
 
     Raises:
         StudyError: ``TAUSWEEP_DEVICE`` is no device, the results folder is a file, or the study is

@@ -108,7 +108,7 @@ def test_markdown_states_the_margins_and_where_they_come_from() -> None:
         assert number in CLEARLY
         assert text.count(number) == 2
     assert "CIFAR10 and SVHN, which show no trend" in text
-    assert "the very rows in which C16 is undecided" in text
+    assert "the rows in which C16 is undecided" in text
 
 
 def test_the_page_explains_clearly_once() -> None:

@@ -1,4 +1,4 @@
-"""Only what no study names is deleted, and only when asked."""
+"""Only what no study uses is deleted, and only when asked."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_prepared_data_of_another_study_stay(layout: Layout) -> None:
     fill(asked, layout)
     (left,) = clean.leftovers(asked, layout)
     assert left.path == layout.prepared(study([0.1], limit=150).runs()[0].settings.dataset)
-    assert "no study names" in left.why
+    assert "no study uses" in left.why
 
 
 def test_study_that_cannot_be_read_stops_cleaning(layout: Layout) -> None:

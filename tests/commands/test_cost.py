@@ -136,7 +136,7 @@ def test_what_is_kept_of_a_gpu_prices_runs_of_its_kind_and_precision(
     assert cost.cost(asked, layout).measured == kept
     text = "\n".join(cost.describe(asked, layout))
     assert f"| measured on {H100} |" in text
-    assert re.search(rf"that is optimistic for small batches; runs .* at \d+% in {precision}", text)
+    assert re.search(rf"this is optimistic for small batches; .* reached \d+% in {precision}", text)
     # A record of the same device says more than what was kept of it.
     finished(asked, layout, {"device": "cuda", "threads": 1, "gpu": H100})
     own: dict[str, Any] = {H100: (pytest.approx(50_000 * (200 + 8 / 3) / 100), 1)}
@@ -204,7 +204,7 @@ def test_size_that_is_not_known_yet_is_said_and_not_priced(tmp_path: Path) -> No
     assert [cell.strip() for cell in next(x for x in lines if "| own" in x).split("|")[2:-1]] == [
         "1", *["not known yet"] * 6
     ]  # fmt: skip
-    assert "not counted, for their size is not known yet: own" in lines
+    assert "not counted because their size is not known yet: own" in lines
     digits = cost.cost(of_the_paper(), Layout(tmp_path))
     assert cost.cost(asked, Layout(tmp_path)).disk == digits.disk
 

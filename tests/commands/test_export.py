@@ -104,7 +104,10 @@ def test_damaged_archive_is_refused_in_a_sentence(
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"no archive"):
         path.write_bytes(damaged)
-        with pytest.raises(StudyError, match="damaged or not of tausweep"), export.opened(path):
+        with (
+            pytest.raises(StudyError, match="is damaged or not an archive of tausweep"),
+            export.opened(path),
+        ):
             pass
     path.unlink()
     with pytest.raises(StudyError, match="there is no such file"), export.opened(path):
@@ -149,5 +152,5 @@ def test_link_in_an_archive_is_refused(tmp_path: Path) -> None:
         entry = tarfile.TarInfo("tiny/records.csv")
         entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/hostname"
         tar.addfile(entry)
-    with pytest.raises(StudyError, match="no plain file"), export.opened(path):
+    with pytest.raises(StudyError, match="not a plain file"), export.opened(path):
         pass

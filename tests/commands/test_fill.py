@@ -125,9 +125,9 @@ def test_no_run_is_begun_that_will_not_end(
     said: list[str] = []
     fill(study(tmp_path), tmp_path, filling(200.0, partial=partial), say=said.append)
     assert begun(said) == list(RUNS if partial else RUNS[:1])
-    refused = [line for line in said if "not begun" in line]
+    refused = [line for line in said if "not started" in line]
     assert len(refused) == (0 if partial else 1)
-    assert all(line.startswith(f"{RUNS[1]}: not begun, it takes 260 s and ") for line in refused)
+    assert all(line.startswith(f"{RUNS[1]}: not started: it takes 260 s and ") for line in refused)
 
 
 def test_none_at_once_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,6 +166,6 @@ def test_an_evaluation_that_has_no_time_is_named(tmp_path: Path) -> None:
     said: list[str] = []
     assert evaluations.end(time.monotonic() + 0.2, said.append) == 3
     assert (
-        said[0] == f"{runs[2].id}: its evaluation was not begun in time; the next start begins it"
+        said[0] == f"{runs[2].id}: there was no time to start its evaluation; the next start does"
     )
-    assert len([line for line in said if "did not end in time" in line]) == 2
+    assert len([line for line in said if "did not finish in time" in line]) == 2

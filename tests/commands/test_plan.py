@@ -33,7 +33,7 @@ def test_description_lists_runs_hard_sets_and_costs(tmp_path: Path) -> None:
     )
     assert "hard set of digits/contrastive" not in text
     assert "| digits  |    6 |" in text
-    assert "GPU hours: stated, not measured" in text
+    assert "GPU hours: assumed, not measured" in text
 
 
 def test_settings_of_a_run_are_resolved_json() -> None:
@@ -75,7 +75,7 @@ def test_too_many_neighbours_are_refused(tmp_path: Path) -> None:
     ("train", "test", "sentence"),
     [
         ({}, {}, "there is no folder"),
-        ({"a": 0}, {"a": 1}, "it holds no image"),
+        ({"a": 0}, {"a": 1}, "it has no image"),
         ({"a": 2}, {"a": 1, "b": 1}, "class 'b' is in the test split but not in the training"),
         ({"a": 2}, {}, "the test split is missing"),
     ],

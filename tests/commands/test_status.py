@@ -121,7 +121,7 @@ def test_record_of_other_settings_or_data_is_stale(
     assert reason in state.detail
     described = status.describe(study, layout)
     assert reason in described
-    assert "redoes by itself" in described
+    assert "redoes runs with" in described
     assert "--forcerun" not in described
 
 
@@ -170,8 +170,8 @@ def test_pretrained_run_without_a_record_has_the_numbers_that_are_there(
     write_json(layout.run(run) / "knn.json", {"made_of": "m", "values": {"accuracy": 70.0}})
     found = states(study, layout)
     assert {found[one.id].state for one in (run, bare)} == {"pretrained"}
-    assert found[run.id].detail == "not evaluated to the end; there are knn"
-    assert found[bare.id].detail.startswith("not evaluated; its weights are not here")
+    assert found[run.id].detail == "not fully evaluated; has knn"
+    assert found[bare.id].detail.startswith("not evaluated; its weights are missing")
     assert found[other.id].state == "missing"
     said = partial.collect(study, layout, layout.root / "partial.csv")
     assert said == "partial: 0 of 6 runs; 4 missing, 2 pretrained"
@@ -250,7 +250,7 @@ def test_interrupted_run_is_missing_and_goes_on_at_its_checkpoint(
     (layout.run(run) / "checkpoint.safetensors").touch()
     state = states(study, layout)[run.id]
     assert state.state == "missing"
-    assert state.detail == "interrupted after epoch 3/9, goes on there"
+    assert state.detail == "interrupted after epoch 3/9, resumes there"
 
 
 def test_truncated_record_is_a_failure_with_a_remedy(study: Study, layout: Layout) -> None:

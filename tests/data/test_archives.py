@@ -139,7 +139,7 @@ def test_a_connection_that_gives_nothing_more_ends_with_what_came_kept(
     server: Server, file: Published, tmp_path: Path
 ) -> None:
     server.breaks = [20_000, 20_000]
-    with pytest.raises(StudyError, match="cannot be fetched"):
+    with pytest.raises(StudyError, match="cannot be downloaded"):
         archives.fetch(file, tmp_path)
     assert (tmp_path / "file.bin.part").read_bytes() == CONTENT[:20_000]
 

@@ -34,8 +34,8 @@ def of_folder(place: Path, **dataset: Any) -> dict[str, Any]:
     [
         ({"a": 1, "b": 1}, TWO, "no class has two training images"),
         (TWO, {"a": 1, "b": 1}, "no class has two test images"),
-        (TWO, {"a": 3, "b": 0}, r"test images are of one class \(a\)"),
-        ({"a": 5}, {"a": 5}, r"training images are of one class \(a\)"),
+        (TWO, {"a": 3, "b": 0}, r"test images have one class \(a\)"),
+        ({"a": 5}, {"a": 5}, r"training images have one class \(a\)"),
         ({"a": 2, "b": 2, "c": 1}, TWO, r"1 of 3 classes have no test image \(c\)"),
     ],
 )

@@ -125,7 +125,7 @@ def test_an_altered_manifest_is_named(
 def test_a_truncated_manifest_is_named(folder: Path) -> None:
     path = folder / "manifest.json"
     path.write_text(path.read_text()[:100])
-    with pytest.raises(StudyError, match=r"manifest\.json: it is no JSON"):
+    with pytest.raises(StudyError, match=r"manifest\.json: it is not JSON"):
         datasets.load(folder)
 
 

@@ -221,16 +221,16 @@ def test_a_cpu_without_portable_instructions_computes_with_its_own(
         assert dict(os.environ) == before
     line = instructions.describe()[0]
     assert line.startswith(
-        f"instructions: the CPU's own, for {why};" if why else "instructions: po"
+        f"instructions: the CPU's own, because {why};" if why else "instructions: po"
     )
 
 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"avx512_bf16"}, "in hardware here (avx512_bf16)"),
-        ({"avx512_bf16", "amx_bf16"}, "in hardware here (avx512_bf16, amx_bf16)"),
-        ({"avx2"}, "not in hardware here"),
+        ({"avx512_bf16"}, "supported in hardware (avx512_bf16)"),
+        ({"avx512_bf16", "amx_bf16"}, "supported in hardware (avx512_bf16, amx_bf16)"),
+        ({"avx2"}, "not supported in hardware"),
     ],
 )
 def test_a_plan_says_whether_this_cpu_computes_in_bf16(

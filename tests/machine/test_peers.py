@@ -330,7 +330,7 @@ def test_command_stops_on_a_signal_as_one_process_does(tmp_path: Path) -> None:
     last = said.read_text().splitlines()[-1]
     assert code == 128 + signal.SIGTERM, said.read_text()
     assert last.startswith("tausweep: error: stopped and saved "), said.read_text()
-    assert last.endswith("; start the same command again to go on")
+    assert last.endswith("; start the same command again to continue")
     assert "Traceback" not in said.read_text()
 
 

@@ -73,4 +73,4 @@ def test_a_smaller_study_says_in_one_line_how(tmp_path: Path) -> None:
     assert (
         f"Scaled down. A miniature of the paper’s protocol: {protocol.scaled_down(small)}" in text
     )
-    assert "Scaled down: see under Protocol how." in text
+    assert "Scaled down: see Protocol below." in text

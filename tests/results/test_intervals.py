@@ -70,7 +70,7 @@ def test_interval_is_that_of_a_one_sample_t_test(values: list[float]) -> None:
 
 
 def test_images_and_epochs_cannot_enter_n() -> None:
-    with pytest.raises(ValueError, match="one number a seed"):
+    with pytest.raises(ValueError, match="one number per seed"):
         summary(np.zeros((3, 10000)))
 
 

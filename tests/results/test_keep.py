@@ -95,7 +95,7 @@ def test_an_unfinished_study_is_kept_with_what_there_is_and_a_later_call_adds(
     # The second ends elsewhere, where the first is not.
     other = Layout(tmp_path / "elsewhere")
     finished(second, other)
-    with pytest.raises(StudyError, match=f"{first.id}: its record is kept and is not in"):
+    with pytest.raises(StudyError, match=f"{first.id}: its record is kept but is not in"):
         keep.keep(file, other.root)
     assert kept(tmp_path / "kept") == there
     finished(first, other)

@@ -62,7 +62,7 @@ def beside(study_file: Path, rows: list[dict[str, Any]], **made: str) -> kept.Be
 def test_the_same_numbers_are_said_to_be_the_same_whatever_the_times(study_file: Path) -> None:
     again = [row(run, images_per_second=7.0, pretrain_seconds=9.0) for run in STUDY.runs()]
     found = beside(study_file, again)
-    assert found.headline == "the same, all 12 numbers of 6 runs"
+    assert found.headline == "all 12 numbers of 6 runs are the same"
     assert found.lines() == []
 
 
@@ -104,7 +104,7 @@ def test_runs_of_other_settings_or_data_are_left_out_and_counted(
 def test_a_part_of_a_study_is_compared_as_far_as_it_is(study_file: Path) -> None:
     made, *_, lacking = [row(run) for run in STUDY.runs()]
     found = beside(study_file, [made, lacking | {"status": "missing", "uniformity": None}])
-    assert found.headline == "the same, all 2 numbers of 1 run"
+    assert found.headline == "all 2 numbers of 1 run are the same"
 
 
 def test_nothing_is_said_where_nothing_is_kept_or_of_what_is_kept_itself(study_file: Path) -> None:
@@ -135,9 +135,9 @@ def of(study: Study, study_file: Path, uniformity: float | None) -> tuple[str, s
 
 def test_the_terminal_and_the_report_say_that_numbers_are_those_kept(study_file: Path) -> None:
     shown, page = of(STUDY, study_file, None)
-    assert shown.endswith("studies/measured/s: the same, all 12 numbers of 6 runs")
-    assert "</code>: the same, all 12 numbers of 6 runs.</p>" in page
-    assert "Other numbers than those kept" not in page
+    assert shown.endswith("studies/measured/s: all 12 numbers of 6 runs are the same")
+    assert "</code>: all 12 numbers of 6 runs are the same.</p>" in page
+    assert "Numbers differ from those kept" not in page
 
 
 def test_the_terminal_lists_the_first_numbers_that_differ_and_the_report_all(
@@ -149,5 +149,5 @@ def test_the_terminal_lists_the_first_numbers_that_differ_and_the_report_all(
     assert f"  {FIRST}  uniformity  2.01, now 1.5\n" in shown
     assert "\n  and 4 more\n" in shown
     assert "tausweep compare " in shown.splitlines()[-1]
-    assert "<strong>Other numbers than those kept.</strong>" in page
+    assert "<strong>Numbers differ from those kept.</strong>" in page
     assert all(f"<li>{run.id}  uniformity" in page for run in STUDY.runs())

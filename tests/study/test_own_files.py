@@ -112,7 +112,7 @@ def test_options_that_make_gets_anyway_are_refused() -> None:
         "datasets": {"digits": {}},
         "losses": {"mine": {"module": __file__, "options": {"temperature": 1}}},
     }
-    with pytest.raises(StudyError, match=r"losses\.mine\.options\.temperature: is passed to make"):
+    with pytest.raises(StudyError, match=r"losses\.mine\.options\.temperature: make\(\) gets it"):
         parse(study)
 
 

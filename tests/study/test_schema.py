@@ -83,5 +83,5 @@ def test_what_is_allowed_fits(change: dict[str, Any]) -> None:
 
 def test_properties_carry_the_words_of_their_docstrings() -> None:
     pretrain = study_schema()["$defs"]["pretrain"]["properties"]
-    assert pretrain["batch_size"]["description"].startswith("Anchors a step")
+    assert pretrain["batch_size"]["description"].startswith("Anchors per step")
     assert pretrain["lr"]["default"] == 0.03

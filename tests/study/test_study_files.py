@@ -108,5 +108,5 @@ def test_a_name_that_yaml_takes_for_something_else_is_to_be_quoted(
 ) -> None:
     text = f"study: s\nbaselines: false\nlosses: {{simple: null}}\ndatasets: {{{name}: {{}}}}\n"
     (tmp_path / "s.yaml").write_text(text)
-    with pytest.raises(StudyError, match=r"datasets: the name .* is not a text; put it in quotes"):
+    with pytest.raises(StudyError, match=r"datasets: the name .* must be text; put it in quotes"):
         study.load(tmp_path / "s.yaml")

@@ -16,10 +16,14 @@ OTHER = TINY | {"study": "other", "pretrain": {"epochs": 1, "batch_size": 32}}
 @pytest.mark.parametrize(
     ("target", "study", "says"),
     [
-        (f"results/tiny/runs/{LONE}/record.json", "other.yaml", "is of a study tiny, but the stud"),
-        ("results/tiny/records.csv", "other.yaml", "the study at hand is other (other.yaml)"),
-        ("results/tiny/report.html", "benchmarks/demo.yaml", "the study at hand is demo"),
-        ("results/tiny/logs/collect.log", "other.yaml", "is of a study tiny"),
+        (
+            f"results/tiny/runs/{LONE}/record.json",
+            "other.yaml",
+            "belongs to a study tiny, but this",
+        ),
+        ("results/tiny/records.csv", "other.yaml", "this command is for other (other.yaml)"),
+        ("results/tiny/report.html", "benchmarks/demo.yaml", "this command is for demo"),
+        ("results/tiny/logs/collect.log", "other.yaml", "belongs to a study tiny"),
         ("results/data/digits-0/manifest.json", "study.yaml", "no dataset of the study tiny"),
         (
             "results/tiny/runs/pictures/contrastive/0.10/seed0/record.json",
@@ -55,7 +59,7 @@ def test_another_studys_config_deletes_nothing(checkout: Checkout) -> None:
             "python", "-m", "tausweep.cli", command, "other.yaml", "results/tiny/records.csv"
         )
         assert ended == 2, said
-        assert "is of a study tiny, but the study file is of other" in said
+        assert "belongs to a study tiny, but the study file is that of other" in said
     assert checkout.results() == before
 
 
@@ -116,7 +120,7 @@ def test_first_of_two_configfiles_is_not_forgotten(checkout: Checkout) -> None:
     checkout.write_study(OTHER, "other.yaml")
     code, said = checkout.run(*checkout.command("--dry-run", "--configfile", "other.yaml"))
     assert code == 2
-    assert "name all files behind one" in said
+    assert "name all files after one" in said
 
 
 def test_merged_study_runs_to_its_table(checkout: Checkout, dry: DryRuns) -> None:

@@ -63,7 +63,7 @@ def test_folder_of_another_machine_is_imported_by_its_study_file(
     assert "1 without encoder" in said
     assert RUNS[0] in said
     assert dry.jobs(home) == {"study", "collect"}
-    assert "everything that could be checked holds" in tausweep(home, "verify", "study.yaml")
+    assert "everything that could be checked is right" in tausweep(home, "verify", "study.yaml")
     # Once more, nothing is done twice.
     assert "2 of 2 runs" in tausweep(home, "import", "away", "study.yaml")
 
@@ -91,7 +91,7 @@ def edited_without_digests(folder: Path) -> str:
     record = json.loads((folder / "record.json").read_text())
     del record["digests"]
     (folder / "record.json").write_text(json.dumps(record))
-    return "its linear_accuracy is 99.9, the run's own files say"
+    return "its linear_accuracy is 99.9, but the run's files say"
 
 
 def edited_measure(folder: Path) -> str:
@@ -125,7 +125,7 @@ def test_what_is_here_and_differs_is_not_overwritten(home: Checkout) -> None:
     target = home.folder / f"results/tiny/runs/{LONE}/record.json"
     target.parent.mkdir(parents=True)
     target.write_text("mine")
-    assert f"{LONE}/record.json: is here already" in tausweep(home, "import", "away", code=2)
+    assert f"{LONE}/record.json: already exists here" in tausweep(home, "import", "away", code=2)
     assert target.read_text() == "mine"
     assert not (home.folder / f"results/tiny/runs/{RUNS[0]}").exists()
 

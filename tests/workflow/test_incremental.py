@@ -119,19 +119,19 @@ CASES = [
         "a setting of the probe is changed",
         study_edit(lambda s: s["linear"].update(epochs=4)),
         of("evaluate") | {*NEW},
-        "all evaluations, of which only the probe is computed anew",
+        "all evaluations; only the probe is computed again",
     ),
     Case(
         "the k of kNN is changed",
         study_edit(lambda s: s["knn"].update(k=4)),
         of("evaluate") | {*NEW},
-        "all evaluations, of which only kNN is computed anew",
+        "all evaluations; only kNN is computed again",
     ),
     Case(
         "`evaluate_at` is set, or has other shares",
         study_edit(lambda s: s.update(evaluate_at=[0.25, 0.5])),
         of("evaluate") | {*NEW},
-        "all evaluations, of which only what is along the training; passed epochs need a training",
+        "all evaluations, but only the measures along training; passed epochs need a training",
     ),
     Case(
         "a setting of one loss's runs is overridden",
@@ -164,7 +164,7 @@ CASES = [
             and None
         ),
         of("pretrain", "evaluate") | {"prepare folder", "collect"},
-        "preparation, and all that was made of these data",
+        "preparation, and everything made from these data",
     ),
     Case(
         "a comment is added to `pretrain.py`",

@@ -1,5 +1,5 @@
-# The collected table: one row a run, written when every run has its record; and one row a run and
-# epoch, where the study measures runs along their training.
+# The collected table: one row per run, written once every run has its record. If the study measures
+# runs along their training, there is also a table with one row per run and epoch.
 
 
 rule collect:

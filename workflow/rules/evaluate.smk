@@ -1,6 +1,6 @@
-# All measures of a run in one job, for every start of a process costs seconds: what is already
-# there and made of the same is kept, so a changed setting recomputes its own measure only. A new
-# encoder shows in `pretrain.json`, which is small and compared by content.
+# All measures of a run in one job, because every start of a process costs seconds. Measures that are
+# up to date are kept, so a changed setting recomputes only its own measure. A new encoder shows in
+# `pretrain.json`, which is small and compared by content.
 
 
 rule evaluate:

@@ -1,5 +1,5 @@
-# Every figure, in one job: starting it takes longer than drawing most of them. They are drawn side by
-# side.
+# All figures in one job, because starting it takes longer than drawing most of them. They are drawn
+# in parallel.
 
 
 rule figures:
@@ -24,9 +24,9 @@ rule figures:
     log:
         "results/{study}/logs/figures.log",
     localrule: True
-    threads: 4
     conda:
         "../envs/tausweep.yaml"
+    threads: 4
     resources:
         study=STUDY_FILE,
     params:

@@ -1,12 +1,12 @@
 # Small runs share a GPU: one job trains and evaluates the whole study, several runs at once in one
-# process (`tausweep fill`), and a second command makes what hangs on the records:
+# process (`tausweep fill`), and a second command makes what depends on the records:
 #     snakemake filled --workflow-profile slurm --configfile STUDY --config at_once=4
 #     snakemake --workflow-profile slurm --configfile STUDY
-# It has no output: runs are saved and gone on with as they are elsewhere, and a failed job's outputs
-# would be deleted, those of its finished runs with them.
+# It declares no output, because Snakemake would delete the outputs of a failed job, including those of
+# finished runs. Runs are saved and resumed as usual.
 
 
-# Of the time that the job has, for evaluations and what its start takes.
+# Part of the job's time that is reserved for evaluations and its start.
 FILL_MARGIN_SECONDS = 600
 
 

@@ -1,7 +1,7 @@
-# One run: encoder and bank. Its checkpoint lies beside the outputs and is none of them, since
-# Snakemake deletes the outputs of a failed job; a job that starts again goes on from there. With
-# `--set-resources pretrain:gpu=4` four processes, a GPU each, share a run. Alone, the process
-# measures the run too while it has everything loaded, and the evaluate job takes what it found.
+# One run: encoder and bank. Its checkpoint is beside the outputs but is not declared as one, because
+# Snakemake deletes the outputs of a failed job; a restarted job resumes from the checkpoint. With
+# `--set-resources pretrain:gpu=4`, four processes with one GPU each share a run. A single process also
+# measures the run while everything is loaded, and the evaluate job takes that result.
 
 
 rule pretrain:

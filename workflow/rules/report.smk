@@ -1,4 +1,4 @@
-# All of a study on one page.
+# Everything about a study on one page.
 
 
 rule report:

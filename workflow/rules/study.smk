@@ -1,6 +1,6 @@
-# The study that is asked for. A run depends on its own settings (a digest in its params) and not on
-# the file, whose path is therefore a resource: these are no reason to rerun. The digest goes to the
-# command too, which refuses to run what was not planned if the file was edited meanwhile.
+# The requested study. A run depends on its own settings (a digest in its params), not on the file. The
+# path of the file is therefore a resource, which is no reason to rerun. The command also gets the
+# digest, and refuses to run other settings if the file was edited meanwhile.
 
 from functools import cache, partial
 
@@ -15,8 +15,8 @@ else:
     FILES = []
 if not FILES and (MODULE is None or not configuration.has_settings(GIVEN)):
     FILES = [str(shipped.studies()["demo"])]
-# Snakemake makes them absolute; records, which have the command, should not tell where the checkout
-# is.
+# Snakemake makes them absolute, but records contain the command and should not reveal the path of the
+# checkout.
 FILES = [
     (
         str(Path(file).relative_to(Path.cwd()))
@@ -51,7 +51,7 @@ DATASETS = {
 }
 
 FIGURES = figures.asked(STUDY)
-# There only where runs are measured along their training.
+# Only exists if runs are measured along their training.
 ALONG = ["results/{study}/along.csv"] if STUDY.evaluate_at else []
 
 
@@ -87,8 +87,8 @@ def check_targets():
     asked.forcerun = frozenset(asked.forcerun) | frozenset(outdated)
 
 
-# Prepared data are locked by their own command, and Snakemake would keep its lock on them to the end
-# of a study: another study of the same data could not start until then.
+# `tausweep prepare` locks prepared data itself. Snakemake would keep its own lock until the end of a
+# study, so another study with the same data could not start before.
 PREPARED = f"{layout.Layout().root}/{layout.Folder.DATA}/"
 PersistenceBase.all_outputfiles = lambda self: (
     file
@@ -120,7 +120,7 @@ def await_data():
             sys.exit(2)
 
 
-# Snakemake tells its targets after the rules are read, and has no hook before the graph of jobs.
+# Targets are only known after the rules are read, and there is no hook before the graph of jobs.
 prepare_dag = workflow._prepare_dag
 
 
@@ -170,20 +170,20 @@ def manifest_of(wildcards):
     finished = layout.Layout().run(run) / layout.File.PRETRAIN
     if finished.exists() and not manifest.exists():
         return []
-    # The digests are the same, so its time says nothing: data may have come after imported runs.
+    # The digests are the same, so ignore its time: the data may be newer than imported runs.
     if targets.data_unchanged(run, layout.Layout()):
         return ancient(str(manifest))
     return str(manifest)
 
 
-# What a cluster is asked for. A run that hits its time limit saves its state, is submitted again and
-# goes on; it then gets more time. Sustained throughput of a data-centre GPU of some years ago:
+# Resources requested from a cluster. A run that hits its time limit saves its state, is submitted again
+# with more time, and resumes. Sustained throughput of a data-centre GPU of some years ago:
 GPU_FLOPS = 20e12
 
 
 @cache
 def image_count(dataset):
-    # ImageNet100's, the largest, where the size is not known before the data are prepared.
+    # That of ImageNet100, the largest, if the size is not known before the data is prepared.
     return cost.train_count(dataset, layout.Layout()) or 130_000
 
 
@@ -224,8 +224,8 @@ def evaluate_memory_mb(wildcards):
     return round(cost.evaluation_memory(settings, image_count(settings.dataset)) / 1e6)
 
 
-# Originals are decoded during training: some 300 images a second and core (docs/data.md). Snakemake
-# gives no more cores than there are.
+# Originals are decoded during training, at some 300 images per second and core (docs/data.md).
+# Snakemake never gives more cores than there are.
 DECODING_THREADS = 8
 
 

@@ -1,4 +1,4 @@
-# Table 1 and the full sweep, in every format, in one job: starting it takes longer than making them.
+# Table 1 and the full sweep in every format, in one job, because starting it takes longer than that.
 
 TABLES = ("table1", "full")
 

@@ -1,7 +1,7 @@
-"""The paper's claims, the rules that judge them, the verdicts.
+"""The paper's claims, the rules that judge them, and the verdicts.
 
-For a notebook: ``judge`` gives a verdict on every claim for a table of records. It is loaded when
-it is asked for, and pandas with it.
+For a notebook: ``judge`` gives a verdict on every claim for a table of records. It is loaded (with
+pandas) on first access.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ Column = str | Callable[[pd.DataFrame], "pd.Series[float]"]
 
 
 def column_name(column: Column) -> str:
-    """A column's name, or that of the function which computes it, in words."""
+    """The name of a column, or of the function that computes it, in words."""
     return column if isinstance(column, str) else column.__name__.replace("_", " ")
 
 
@@ -49,7 +49,7 @@ def tolerance_gap(records: pd.DataFrame) -> pd.Series[float]:
 def common_mean(records: pd.DataFrame) -> pd.Series[float]:
     """Squared length of the mean test embedding.
 
-    Records before it was measured have it all the same: the mean over distinct pairs is
+    For records older than this column it is derived: the mean over distinct pairs is
     tolerance_literal + interclass_similarity x (1 - share of same-class pairs), and that share is
     tolerance_literal / tolerance.
     """

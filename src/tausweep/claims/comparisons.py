@@ -1,8 +1,8 @@
 """Comparisons of cells and curves: an outcome, with the numbers that decided.
 
-Every comparison is written so that a positive difference is what the claim says. A difference is
-*clearly* beyond a threshold when the end of its interval nearer to the threshold is
-(``statistics.Noise``). Single runs decide only where the noise of one run is known.
+Every comparison is arranged so that a positive difference is what the claim says. A difference is
+*clearly* beyond a threshold if its whole interval is (``intervals.Noise``). Single runs decide only
+if the noise of one run is known.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ OUTCOMES: tuple[Outcome, ...] = (
 )
 
 RANK = 0.5
-"""Rank correlation with tau from which on a curve is a trend."""
+"""Smallest rank correlation with tau that counts as a trend."""
 
 ROUNDING = 1e-9
-"""Decimal differences such as 95.02 - 94.17 fall short of their decimal value by float rounding."""
+"""Decimal differences such as 95.02 - 94.17 are slightly too small because of float rounding."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Finding:
         outcome: One of ``OUTCOMES``.
         reason: One sentence with the deciding numbers.
         headline: The deciding numbers alone, a few characters for a table.
-        numbers: JSON-ready.
-        comparisons: How many differences were held against noise for it.
+        numbers: The deciding numbers, ready for JSON.
+        comparisons: How many differences were compared with noise.
     """
 
     outcome: Outcome
@@ -73,14 +73,13 @@ def clearly(
     """Whether a difference is clearly above a threshold, clearly below it, or neither.
 
     Args:
-        difference: Over seeds; n = 0 is undecided.
-        noise: Of the measure.
-        threshold: In the difference's unit.
+        difference: The difference over seeds; n = 0 is undecided.
+        noise: Noise of the measure.
+        threshold: In the unit of the difference.
         weight: See ``Noise.half_width``.
         split: See ``Noise.half_width``.
-        family: How many parts of the claim could each contradict it alone: then one of them counts
-            as clearly below only at that part of the 5%. Support, for which all parts are needed,
-            is not easier for there being many.
+        family: How many parts of the claim could each contradict it alone. Each gets its share of
+            the 5% for contradiction. Support needs all parts, so it does not need this.
     """
     excess = difference.mean - threshold
     if difference.n == 0 or abs(excess) <= ROUNDING:
@@ -127,9 +126,10 @@ def difference(
 
 
 def bounded(cell: Reading, bound: float, at_most: bool) -> Finding:
-    """The claim that a cell's mean is at most (or at least) a bound, this project's reading of one.
+    """The claim that a cell's mean is at most (or at least) a bound.
 
-    Missing the bound decides nothing: it is undecided, never contradicted.
+    The bound is this project's reading of the claim, so missing it means undecided, not
+    contradicted.
     """
     if (lacking := _lacking(cell)) is not None:
         return lacking
@@ -147,7 +147,7 @@ def bounded(cell: Reading, bound: float, at_most: bool) -> Finding:
 def together(parts: Mapping[str, Finding]) -> Finding:
     """A claim of several parts: supported if all are, contradicted if any is.
 
-    Else the first of not measured, not tested and undecided that a part is.
+    Otherwise it is the first of not measured, not tested and undecided that a part has.
     """
     outcomes = {part.outcome for part in parts.values()}
     order: tuple[Outcome, ...] = ("contradicted", "not measured", "not tested", "undecided")
@@ -164,11 +164,11 @@ def together(parts: Mapping[str, Finding]) -> Finding:
 def mostly(parts: Mapping[float, Finding], what: str) -> Finding:
     """A claim at each of several temperatures.
 
-    Supported if more than half of the temperatures clearly support it and none clearly goes against
-    it; contradicted the other way round. A temperature without evidence leaves it undecided.
+    Supported if more than half of the temperatures clearly support it and none is clearly against
+    it; contradicted if the reverse holds. A temperature without evidence leaves it undecided.
 
     Args:
-        parts: By temperature.
+        parts: Findings by temperature.
         what: The difference in words.
     """
     if not parts:
@@ -199,7 +199,7 @@ def mostly(parts: Mapping[float, Finding], what: str) -> Finding:
 def graded(strong: Finding, weak: Finding) -> Finding:
     """A claim of degree ("far less"): supported if the strong form is, contradicted if the weak is.
 
-    In between (less, but not far less) it is undecided, since the degree is this project's reading.
+    In between (less, but not far less) it is undecided, as the degree is this project's reading.
     """
     if not strong.numbers:
         return strong
@@ -214,9 +214,9 @@ def trend(curve: Curve, noise: Noise, rising: bool, family: int = 1) -> Finding:
     """The claim that a curve rises (or falls) over the temperatures.
 
     Supported if (a) the change from the lowest to the highest temperature clearly has the claimed
-    sign, (b) the mean of no step between neighbouring temperatures goes the other way by the margin
-    or more, and (c) the rank correlation of the seeds' mean curve with temperature has the claimed
-    sign and is ``RANK`` at least. Contradicted if all three hold the other way round.
+    sign, (b) between neighbouring temperatures the mean never moves the other way by the margin or
+    more, and (c) the rank correlation of the mean curve with temperature has the claimed sign and
+    is at least ``RANK``. Contradicted if all three hold in the opposite direction.
     """
     if curve.problem:
         return Finding(curve.state, curve.problem)
@@ -230,7 +230,7 @@ def trend(curve: Curve, noise: Noise, rising: bool, family: int = 1) -> Finding:
     against = [
         f"{printed(t)} to {printed(u)}"
         for t, u in itertools.pairwise(curve.grid)
-        # A margin of 0 leaves no step of 0 against the trend.
+        # With a margin of 0, a step of 0 is not against the trend.
         if (towards or 1) * sign * (means[u] - means[t]) < min(-noise.margin + ROUNDING, 0)
     ]
     if towards and (against or towards * rho < RANK - ROUNDING):
@@ -255,7 +255,7 @@ def trend(curve: Curve, noise: Noise, rising: bool, family: int = 1) -> Finding:
 
 
 def highest(curve: Curve, among: list[float]) -> float:
-    """Temperature of some at which the seeds' mean curve is highest (the lower one at a tie)."""
+    """The temperature among some where the mean curve is highest (the lower one on a tie)."""
     means = curve.table[among].mean().to_numpy()
     return among[int(means.argmax())]
 
@@ -267,10 +267,10 @@ SplitVariance = Callable[[float, float], float]
 def peak(curve: Curve, among: list[float], noise: Noise, split: SplitVariance) -> Finding:
     """The claim that a curve is highest at one of some temperatures of its grid.
 
-    Supported if the seeds' mean curve is highest at one of them; contradicted if another
-    temperature is clearly higher than each of them, at its part of the 5%, for there are many
-    others. The temperatures that are within noise of the best (not clearly lower) are named: the
-    claim is about the mean curve, not about a place that the seeds pin down.
+    Supported if the mean curve is highest at one of them; contradicted if another temperature is
+    clearly higher than each of them. The many others share the 5%. Temperatures within noise of
+    the best (not clearly lower) are named, because the claim is about the mean curve, and the seeds
+    need not determine the place exactly.
     """
     if curve.problem:
         return Finding(curve.state, curve.problem)
@@ -280,7 +280,7 @@ def peak(curve: Curve, among: list[float], noise: Noise, split: SplitVariance) -
 
     def over(t: float, u: float, family: int = 1) -> Outcome:
         gap = paired(curve.table[t], curve.table[u])
-        # Turned round: it is what contradicts that is shared among the family.
+        # Reversed, because the family shares the 5% of contradictions.
         turned = {"supported": "contradicted", "contradicted": "supported"}
         found = clearly(replace(gap, mean=-gap.mean), noise, split=split(t, u), family=family)
         return cast(Outcome, turned.get(found, found))
@@ -319,7 +319,7 @@ def peak(curve: Curve, among: list[float], noise: Noise, split: SplitVariance) -
 def identity(runs: Reading, value: float, tolerance: float) -> Finding:
     """The claim that a number has a known value in every run, up to a numerical tolerance.
 
-    Seeds do not matter to an identity: one run that breaks it contradicts it.
+    Seeds do not matter for an identity: a single run that breaks it contradicts it.
     """
     if (lacking := _lacking(runs)) is not None:
         return lacking
@@ -329,7 +329,7 @@ def identity(runs: Reading, value: float, tolerance: float) -> Finding:
     worst = float(runs.values.iloc[at])
     outcome: Outcome = "supported" if error.max() <= tolerance else "contradicted"
     where = runs.note or count_of(len(error), "run")
-    # A share can only fall short of 1, an error only exceed 0.
+    # A share can only be below 1, an error only above 0.
     extreme = f"at least {worst:.3g}" if value else f"at most {abs(worst):.2g}"
     limit = f"at least {value - tolerance:g} is needed" if value else f"tolerance {tolerance:g}"
     if outcome == "supported":
@@ -352,7 +352,7 @@ def _lacking(*cells: Reading) -> Finding | None:
     if not problems:
         return None
     states = {cell.state for cell in cells if cell.problem}
-    # A failed cell is the study's own gap, even beside one that it never asked for.
+    # A failed cell is a gap in the study, even beside one that it never asked for.
     state: Outcome = "not tested" if "not tested" in states else "not measured"
     return Finding("undecided" if "undecided" in states else state, "; ".join(problems))
 
@@ -362,7 +362,7 @@ def _numbers(gap: PairedSummary) -> dict[str, Any]:
 
 
 def _round(value: float | np.floating[Any] | None) -> float | int | None:
-    """JSON-ready to 6 decimals (float noise differs between machines); not finite becomes none."""
+    """Round to 6 decimals, as float noise differs between machines; none if not finite."""
     if value is None or not np.isfinite(value):
         return None
     return value if isinstance(value, int) else round(float(value), 6)

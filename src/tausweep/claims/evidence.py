@@ -18,8 +18,8 @@ from tausweep.results.intervals import Noise, prior_of_cells
 from tausweep.study import BASELINES
 
 PAPER_RANGE = 50.0
-"""Points from an untrained encoder to the best cell at the paper's size, where no baseline was
-measured: what the published numbers are read with."""
+"""Assumed points from an untrained encoder to the best cell at the paper's size, if no baseline was
+measured, as for the published numbers."""
 
 Correct = Mapping[tuple[str, float | None, int], NDArray[np.bool_]]
 """Which test images a run gets right, by loss, temperature and seed."""
@@ -29,14 +29,14 @@ class Evidence:
     """One dataset's records, asked cell by cell.
 
     Args:
-        records: Rows of one dataset, with the columns of ``records.csv``; columns that no claim
-            asks for do not matter, and a column that is not there counts as empty.
+        records: Rows of one dataset, with the columns of ``records.csv``. Columns that no claim
+            reads do not matter, and a missing column counts as empty.
         margins: Noise margin of a one-seed difference, by column.
         one_run: Whether the margins may decide between single runs.
-        test_images: Images of the test split, where it is known; ``records`` may say it too.
+        test_images: Number of test images, if known; ``records`` may have it too.
         correct: Which test images a run's probe gets right, by loss, temperature and seed.
         along: The same dataset's rows of ``along.csv``, if there are any.
-        like: The whole records that these are a checkpoint of; it gives the scale.
+        like: The evidence of the complete runs, if these are a checkpoint; it sets the scale.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Evidence:
             self.test_images = int(known.max()) if len(known) else None
 
     def noise(self, column: Column) -> Noise:
-        """How far two numbers of a column differ for no reason, by all losses' cells."""
+        """The noise in differences of a column, from the cells of all losses."""
         name = column_name(column)
         if name not in self._noise:
             parts = []
@@ -149,8 +149,8 @@ class Evidence:
     def temperatures(self, loss: str, column: Column, above: float = 0.0) -> list[float]:
         """Temperatures above a bound at which the study asks for this column, ascending.
 
-        A temperature whose complete runs all lack the column is not asked for (published tables
-        give accuracy over a finer grid than geometry); one without a complete run is.
+        A temperature whose complete runs all lack the column does not count (published tables have
+        accuracy on a finer grid than geometry); one without a complete run does.
         """
         temperature, _, status = self._runs(loss)
         asked = ~np.isnan(self._values(loss, column)) | (status != "complete")
@@ -203,7 +203,7 @@ class Evidence:
         )
 
     def near(self, loss: str, column: Column, temperature: float) -> Reading:
-        """The cell at a temperature that a claim names, or at the grid's nearest (``STAND_IN``)."""
+        """The cell at a temperature that a claim names, or at the nearest one (``STAND_IN``)."""
         found = nearest_temperature(self.temperatures(loss, column), temperature)
         if found is None:
             return self.cell(loss, column, temperature)
@@ -217,8 +217,8 @@ class Evidence:
         Args:
             loss: A loss with a temperature.
             column: What to read.
-            grid: The temperatures; all that the study asks for, if not given.
-            minimum: Fewer temperatures are no evidence.
+            grid: The temperatures; by default all that the study asks for.
+            minimum: With fewer temperatures there is no evidence.
         """
         name = in_words(column)
         chosen = sorted(self.temperatures(loss, column) if grid is None else grid)
@@ -239,9 +239,9 @@ class Evidence:
     def runs(self, loss: str, column: str) -> Reading:
         """A column of all complete runs of a loss, indexed by temperature and seed.
 
-        No evidence if a complete run lacks the number (what could not be computed may be what
-        breaks the claim), or if fewer than half of the runs are complete; fewer runs than all are
-        said in the ``note``.
+        There is no evidence if a complete run lacks the number (a number that could not be computed
+        may be the one that breaks the claim), or if fewer than half of the runs are complete. If
+        some runs are missing, the ``note`` says so.
         """
         temperature, seeds, status = self._runs(loss)
         values = self._values(loss, column)

@@ -2,7 +2,7 @@
 
 ``tausweep.claims.paper`` lists the claims and ``tausweep.claims.rules`` holds their rules. The
 published numbers (``tausweep.results.published``) are judged by the same code. The rules are
-registered in docs/claims.md; ``rules_digest`` holds them to it.
+registered in docs/claims.md; ``rules_digest`` shows any change.
 """
 
 from __future__ import annotations
@@ -67,16 +67,16 @@ def judge(
     """Verdicts of all claims, in their order: each dataset's (by name), then the overall one.
 
     Args:
-        records: One study's records (columns of ``records.csv``; what is missing counts as empty).
-        along: The same study's measures at checkpoints (``along.csv``); without it nobody knows
+        records: One study's records (columns of ``records.csv``; missing columns count as empty).
+        along: The same study's measures at checkpoints (``along.csv``). Without it, it is unknown
             whether longer training would change a verdict, and each verdict says so.
-        correct: Which test images a run's probe gets right, by dataset, loss, temperature (none
-            for a loss without one) and seed. Without it the sampling noise of the test split is
-            that of independent shares of ``test_images``, if these are known.
-        run_noise: Whether the noise of one run is known to be what the margins say, so that
-            single runs can be compared; it is for the published numbers.
+        correct: Which test images a run's probe classifies correctly, by dataset, loss,
+            temperature (none for a loss without one) and seed. Without it, the sampling noise of
+            the test split is that of independent samples of ``test_images``, if this is known.
+        run_noise: Whether the margins are known to be the noise of one run, so that single runs
+            can be compared, as for the published numbers.
         margin: Noise margin of a one-seed difference of accuracy, in points, 0 or more.
-        test_images: Images of the test split, by dataset; by default the records' own column.
+        test_images: Number of test images by dataset; by default from the records.
 
     Raises:
         ValueError: The margin is not allowed, or the records cannot be judged: a required column is
@@ -110,7 +110,7 @@ def judge(
 
 
 def check_records(records: pd.DataFrame) -> None:
-    """Refuse a frame that cannot be judged.
+    """Check that a table can be judged.
 
     Raises:
         ValueError: A required column is missing, a seed is empty, there are several studies, or a
@@ -134,12 +134,12 @@ def check_records(records: pd.DataFrame) -> None:
 
 
 def published_verdicts() -> str:
-    """Markdown of the verdicts that the published Table 1 and the author's sweep bear out."""
+    """The verdicts on the published Table 1 and the author's sweep, as Markdown."""
     return to_markdown(judge(published.records(), run_noise=True))
 
 
 def rules_digest() -> str:
-    """SHA-256 of every rule in words with its settings, as docs/claims.md registers them."""
+    """SHA-256 of the text of every rule and of the settings, as registered in docs/claims.md."""
     registered = {
         "claims": [[c.id, c.kind, c.text, c.said] for c in CLAIMS.values()],
         "overall": OVERALL,

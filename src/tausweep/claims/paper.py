@@ -3,9 +3,8 @@
 Claims are of two kinds. A *finding* could have come out otherwise. An *identity* holds by algebra:
 random vectors pass it, so it checks the implementation. The two are counted apart.
 
-To add a claim, call ``claim``; its rule in words stands beside the function of
-``tausweep.claims.rules`` that applies it. docs/claims.md registers all rules, and
-``claims.rules_digest`` holds them to it.
+To add a claim, call ``claim`` with its rule in words and the function of ``tausweep.claims.rules``
+that applies it. docs/claims.md registers all rules; ``judging.rules_digest`` shows any change.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ def claim(
     """Add a claim to ``CLAIMS``.
 
     Args:
-        id: A new one.
+        id: A new id.
         text: What is claimed.
         reads: What is read to judge it, and where the paper shows it.
         rule: What ``judge`` does, in words. ``verdicts.CLEARLY`` explains "clearly".
-        judge: From one dataset's evidence to a finding.
+        judge: The rule as a function from a dataset's evidence to a finding.
         needs: What must hold before the claim is tested.
         kind: Whether it could come out otherwise.
 

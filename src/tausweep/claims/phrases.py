@@ -19,7 +19,7 @@ WORDS = {
     "nearest_interclass_similarity": "similarity to the ten nearest images of other classes",
     "interclass_similarity": "mean similarity between classes",
 }
-"""Columns whose own names are no words."""
+"""Words for columns whose names are not words."""
 
 
 def in_words(column: Column) -> str:
@@ -29,7 +29,7 @@ def in_words(column: Column) -> str:
 
 
 def cell_name(loss: str, temperature: float | None, stands_for: float | None = None) -> str:
-    """``contrastive at 0.3``; a stand-in names what it stands for."""
+    """``contrastive at 0.3``; a stand-in also names the requested temperature."""
     if temperature is None:
         return loss_words(loss)
     name = f"{loss_words(loss)} at {printed(temperature)}"

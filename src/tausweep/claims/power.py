@@ -1,9 +1,9 @@
-"""What a study can settle before it is run, and how often it would be wrong: simulated records.
+"""Simulate what a study can settle before it is run, and how often it would be wrong.
 
-A *world* says what is true of every cell; its records are that plus noise: of runs, a seed each,
-and of the test images, which all seeds share. ``published_world`` takes Table 1 and the author's
-sweep for true, ``nothing_differs`` gives every trained cell the same truth. The rules that judge
-records judge these.
+A *world* has the true values of every cell. Its records add noise: that of runs, one per seed, and
+that of the test images, which all seeds share. ``published_world`` takes Table 1 and the author's
+sweep as true; ``nothing_differs`` gives all trained cells the same true values. The usual rules
+judge these records.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ from tausweep.results.intervals import MARGINS
 from tausweep.study import BASELINES, Study
 
 RUN_SD = 0.30
-"""Points that one run's accuracy scatters by: seven repeats by the author, of another table."""
+"""Scatter of one run's accuracy in points, from the author's seven repeats for another table."""
 
 SHARED_ERRORS = 0.6
-"""Correlation by image of the errors of two cells, each a mean over seeds; assumed in planning.
-Two single runs of a method agree on about half of their errors; means over seeds on more."""
+"""Assumed correlation of the errors of two cells on the same image, each a mean over seeds. Two
+single runs of a method agree on about half of their errors, means over seeds on more."""
 
 TEST_IMAGES = {"cifar10": 10_000, "cifar100": 10_000, "svhn": 26_032, "imagenet100": 5_000}
 ENOUGH = 0.8
-"""Probability of being settled that counts as enough."""
+"""A probability of being settled that counts as enough."""
 
 Truths = Mapping[tuple[str, float | None], Mapping[str, float]]
-"""Truth by loss and temperature: measures by their column."""
+"""True measures (by column) by loss and temperature."""
 
 
 @dataclass(frozen=True)
 class World:
-    """What is true, and how numbers scatter about it.
+    """True values, and how numbers scatter about them.
 
     Attributes:
-        cells: Truth by cell.
+        cells: True values by cell.
         run_sd: Scatter of one run's accuracy, in points; other measures scatter in proportion.
-        uneven: Standard deviation of the logarithm of the cells' scatter; 0 gives all the same.
-        test_images: Size of the test split; none has no sampling noise.
-        one_run: Whether the noise of one run is known to the judge.
+        uneven: Standard deviation of the logarithm of the cells' scatter; 0 makes all equal.
+        test_images: Size of the test split; none for no sampling noise.
+        one_run: Whether the rules know the noise of one run.
     """
 
     cells: Truths
@@ -59,15 +59,15 @@ class World:
 
 
 class _Simulated(Evidence):
-    """Evidence whose errors are shared by image as ``SHARED_ERRORS`` says."""
+    """Evidence whose errors correlate by image as in ``SHARED_ERRORS``."""
 
     def split(self, a: Reading, b: Reading) -> float:
-        """As if by image: independent shares, less what is shared."""
+        """The variance of independent samples, reduced by the shared errors."""
         return (1 - SHARED_ERRORS) * super().split(a, b)
 
 
 def draw(world: World, seeds: int, rng: np.random.Generator) -> Evidence:
-    """Records of one study in a world, as evidence."""
+    """Draw the records of one study in a world, as evidence."""
     rows = []
     for (loss, temperature), truth in world.cells.items():
         factor = math.exp(world.uneven * rng.normal())
@@ -97,11 +97,11 @@ def draw(world: World, seeds: int, rng: np.random.Generator) -> Evidence:
 
 
 def outcomes(world: World, seeds: int, worlds: int, start: int = 0) -> dict[str, Counter[str]]:
-    """How often each finding comes out how, by its rule alone: preconditions count as met.
+    """Counts of the outcomes of each finding by its rule alone; preconditions count as met.
 
     Args:
-        world: What is true.
-        seeds: Runs a cell.
+        world: The true values.
+        seeds: Runs per cell.
         worlds: How many studies to draw.
         start: Seed of the generator.
     """
@@ -119,7 +119,7 @@ def _finding(id: str) -> bool:
 
 
 def grid(study: Study, dataset: str) -> list[tuple[str, float | None]]:
-    """Cells of a study's dataset."""
+    """The cells of a study's dataset."""
     seed = study.seeds[0]
     return [
         (run.loss, run.temperature)
@@ -129,10 +129,10 @@ def grid(study: Study, dataset: str) -> list[tuple[str, float | None]]:
 
 
 def published_world(cells: Sequence[tuple[str, float | None]], dataset: str, **noise: Any) -> World:
-    """The published numbers as truth, between their temperatures along log tau.
+    """The published numbers as true values, interpolated along log tau.
 
-    A dataset that the paper does not have gets CIFAR10's. Baselines stand ``PAPER_RANGE`` below the
-    best cell; what nobody published is not there.
+    A dataset that the paper does not have gets CIFAR10's numbers. Baselines are ``PAPER_RANGE``
+    below the best cell. Measures without published numbers are missing.
     """
     frame = published.records()
     known = dataset if dataset in set(frame["dataset"]) else "cifar10"
@@ -166,12 +166,12 @@ def nothing_differs(
     test_images: int,
     **noise: Any,
 ) -> World:
-    """Every trained cell the same, but nearest_negative, which learns nothing.
+    """A world where all trained cells are the same, except nearest_negative, which learns nothing.
 
     Args:
-        cells: Of the study.
-        accuracy: Of every trained cell, in percent.
-        reach: Points that the baselines stand below it.
+        cells: The cells of the study.
+        accuracy: Accuracy of every trained cell, in percent.
+        reach: How many points the baselines are below it.
         test_images: Size of the test split.
         noise: See ``World``.
     """
@@ -194,19 +194,19 @@ SEEDS = (2, 3, 5, 8)
 
 
 def describe(study: Study, worlds: int = 60) -> str:
-    """Power of a study as text: per claim the probability that it is settled, and seeds needed.
+    """The power of a study as text: for each claim, the probability to settle it, and seeds needed.
 
     Args:
-        study: What is asked for; its datasets are simulated one by one.
-        worlds: Studies drawn for each number of seeds.
+        study: The study; its datasets are simulated one by one.
+        worlds: Number of simulated studies for each number of seeds.
     """
     tried = sorted({len(study.seeds), *SEEDS})
     lines = [
-        "Power: the probability that a claim comes out supported or contradicted if the published "
-        f"numbers are true, one run scatters by {RUN_SD:g} points and errors of two cells "
-        f"correlate by {SHARED_ERRORS:g} by image ({worlds} simulated studies each; preconditions "
-        "count as met). A dash: nothing was published about what the claim reads, or the grid "
-        "lacks it.",
+        "Power: the probability that a claim is supported or contradicted if the published "
+        f"numbers are true, one run scatters by {RUN_SD:g} points, and the errors of two cells on "
+        f"the same image have a correlation of {SHARED_ERRORS:g} ({worlds} simulated studies each; "
+        "preconditions count as met). A dash: nothing was published about what the claim reads, "
+        "or the grid lacks it.",
     ]
     for dataset in study.datasets:
         world = published_world(grid(study, dataset), dataset)
@@ -224,7 +224,7 @@ def describe(study: Study, worlds: int = 60) -> str:
             enough = next((str(n) for n in tried if shares[n] >= ENOUGH), f"over {tried[-1]}")
             rows.append([id, *(f"{shares[n]:.2f}" for n in tried), enough])
         widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
-        lines += ["", f"{dataset} ({len(study.seeds)} seeds are asked for)"]
+        lines += ["", f"{dataset} ({len(study.seeds)} seeds in the study)"]
         lines += [
             "  " + "  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)).rstrip()
             for row in rows

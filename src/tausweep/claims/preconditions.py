@@ -1,7 +1,7 @@
 """What must hold before a claim is tested, each read from records.
 
-A precondition holds, fails, or is not known because the study lacks what it reads. A failed one
-makes the claim *not tested*, whatever its rule says; an unknown one is named in the reason.
+A precondition holds, fails, or is unknown because the study lacks what it reads. If one fails, the
+claim is *not tested*, whatever its rule says. Unknown ones are named in the reason.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tausweep.results.cells import printed
 from tausweep.study import BASELINES
 
 COMMON_MEAN = 0.1
-"""Squared length of the mean embedding up to which similarities are about classes. What all
-embeddings share adds as much to tolerance; over tau that changes by 0.165 or more in Table 1."""
+"""Largest squared length of the mean embedding at which similarities are still about classes. It
+adds the same amount to tolerance, which changes over tau by 0.165 or more in Table 1."""
 
 FEW_NEGATIVES = 10.0
-"""Effective negatives up to which a temperature is extremely small in what it does: the paper
-speaks of the nearest one or two, and the tail of the others counts as some more."""
+"""Most effective negatives at which a temperature has the effect of an extremely small one. The
+paper speaks of the nearest one or two; the tail of the others adds some."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class State:
     """Whether a precondition holds.
 
     Attributes:
-        held: Whether it holds; none if that is not known.
+        held: Whether it holds; none if unknown.
         reason: A clause with the numbers.
     """
 
@@ -45,7 +45,7 @@ class Need:
     Attributes:
         name: One word.
         text: What must hold, in words.
-        state: Whether it holds; none if ``verdicts`` finds out by judging checkpoints.
+        state: Finds out whether it holds; none if ``verdicts`` does so by judging checkpoints.
     """
 
     name: str
@@ -77,7 +77,7 @@ def learnt(loss: str) -> Need:
                 best,
                 e.noise(ACCURACY),
                 split=e.split(floor, best),
-                # The best of several is above a baseline by chance more easily than one is.
+                # The best of several exceeds a baseline by chance more easily than one does.
                 family=len(cells),
             )
             for floor in floors

@@ -32,13 +32,13 @@ class Reading:
 
     Attributes:
         name: What it is, in words.
-        values: Indexed by seed, without NaN; empty where ``problem`` says why.
-        problem: Why there is no evidence; empty where there is.
-        state: What a claim that reads it is, where there is a ``problem``: not measured if the
+        values: Indexed by seed, without NaN; empty if there is a ``problem``.
+        problem: Why there is no evidence; empty if there is.
+        state: The outcome of a claim that reads it if there is a ``problem``: not measured if the
             study lacks the loss or the measure, not tested if it lacks the temperature, undecided
             if runs failed.
         note: What the values leave out, in words; empty if nothing.
-        place: Loss and temperature, where it is one cell of the study.
+        place: Loss and temperature, if it is one cell of the study.
     """
 
     name: str
@@ -55,13 +55,13 @@ class Reading:
 
 @dataclass(frozen=True)
 class Curve:
-    """One number a seed and temperature.
+    """One number per seed and temperature.
 
     Attributes:
         loss: Its loss.
         column: What was measured, in words.
         table: Seeds x ascending temperatures, without NaN: the seeds that have all of them.
-        problem: Why there is no evidence; empty where there is.
+        problem: Why there is no evidence; empty if there is.
         state: As for ``Reading``.
     """
 
@@ -82,13 +82,13 @@ class Curve:
         return [float(t) for t in self.table.columns]
 
     def spread(self) -> Reading:
-        """Largest minus smallest value over the temperatures, a seed."""
+        """Largest minus smallest value over the temperatures, by seed."""
         values = self.table.max(axis=1) - self.table.min(axis=1)
         return Reading(f"the spread of {loss_words(self.loss)}", values, self.problem, self.state)
 
 
 def nearest_temperature(grid: Iterable[float], temperature: float) -> float | None:
-    """The grid's temperature closest in ratio (the lower at a tie), if within ``STAND_IN``."""
+    """The temperature in the grid closest in ratio (the lower on a tie), if within ``STAND_IN``."""
 
     def distance(t: float) -> float:
         return abs(math.log(t / temperature))

@@ -1,8 +1,8 @@
 """The rules behind the paper's claims: each turns one dataset's evidence into a finding.
 
 ``tausweep.claims.paper`` says which claim is judged by which rule. A rule is composed of the
-comparisons in ``tausweep.claims.comparisons``; the thresholds that are this project's own reading
-of the paper stand at the top.
+comparisons in ``tausweep.claims.comparisons``. The thresholds that are this project's own reading
+of the paper are at the top.
 """
 
 from __future__ import annotations
@@ -35,30 +35,31 @@ from tausweep.results.cells import printed
 Rule: TypeAlias = Callable[[Evidence], Finding]
 
 FAR = 0.10
-"""Share of (best minus untrained) that makes "far", "heavily" and "useful". Over the paper's range
-of 50 points it is 5; the least that the paper calls far is 8.44, the least at 0.05 is 6.64."""
+"""Share of (best minus untrained) that counts as "far", "heavily" and "useful". Over the paper's
+range of 50 points it is 5 points. The paper calls 8.44 points or more far, and has 6.64 or more at
+0.05."""
 
 COMPETITIVE = 0.04
-"""The same below which a loss still competes: 2 points of 50; the most that the paper calls so is
-0.79."""
+"""Share of the same range below which a loss still competes: 2 points of 50. The paper calls up to
+0.79 points competitive."""
 
 IDENTITY_ERROR = 1e-4
-"""Error allowed to an identity. The measures are float64, but at small tau the positive's gradient
-loses digits to the difference 1 - P_ii."""
+"""Allowed error of an identity. The measures are float64, but at small tau the difference 1 - P_ii
+costs the positive's gradient some digits."""
 
 LIMIT = 0.01
 """Relative error at which a limit in tau counts as reached."""
 
 SHARE = 0.99
-"""Share of a run's anchors for which a statement about each anchor has to hold."""
+"""Share of a run's anchors for which a statement about every anchor must hold."""
 
 STABLE = 0.1
 """Spread of uniformity over tau up to which it counts as stable: the paper's hard contrastive rows
 spread by 0.03 at most, its contrastive ones by 0.83 or more."""
 
 SMALLEST = 0.05
-"""Temperatures up to this are "extremely small": the paper leaves them out of its trends (sec.
-3.2), and so do all claims about geometry here. What they measure is shown in tables and figures."""
+"""Temperatures up to this are "extremely small". The paper leaves them out of its trends (sec.
+3.2), and so do our claims about geometry. Tables and figures show them."""
 
 
 def trend_of(loss: str, column: Column, rising: bool) -> Rule:
@@ -94,7 +95,7 @@ def tolerance_rises(e: Evidence) -> Finding:
 def reverse_u(e: Evidence) -> Finding:
     """Best in the middle, clearly worse at the ends.
 
-    It is not strict unimodality: the author's own row wavers by 0.5 points.
+    This is weaker than strict unimodality, because the author's own row varies by 0.5 points.
     """
     loss = "contrastive"
     noise = e.noise(ACCURACY)
@@ -118,7 +119,7 @@ def reverse_u(e: Evidence) -> Finding:
         for name, t, named in (("above_low", low, 0.07), ("above_high", high, 1.0))
     }
     place = peak(curve, middle, noise, lambda t, u: e.split(cells[t], cells[u]))
-    # An end above the best of the middle contradicts by being the place of the peak, or not at all.
+    # An end above the middle contradicts the claim only as the location of the peak.
     ends = {
         name: replace(end, outcome="undecided") if end.outcome == "contradicted" else end
         for name, end in ends.items()
@@ -299,7 +300,7 @@ def _stable_uniformity(e: Evidence, family: int) -> Finding:
     hard, plain = (_spread(e, loss) for loss in ("hard_contrastive", "contrastive"))
     half = replace(plain.scaled(0.5), name=f"half of {plain.name}")
     noise = e.noise("uniformity")
-    # A spread is a difference of two runs; a spread less half of another has 2 + 0.5 of them.
+    # A spread is a difference of two runs (weight 2); minus half of another it has 2 + 0.5.
     return graded(
         difference(half, hard, noise, weight=2.5),
         difference(plain, hard, noise, weight=4, family=family),

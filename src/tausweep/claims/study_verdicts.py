@@ -1,4 +1,4 @@
-"""Verdicts of a study from what lies in its folder: records, checkpoints, images got right."""
+"""Verdicts of a study from its folder: records, checkpoints, correctly classified images."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tausweep.study import Run, Study
 def judge(
     study: Study, layout: Layout, records: pd.DataFrame, along: pd.DataFrame | None
 ) -> list[Verdict]:
-    """Judge every claim by all that a study has kept.
+    """Judge every claim by all results of a study.
 
     Args:
-        study: What was asked for.
-        layout: Where results lie; the runs' ``correct.safetensors`` are read if they are there.
+        study: The study.
+        layout: Where results are; the runs' ``correct.safetensors`` are read if they exist.
         records: The collected table; see ``asked_rows`` for what counts.
         along: The table along training, if the study has one.
 
@@ -40,13 +40,13 @@ def judge(
 
 
 def asked_rows(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a table that are runs of the study, with the status that they have for it.
+    """The rows of a table that belong to the study, with their status in it.
 
-    A row made with other settings than the study's is ``stale`` and decides nothing, whatever the
-    table calls it.
+    A row made with other settings than the study's is ``stale`` and decides nothing, whatever its
+    status in the table.
 
     Args:
-        study: What was asked for.
+        study: The study.
         table: Columns of ``records.csv``.
     """
     runs = {(Key(r.dataset, r.loss, r.temperature), r.seed): r for r in study.runs()}
@@ -56,7 +56,7 @@ def asked_rows(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def status(run: Run, row: Mapping[Any, Any]) -> str:
-    """The status of a run's row for the study that asks for the run."""
+    """The status of a run's row in the study."""
     found, digest = str(row["status"]), row.get("settings_digest")
     made = found in ("complete", "diverged")
     if made and not (digest is None or pd.isna(digest)) and digest != run.settings.digest:
@@ -65,7 +65,7 @@ def status(run: Run, row: Mapping[Any, Any]) -> str:
 
 
 def _test_images(study: Study, layout: Layout) -> dict[str, int]:
-    """Size of every dataset's test split, by the manifests of the prepared data that are there."""
+    """The size of each dataset's test split, from the manifests that exist."""
     found = {}
     for run in study.runs():
         if run.dataset not in found and (made := manifest(run.settings.dataset, layout)):
@@ -76,7 +76,7 @@ def _test_images(study: Study, layout: Layout) -> dict[str, int]:
 def _correct(
     study: Study, layout: Layout
 ) -> dict[tuple[str, str, float | None, int], NDArray[np.bool_]]:
-    """Which test images every run's probe gets right, of the runs that kept it."""
+    """Which test images each run's probe classifies correctly, for runs that saved this."""
     from safetensors.numpy import load_file
 
     found = {}
@@ -84,7 +84,7 @@ def _correct(
         path = layout.run(run) / File.CORRECT
         if path.is_file():
             tensors: dict[str, Any] = load_file(path)
-            # A probe that diverged kept none.
+            # A diverged probe has none.
             if "linear" in tensors:
                 found[run.dataset, run.loss, run.temperature, run.seed] = tensors["linear"]
     return found

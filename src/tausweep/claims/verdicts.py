@@ -1,4 +1,4 @@
-"""Verdicts: their shape, the verdict over all datasets, and how they are written down."""
+"""Verdicts: their structure, the verdict over all datasets, and output formats."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ MEANING: dict[Outcome, str] = {
 
 @dataclass(frozen=True)
 class Claim:
-    """What is claimed, the rule that judges it in words, and the rule itself.
+    """A claim, the rule that judges it in words, and the rule itself.
 
     Attributes:
         id: C1, C2, ...
         text: What is claimed.
         reads: What is read to judge it, and where the paper shows it.
         rule: In words.
-        judge: From a dataset's evidence to a finding.
+        judge: The rule as a function from a dataset's evidence to a finding.
         needs: What must hold before it is tested.
         kind: ``finding``, or ``identity``: a check of the implementation.
     """
@@ -92,15 +92,15 @@ class Verdict:
         claim: C1, C2, ...
         dataset: Its name; none for the verdict over all datasets.
         verdict: One of ``comparisons.OUTCOMES``.
-        rule: How it was reached, in words.
-        numbers: What decided, JSON-ready.
+        rule: The rule in words.
+        numbers: The deciding numbers, ready for JSON.
         reason: One sentence with the deciding numbers.
         why: Why the claim is not tested or not measured; empty if it is judged.
         text: What is claimed.
         headline: The deciding numbers alone, for a table's cell.
         kind: ``finding`` or ``identity``.
         preconditions: By name: whether it held (none if not known) and why.
-        comparisons: How many differences were held against noise.
+        comparisons: How many differences were compared with noise.
     """
 
     claim: str
@@ -161,7 +161,7 @@ def _judge(claim: Claim, dataset: str, e: Evidence, checkpoints: list[Evidence])
 
 
 def _checkpoints(e: Evidence) -> list[Evidence]:
-    """The last two checkpoints as evidence of their own; none if there are not two."""
+    """Separate evidence for each of the last two checkpoints; empty if there are not two."""
     if e.along is None or e.along.empty:
         return []
     shares = sorted(e.along["share"].dropna().unique())[-2:]
@@ -221,19 +221,19 @@ def overall(claim: Claim, verdicts: list[Verdict]) -> Verdict:
 
 
 def shown(outcome: str, miniature: bool) -> str:
-    """A verdict in print: what a miniature contradicts, it contradicts in the miniature."""
+    """A verdict in print; a miniature's contradictions say that they are one's."""
     if miniature and outcome == "contradicted":
         return "contradicted in the miniature"
     return outcome
 
 
 def headline(verdicts: Iterable[Verdict], where: str, seeds: int, miniature: bool) -> str:
-    """What was tested and what came of it, in one sentence to be quoted.
+    """What was tested and the result, in one sentence that can be quoted.
 
     Args:
-        verdicts: Of a study; the overall ones of its findings are counted.
+        verdicts: A study's verdicts; the overall ones of its findings are counted.
         where: The datasets in print.
-        seeds: How many runs a cell has.
+        seeds: Runs per cell.
         miniature: Whether the study is smaller than the paper's.
     """
     found = [v for v in verdicts if v.dataset is None]
@@ -266,7 +266,7 @@ def _share(counts: Mapping[Outcome, int], findings: int, miniature: bool) -> str
 
 
 def multiplicity(verdicts: Iterable[Verdict]) -> str:
-    """How many comparisons were made, and what chance may do, in two sentences."""
+    """How many comparisons were made, and what chance can do, in two sentences."""
     made = sum(v.comparisons for v in verdicts if v.dataset is not None)
     return (
         f"These verdicts compare {count_of(made, 'difference')} with noise. If nothing differed in "
@@ -276,7 +276,7 @@ def multiplicity(verdicts: Iterable[Verdict]) -> str:
 
 
 def to_csv(verdicts: list[Verdict]) -> str:
-    """One row a claim and dataset, the overall verdict under an empty dataset."""
+    """One row per claim and dataset; the overall verdict has an empty dataset."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["claim", "kind", "dataset", "verdict", "numbers", "reason", "text"])
@@ -292,10 +292,10 @@ def to_json(verdicts: list[Verdict]) -> str:
 
 
 def read(path: Path) -> list[Verdict]:
-    """The verdicts of a file that ``to_json`` made.
+    """Read the verdicts in a file that ``to_json`` made.
 
     Raises:
-        StudyError: It is not there, or is no list of verdicts of this version.
+        StudyError: It is missing, or is not a list of verdicts of this version.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -304,7 +304,7 @@ def read(path: Path) -> list[Verdict]:
         raise StudyError(f"{path}: there are no verdicts; `tausweep claims` makes them") from None
     except (ValueError, TypeError):
         raise StudyError(
-            f"{path}: damaged or of another version; `tausweep claims` makes it again"
+            f"{path}: is damaged or of another version; `tausweep claims` makes it again"
         ) from None
 
 

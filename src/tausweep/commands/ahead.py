@@ -1,9 +1,9 @@
-"""A record that is made ahead of its evaluate job, by the process that has trained the run.
+"""A record that the process that trained a run makes ahead of its evaluate job.
 
-To start a process and import torch takes longer than to measure a small run, so pretraining goes on
-with the evaluation while everything is loaded. The evaluate job then has only to check that the
-record is of today's settings, data and code, and of the files that lie beside it: it imports no
-torch for that. Snakemake sees two jobs as before, so a changed probe still trains nothing.
+Starting a process and importing torch takes longer than measuring a small run, so pretraining
+continues with the evaluation while everything is loaded. The evaluate job then only checks that the
+record matches today's settings, data and code and the files beside it, without importing torch.
+Snakemake still sees two jobs, so a changed probe trains nothing.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tausweep.study import Run, StudyError
 
 
 def fitting(run: Run, layout: Layout, *, device: str, threads: int) -> dict[str, Any] | None:
-    """The record that was made ahead for a run, if an evaluation now would make the same one.
+    """The record made ahead for a run, if an evaluation now would make the same one.
 
     Args:
-        run: The run, with the settings that are asked for.
-        layout: Where results lie.
-        device: What the evaluation was given: ``auto``, ``cpu``, ``cuda`` or ``cuda:<n>``.
-        threads: CPU threads that it was given.
+        run: The run with its current settings.
+        layout: Where results are.
+        device: The evaluation's device: ``auto``, ``cpu``, ``cuda`` or ``cuda:<n>``.
+        threads: Its number of CPU threads.
 
     Returns:
         The record; none if there is none, or if it was made with other settings, code, data,
@@ -49,12 +49,12 @@ def fitting(run: Run, layout: Layout, *, device: str, threads: int) -> dict[str,
             and records.is_intact(content, folder)
         )
     except (OSError, ValueError, KeyError, TypeError, StudyError):
-        return None  # absent, or of another format: the run is measured as usual
+        return None  # missing or in another format, so the run is measured as usual
     return content if same else None
 
 
 def code_versions(described: dict[str, Any]) -> str:
-    """What a record made now says of the code: that of the training, and of the evaluation.
+    """The code versions of a record made now: that of the training, and that of the evaluation.
 
     Args:
         described: Content of ``pretrain.json``.
@@ -63,5 +63,5 @@ def code_versions(described: dict[str, Any]) -> str:
 
 
 def forget(folder: Path) -> None:
-    """Remove a record that was made ahead, once there is another or its run is trained anew."""
+    """Remove a record made ahead, once there is a final one or the run is trained again."""
     (folder / File.AHEAD).unlink(missing_ok=True)

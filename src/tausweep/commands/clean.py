@@ -42,16 +42,16 @@ def run(options: argparse.Namespace) -> None:
     if found and options.yes:
         delete(found, layout)
     elif found:
-        print("nothing was deleted; --yes deletes what is listed")
+        print("nothing was deleted; add --yes to delete what is listed")
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something that nothing asks for any more.
+    """Something that no study needs any more.
 
     Attributes:
         path: A folder or a file.
-        why: In words.
+        why: The reason, in words.
         size: Bytes.
     """
 
@@ -64,8 +64,8 @@ def leftovers(study: Study, layout: Layout) -> list[Leftover]:
     """What ``delete`` would delete, largest first.
 
     Raises:
-        StudyError: Another study's ``study.json`` cannot be read, so nobody knows which prepared
-            data it needs.
+        StudyError: Another study's ``study.json`` cannot be read, so the prepared data that it
+            needs is unknown.
     """
     found = [*_runs(study, layout), *_data(study, layout), *_remains(study, layout)]
     return sorted(found, key=lambda left: (-left.size, left.path))
@@ -99,7 +99,7 @@ def _data(study: Study, layout: Layout) -> Iterable[Leftover]:
         needed |= {prepared_name(run.settings.dataset) for run in other.runs()}
     for folder in sorted((layout.root / Folder.DATA).glob("*/")):
         if folder.name not in needed:
-            yield _leftover(folder, "prepared data that no study names")
+            yield _leftover(folder, "prepared data that no study uses")
 
 
 def _remains(study: Study, layout: Layout) -> Iterable[Leftover]:
@@ -108,7 +108,7 @@ def _remains(study: Study, layout: Layout) -> Iterable[Leftover]:
         if held_by(folder) is not None:
             continue
         for path in half_written(folder):
-            yield _leftover(path, "half written by a process that was killed")
+            yield _leftover(path, "half written by a killed process")
         for epoch, path in kept_weights(folder).items():
             if epoch not in run.settings.along:
                 yield _leftover(path, "weights of an epoch that the study does not measure")
@@ -120,17 +120,17 @@ def _remains(study: Study, layout: Layout) -> Iterable[Leftover]:
 def listed(found: list[Leftover]) -> str:
     """What would be deleted, as text."""
     if not found:
-        return "nothing to clean: all that is there is named by a study"
+        return "nothing to clean: the studies need everything that is there"
     lines = [f"  {size(left.size):>8}  {left.path}  ({left.why})" for left in found]
     total = size(sum(left.size for left in found))
     return "\n".join([*lines, f"{total} in {len(found)} places"])
 
 
 def delete(found: list[Leftover], layout: Layout) -> None:
-    """Delete them, and folders that are empty then.
+    """Delete them, and then folders that are empty.
 
     Raises:
-        StudyError: A run is being written since it was listed.
+        StudyError: A process has begun to write a run since it was listed.
     """
     for left in found:
         if held_by(left.path if left.path.is_dir() else left.path.parent) is not None:

@@ -1,4 +1,4 @@
-"""`tausweep collect`: the records of a study become one table."""
+"""`tausweep collect`: collect the records of a study into one table."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def collect(study: str, results: Path, output: Path) -> None:
-    """Write ``records.csv``: one row a run, only when every run of the study has its record.
+    """Write ``records.csv`` with one row per run, if every run of the study has its record.
 
-    ``along.csv`` comes beside it where the study measures runs along their training.
+    If the study measures runs along their training, ``along.csv`` is written beside it.
 
     Raises:
-        StudyError: A record is missing, damaged, or of other settings; the first is named.
+        StudyError: A record is missing, damaged, or has other settings; the first is named.
     """
     asked, layout, rows = studies.load(study), Layout(results), []
     targets.check_output(output, asked, layout)
@@ -55,12 +55,12 @@ def collect(study: str, results: Path, output: Path) -> None:
 
 
 def write_along(study: Study, layout: Layout, statuses: Iterable[str], output: Path) -> None:
-    """Write ``along.csv``; remove it where the study measures no run along its training.
+    """Write ``along.csv``, or remove it if the study measures no run along its training.
 
     Args:
-        study: What is asked for.
-        layout: Where its runs lie.
-        statuses: Of its runs, in their order; those that are not complete have no rows.
+        study: The study.
+        layout: Where its runs are.
+        statuses: The status of each run, in order; runs that are not complete get no rows.
         output: Where to write.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A study's collected records, as the commands read them that make something of them."""
+"""A study's collected records, for the commands that make tables, figures and verdicts."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Collected:
-    """A study's collected records and where what is made of them goes.
+    """A study's collected records, and the folder for what is made from them.
 
-    ``results/<study>/``, or for the partial table of an unfinished study
-    ``results/<study>/partial/``, so that the two are never mistaken for each other.
+    The folder is ``results/<study>/``, or ``results/<study>/partial/`` for the partial table of an
+    unfinished study, so that the two are never confused.
 
     Attributes:
-        study: What is asked for.
+        study: The study.
         study_file: Its file.
-        layout: Where results lie.
-        partial: Whether the study is not finished.
+        layout: Where results are.
+        partial: Whether the study is unfinished.
     """
 
     study: Study
@@ -63,7 +63,7 @@ class Collected:
 
     @cached_property
     def results(self) -> StudyResults:
-        """What the tables, figures and verdicts are made from.
+        """The inputs of the tables, figures and verdicts.
 
         Raises:
             StudyError: The records are not collected.

@@ -1,4 +1,4 @@
-"""`tausweep compare`: two tables of records side by side."""
+"""`tausweep compare`: compare two tables of records."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("b", metavar="RECORDS_B", help="another")
     parser.add_argument(
         "--measure", action="append", metavar="COLUMN",
-        help="a column to compare, may be repeated "
+        help="a column to compare; may be repeated "
         "(default: linear and kNN accuracy, uniformity, tolerance)",
     )  # fmt: skip
     parser.add_argument(
         "--datasets", nargs=2, metavar=("OF_A", "OF_B"),
-        help="set these two side by side as if they were one dataset; A and B may be one file",
+        help="compare these two datasets as if they were one; A and B may be the same file",
     )  # fmt: skip
-    parser.add_argument("--csv", metavar="FILE", help="write the numbers as CSV too")
+    parser.add_argument("--csv", metavar="FILE", help="also write the numbers as CSV")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,8 +1,8 @@
-"""The study that a Snakemake command asks for: its config files merged, its --config on top.
+"""The study of a Snakemake command: its config files merged, with ``--config`` on top.
 
-As everywhere in Snakemake, a later file adds to the mappings of an earlier one and replaces all
-else, lists too; ``--config`` comes last. Nothing that is given is left out: an unknown key is
-refused, in a file and in ``--config``.
+As usual in Snakemake, a later file is merged into the mappings of an earlier one and replaces
+everything else, including lists; ``--config`` comes last. Unknown keys are refused, both in files
+and in ``--config``.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tausweep.storage.atomic import write_text
 from tausweep.study import Study, StudyError, did_you_mean, digest
 
 SELECT = "select"
-"""A key of ``--config`` that is no setting of a study: patterns of runs."""
+"""A key of ``--config`` that is not a setting of a study: patterns of runs."""
 
 AT_ONCE = "at_once"
-"""The other one: how many runs share a GPU, of the target ``filled``."""
+"""The other such key: how many runs share a GPU, for the target ``filled``."""
 DEFAULT_AT_ONCE = 3
 """The fastest on an H100 (docs/paper-scale.md)."""
 
@@ -33,7 +33,7 @@ _WORDS = {"true": True, "false": False, "null": None, "~": None}
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``over`` on top: mappings are merged at any depth, all else is replaced."""
+    """``base`` with ``over`` on top: mappings are merged at any depth, the rest is replaced."""
     found = dict(base)
     for key, value in over.items():
         if isinstance(value, Mapping) and isinstance(found.get(key), Mapping):
@@ -44,7 +44,7 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def typed(value: Any) -> Any:
-    """A value of ``--config`` with its numbers as numbers: Snakemake leaves those in lists text."""
+    """A value of ``--config`` with its numbers parsed, which Snakemake does not do in lists."""
     if isinstance(value, Mapping):
         return {key: typed(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -59,7 +59,7 @@ def typed(value: Any) -> Any:
 
 
 def check_keys(config: Mapping[str, Any], of: str) -> None:
-    """Refuse a key of ``--config`` that means nothing.
+    """Refuse an unknown key of ``--config``.
 
     Args:
         config: What is given.
@@ -77,21 +77,21 @@ def check_keys(config: Mapping[str, Any], of: str) -> None:
 
 
 def at_once(config: Mapping[str, Any]) -> int:
-    """How many runs share a GPU where one job trains several.
+    """How many runs share a GPU in a job that trains several.
 
     Raises:
-        StudyError: It is not a number from 1.
+        StudyError: It is not a whole number of 1 or more.
     """
     value = typed(config.get(AT_ONCE, DEFAULT_AT_ONCE))
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise StudyError(
-            f"--config at_once: {value} is not allowed; it should be a whole number from 1"
+            f"--config at_once: {value} is not allowed; it should be a whole number of 1 or more"
         )
     return value
 
 
 def _given(command: Sequence[str], *options: str) -> list[list[str]]:
-    """The values behind each of some options of a Snakemake command line that take several."""
+    """The values after each occurrence of some options in a Snakemake command line."""
     given: list[list[str]] = []
     behind = False
     for word in command:
@@ -106,20 +106,20 @@ def _given(command: Sequence[str], *options: str) -> list[list[str]]:
 
 
 def check_given_once(command: Sequence[str]) -> None:
-    """Refuse ``--configfile A --configfile B``, of which Snakemake forgets A.
+    """Refuse ``--configfile A --configfile B``, where Snakemake ignores A.
 
     Raises:
-        StudyError: The option stands twice in the command line.
+        StudyError: The option is given twice.
     """
     if len(_given(command, *_FILES)) > 1:
         raise StudyError(
-            "--configfile: is given twice, and Snakemake would take the last alone; name all files "
-            "behind one, later ones on top: --configfile STUDY MORE"
+            "--configfile: is given twice, and Snakemake would use only the last; name all files "
+            "after one option, later ones on top: --configfile STUDY MORE"
         )
 
 
 def refuse_unreadable() -> None:
-    """End the Snakemake command of this process if its study files or settings cannot be read.
+    """End this process, a Snakemake command, if its study files or settings cannot be read.
 
     Snakemake reads them before its rules, and ends in a traceback where a file is missing, is no
     text or is nested too deeply, or a setting is. A profile is read before both, so the profiles
@@ -177,8 +177,9 @@ def study_file(
 ) -> str:
     """The study file that a command asks for.
 
-    One file with nothing on top is that file. Else what comes of them is written to ``folder``, in
-    a file named by its content, for the jobs read a file; the same command finds the same one.
+    A single file without settings on top is returned unchanged. Otherwise the merged study is
+    written to ``folder``, because the jobs read a file. Its name depends on its content, so the
+    same command gets the same file.
 
     Args:
         files: Study files, later ones on top; none where ``config`` is all of the study.
@@ -187,7 +188,7 @@ def study_file(
         of: Where ``config`` is given, for sentences.
 
     Raises:
-        StudyError: A file is not valid, or the study that comes of them.
+        StudyError: A file or the merged study is not valid.
     """
     check_keys(config, of)
     over = {k: typed(value) for k, value in config.items() if k not in (SELECT, AT_ONCE)}

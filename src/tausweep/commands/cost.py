@@ -16,49 +16,49 @@ from tausweep.storage.layout import KEPT_BYTES, File, Folder, Layout
 from tausweep.study import DatasetSettings, RunSettings, Study
 
 PEAK = {"float32": 66.9e12, "tf32": 494.7e12, "bf16": 989.4e12}
-"""Floating-point operations a second of an H100 (SXM, dense) by the precision of the trunk, from
-its data sheet."""
+"""Floating-point operations per second of an H100 (SXM, dense) by precision of the trunk, from its
+data sheet."""
 
 SUSTAINED = 0.36
-"""Share of the peak that the best published speed-runs of CIFAR-10 reach, in bf16."""
+"""Share of the peak that the best published speed runs of CIFAR-10 reach in bf16."""
 
 CPU_FLOPS = 40e9
-"""What ResNet-18 of width 16 reaches on one AVX2 core, operations a second."""
+"""Operations per second that a ResNet-18 of width 16 reaches on one AVX2 core."""
 
 BACKWARD = 3.0
-"""Training costs forward, gradient to the activations and gradient to the weights."""
+"""Cost of training in forward passes: forward, gradient of activations, gradient of weights."""
 
 EVALUATION_PASSES = 8.0
-"""Forward passes over the training split that an evaluation takes, its measures included."""
+"""Cost of an evaluation with its measures, in forward passes over the training split."""
 
 ALONG_PASSES = 1.5
-"""The same of one epoch that is measured along the training."""
+"""The same for one epoch that is measured along the training."""
 
 ORIGINAL_BYTES = 115e3
-"""An image of ImageNet at its original size: 147.9 GB of 1,281,167 training images."""
+"""Mean size of an ImageNet image at its original size: 147.9 GB for 1,281,167 training images."""
 
 GPU_OVERHEAD = 2e9
-"""Bytes of a training process on a GPU that belong to no tensor counted below: CUDA's context,
-cuDNN's workspaces, gradients on their way, the views of the next steps."""
+"""GPU memory of a training process, in bytes, beyond the tensors counted below: CUDA's context,
+cuDNN's workspaces, gradients, and the views of the next steps."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What runs cost.
+    """The cost of runs.
 
     Attributes:
-        runs: How many.
+        runs: Number of runs.
         training: Floating-point operations of pretraining and evaluation.
-        gpu_seconds: Of one H100 at the stated throughput, ``SUSTAINED`` of its ``PEAK``.
-        measured: By device, seconds from the throughput that was measured on it, and of how many
-            runs that is known.
-        precisions: Of the trunks.
+        gpu_seconds: Time on one H100 at the assumed throughput, ``SUSTAINED`` of its ``PEAK``.
+        measured: By device, the time at the throughput that was measured on it, and for how many
+            runs it is known.
+        precisions: Precisions of the trunks.
         disk: Bytes kept: encoders, banks, embeddings, prepared images.
-        passing: Bytes of weights along the training at most, if every run is trained before one is
+        passing: Most bytes of weights along the training, if all runs are trained before any is
             evaluated; an evaluation deletes those of its run.
-        gpu_memory: Bytes of a GPU that the largest training takes.
+        gpu_memory: Bytes of GPU memory that the largest training needs.
         training_memory: Bytes of main memory that the largest training asks for.
-        evaluation_memory: The same of the largest evaluation.
+        evaluation_memory: The same for the largest evaluation.
         unknown: Datasets whose size is not known before they are prepared.
     """
 
@@ -75,7 +75,7 @@ class Cost:
     unknown: tuple[str, ...] = ()
 
     def __add__(self, other: Cost) -> Cost:
-        """Both: sums, and the larger memory."""
+        """The cost of both: sums, and the larger memory."""
         return Cost(
             runs=self.runs + other.runs,
             training=self.training + other.training,
@@ -111,10 +111,10 @@ def train_count(dataset: DatasetSettings, layout: Layout) -> int | None:
 
 
 def costs(study: Study, layout: Layout) -> dict[str, Cost]:
-    """Price a study by dataset; what several datasets share on the disk counts with the first.
+    """Price a study by dataset; data on disk that several datasets share counts for the first.
 
-    Throughput is taken from runs under the results folder where they exist, of any study, and
-    beside them from what is kept of GPUs (``tausweep.commands.rates``).
+    Measured throughput comes from finished runs of any study in the results folder, and from the
+    kept rates of GPUs (``tausweep.commands.rates``).
     """
     speeds = _measured_throughput(layout)
     found: dict[str, Cost] = {}
@@ -142,7 +142,7 @@ def cost(study: Study, layout: Layout) -> Cost:
 def _of_run(
     settings: RunSettings, count: int, speeds: dict[tuple[Any, ...], tuple[float, str]]
 ) -> Cost:
-    """Price a run on N images; without the prepared ones."""
+    """Price a run on N images, without the prepared data."""
     epochs, precision = settings.pretrain.epochs, settings.pretrain.precision
     training = pretraining_operations(settings, count) + evaluation_operations(settings, count)
     images = count * (epochs + _evaluation_passes(settings) / BACKWARD)
@@ -184,10 +184,10 @@ def _evaluation_passes(settings: RunSettings) -> float:
 
 
 def gpu_memory(settings: RunSettings, count: int) -> float:
-    """Bytes of a GPU that training on N images takes: an estimate.
+    """An estimate of the bytes of GPU memory that training on N images needs.
 
-    Weights, gradients and momentum; bank; a batch's activations, and its similarities to the bank
-    twice; the images, where they are squares; ``GPU_OVERHEAD``.
+    It covers weights, gradients and momentum; the bank; a batch's activations, and twice its
+    similarities to the bank; the images if they are squares; and ``GPU_OVERHEAD``.
     """
     encoder, side = settings.encoder, settings.dataset.image_size
     batch = settings.pretrain.batch_size
@@ -197,7 +197,7 @@ def gpu_memory(settings: RunSettings, count: int) -> float:
 
 
 def training_memory(settings: RunSettings, count: int) -> float:
-    """Bytes of main memory that training on N images is given."""
+    """Bytes of main memory that a job asks for to train on N images."""
     if settings.dataset.form == "originals":
         # They stay on disk; a few batches of 224 pixels and their maps.
         return 16e9
@@ -208,8 +208,8 @@ def training_memory(settings: RunSettings, count: int) -> float:
 def evaluation_memory(settings: RunSettings, count: int) -> float:
     """Bytes of main memory that an evaluation with N training images is given.
 
-    The features of every version that the probe alternates between, and of the plain images once
-    in float32 and twice in float64.
+    It covers the features of every version that the probe alternates between, and those of the
+    plain images once in float32 and twice in float64.
     """
     random = settings.linear.views in ("colour", "crop")
     copies = (settings.linear.versions if random else 2) + 5
@@ -218,9 +218,9 @@ def evaluation_memory(settings: RunSettings, count: int) -> float:
 
 
 def _prepared_bytes(dataset: DatasetSettings, count: int, layout: Layout) -> float:
-    """Size of prepared images: as they are if they are there, else with a test split of a fifth.
+    """Size of the prepared images if they exist, else an estimate with a test split of a fifth.
 
-    Of ImageNet100, whose images keep their size, 5,000 are the test split.
+    For the original images of ImageNet100 the test split has 5,000.
     """
     if (made := manifest(dataset, layout)) is not None:
         return float(sum(file["bytes"] for file in made["files"].values()))
@@ -231,7 +231,7 @@ def _prepared_bytes(dataset: DatasetSettings, count: int, layout: Layout) -> flo
 
 
 def _alike(settings: RunSettings) -> tuple[Any, ...]:
-    """Runs of one key train at about the same speed on one machine."""
+    """A key of runs that train at about the same speed on the same machine."""
     pretrain = settings.pretrain
     return (
         settings.encoder, settings.dataset.image_size, pretrain.batch_size, pretrain.precision,
@@ -240,7 +240,7 @@ def _alike(settings: RunSettings) -> tuple[Any, ...]:
 
 
 def _measured_throughput(layout: Layout) -> dict[tuple[Any, ...], tuple[float, str]]:
-    """Images a second of finished runs and on what, the last one read of each kind."""
+    """Images per second of finished runs and their device, one for each kind of run."""
     found: dict[tuple[Any, ...], tuple[float, str]] = {}
     for path in sorted(layout.root.glob(f"*/{Folder.RUNS}/*/*/*/*/{File.RECORD}")):
         try:
@@ -250,25 +250,34 @@ def _measured_throughput(layout: Layout) -> dict[tuple[Any, ...], tuple[float, s
             hardware = record["pretrain"]["hardware"]
             device = str(hardware.get("gpu") or f"{hardware['threads']} thread(s) of a CPU")
         except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # a damaged or older record prices nothing
+            continue  # a damaged or older record cannot be used
         if speed:
             found[_alike(settings)] = float(speed), device
     return found
 
 
-HEAD = ("dataset", "runs", "training a run", "GPU hours", "disk", "GPU memory", "train", "evaluate")
+HEAD = (
+    "dataset",
+    "runs",
+    "training per run",
+    "GPU hours",
+    "disk",
+    "GPU memory",
+    "train",
+    "evaluate",
+)
 MEASURED_HEAD = "measured on "
 
 
 def table(prices: dict[str, Cost]) -> list[str]:
-    """A table, its columns aligned and in Markdown, one line a dataset and one for all of them.
+    """A Markdown table with aligned columns, one line per dataset and one for all of them.
 
-    With a column of measured times a device, where there are any.
+    Each device with measured times has a column.
     """
     total = sum(prices.values(), Cost())
     rows = [list(HEAD), *(_row(name, price) for name, price in prices.items())]
     if len(prices) > 1:
-        # Runs of several datasets have no training in common.
+        # One cost per run has no meaning for several datasets.
         name, runs, _, *rest = _row("all", total)
         rows.append([name, runs, "", *rest])
     for device in sorted(total.measured, reverse=True):
@@ -303,7 +312,7 @@ def _measured(price: Cost, device: str) -> str:
 
 
 def _reached(study: Study) -> list[str]:
-    """What share of its peak an H100 reached where it was measured, by precision."""
+    """Which share of its peak an H100 reached in measurements, by precision."""
     found: dict[str, float] = {}
     for run in study.runs():
         settings = run.settings
@@ -343,22 +352,22 @@ def describe(study: Study, layout: Layout) -> list[str]:
     lines = [*table(prices), ""]
     if total.training:
         reached = " and ".join(_reached(study))
-        measured = f"; runs like these were measured at {reached}" if reached else ""
+        measured = f"; measurements of runs like these reached {reached}" if reached else ""
         lines += [
-            f"GPU hours: stated, not measured: one H100 at {SUSTAINED:.0%} of its peak, {stated}; "
-            f"that is optimistic for small batches{measured} (docs/paper-scale.md)",
-            f"one CPU thread, stated, {CPU_FLOPS / 1e9:.0f} GFLOP/s: "
+            f"GPU hours: assumed, not measured: one H100 at {SUSTAINED:.0%} of its peak, {stated}; "
+            f"this is optimistic for small batches{measured} (docs/paper-scale.md)",
+            f"one CPU thread, assumed to reach {CPU_FLOPS / 1e9:.0f} GFLOP/s: "
             f"{hours(total.training / CPU_FLOPS)}",
         ]
     for device, (_, count) in sorted(total.measured.items()):
         lines.append(
             f"measured on {device}: at the speed of runs like these ({count} of {total.runs}); "
-            "on a GPU several at once, where that was faster (`tausweep fill`)"
+            "on a GPU with several runs at once if that was faster (`tausweep fill`)"
         )
     lines += [
         "disk: prepared images, encoders, banks, embeddings",
-        "memory: of the GPU that a training takes, estimated; main memory that a job, to train or "
-        "to evaluate, asks for",
+        "memory: GPU memory that a training needs, estimated; main memory that a job asks for to "
+        "train or to evaluate",
     ]
     if total.passing:
         lines.append(
@@ -366,5 +375,5 @@ def describe(study: Study, layout: Layout) -> list[str]:
             "evaluated"
         )
     if total.unknown:
-        lines.append(f"not counted, for their size is not known yet: {', '.join(total.unknown)}")
+        lines.append(f"not counted because their size is not known yet: {', '.join(total.unknown)}")
     return lines

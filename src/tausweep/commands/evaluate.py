@@ -1,4 +1,4 @@
-"""`tausweep evaluate`: every measure of one pretrained run, and its record."""
+"""`tausweep evaluate`: take every measure of a pretrained run and write its record."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ def take_ahead(
     threads: int,
     say: Callable[[str], None],
 ) -> bool:
-    """Make the record of a run the one that its training has made ahead, if there is one that fits.
+    """Use the record that the training of a run made ahead, if it is up to date.
 
-    Imports no torch, which is what it is for. See ``tausweep.commands.ahead``.
+    This does not import torch, which is its purpose. See ``tausweep.commands.ahead``.
 
     Returns:
         Whether the run now has its record.
 
     Raises:
         StudyError: Bad input.
-        RunLockedError: Another process writes this run.
+        RunLockedError: Another process is writing this run.
     """
     layout = Layout(results)
     run = planned_run(studies.load(study), run_id, "evaluate", planned)
@@ -80,9 +80,9 @@ def take_ahead(
 def evaluate_ahead(
     study: str, run_id: str, results: Path, *, device: str, say: Callable[[str], None]
 ) -> None:
-    """Measure a run that this process has trained; its evaluate job takes the record.
+    """Measure a run that this process has trained; its evaluate job will use the record.
 
-    Where that fails nothing is lost: the evaluate job measures the run, and says why it cannot.
+    If this fails nothing is lost, because the evaluate job measures the run or reports the error.
     """
     run = planned_run(studies.load(study), run_id, "evaluate", None)
     folder = Layout(results).run(run)
@@ -109,7 +109,7 @@ def evaluate(
 
     Raises:
         StudyError: Bad input, or the run is not pretrained with these settings and data.
-        RunLockedError: Another process writes this run.
+        RunLockedError: Another process is writing this run.
     """
     run = planned_run(studies.load(study), run_id, "evaluate", planned)
     folder = Layout(results).run(run)
@@ -123,16 +123,16 @@ def evaluate(
 
 
 def _pretrained(run: Run, results: Path) -> tuple[Prepared, dict[str, Any]]:
-    """The data of a run and what its training wrote of itself.
+    """The data of a run, and its ``pretrain.json``.
 
     Raises:
-        StudyError: The data cannot be had, or the run is not pretrained.
+        StudyError: The data is not available, or the run is not pretrained.
     """
     data, folder = prepared_data([run], results), Layout(results).run(run)
     try:
         return data, json.loads((folder / File.PRETRAIN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise StudyError(f"{folder}: is not pretrained; `tausweep pretrain` does it") from None
+        raise StudyError(f"{folder}: is not pretrained; run `tausweep pretrain` first") from None
 
 
 def _measured(
@@ -143,7 +143,7 @@ def _measured(
     device: str,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Measure a pretrained run whose lock is held; returns its record, sealed."""
+    """Measure a pretrained run whose lock is held; return its sealed record."""
     from tausweep.measures import along
     from tausweep.measures.evaluate import Evaluation
     from tausweep.measures.evaluate import evaluate as measure

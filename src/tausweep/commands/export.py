@@ -1,4 +1,4 @@
-"""A study as one file: what was asked for, what came of it, and what made it.
+"""A study as one file: its settings, its results and their provenance.
 
 The same results give the same bytes. An archive holds the results folder's own layout, so whatever
 reads results reads an archive: ``with opened(path) as root: Layout(root)``.
@@ -27,7 +27,7 @@ from tausweep.study import Study, StudyError
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".zip")
 CONTENTS = "CONTENTS.json"
-"""Name, size and SHA-256 of every file, and the version that wrote them."""
+"""Lists name, size and SHA-256 of every file, and the version that wrote them."""
 
 RESULTS = (
     File.STUDY, File.RECORDS, File.ALONG_TABLE, File.CLAIMS_JSON, File.CLAIMS_CSV,
@@ -41,7 +41,7 @@ RUN = (
 WEIGHTS = (File.ENCODER, File.EMBEDDINGS)
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The time of every file in an archive: the earliest that zip knows."""
+"""The time of every file in an archive: the earliest that zip can store."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add_study(parser)
     parser.add_argument("output", metavar="ARCHIVE", help="a .tar.gz or .zip")
     flags.add_results(parser)
-    parser.add_argument("--weights", action="store_true", help="encoders, banks, embeddings too")
+    parser.add_argument(
+        "--weights", action="store_true", help="include encoders, banks and embeddings"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -61,12 +63,12 @@ def run(options: argparse.Namespace) -> None:
 def contents(
     study: Study, layout: Layout, *, weights: bool, partial: bool = False
 ) -> dict[str, Path]:
-    """Files of an archive by their name in it, sorted by name.
+    """Files of an archive, by their names in it, sorted.
 
     Args:
         study: The study.
         layout: Where its results are.
-        weights: Encoders, banks and embeddings too.
+        weights: Whether to include encoders, banks and embeddings.
         partial: Whether a partial table is enough (``tausweep partial``).
 
     Raises:
@@ -89,13 +91,13 @@ def contents(
 
 
 def export(study: Study, layout: Layout, output: Path, *, weights: bool = False) -> str:
-    """Write an archive; its suffix says of which kind. Returns one line about it.
+    """Write an archive of the kind that its suffix says, and return one line about it.
 
     Args:
-        study: The study; all its results that are there are taken.
+        study: The study; all its existing results are included.
         layout: Where they are.
         output: A path that ends with one of ``ARCHIVE_SUFFIXES``.
-        weights: Encoders, banks and embeddings too.
+        weights: Whether to include encoders, banks and embeddings.
 
     Raises:
         StudyError: The suffix is not known, or nothing was collected yet.
@@ -108,7 +110,7 @@ def export(study: Study, layout: Layout, output: Path, *, weights: bool = False)
     taken = {
         name: path.read_bytes() for name, path in contents(study, layout, weights=weights).items()
     }
-    # As the study is now, which may be wider than when its jobs started.
+    # The study as it is now, which may have more runs than when its jobs started.
     taken[f"{study.study}/{File.STUDY}"] = (study.canonical_json() + "\n").encode()
     listed = {
         name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -147,18 +149,18 @@ def _write_zip(path: Path, files: dict[str, bytes]) -> None:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a path is named like an archive."""
+    """Whether a path has the suffix of an archive."""
     return path.name.endswith(ARCHIVE_SUFFIXES)
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Path]:
-    """A results folder with an archive's content while the block runs; it is gone afterwards.
+    """A temporary results folder with an archive's content, while the block runs.
 
     Every file is checked against the archive's own list.
 
     Raises:
-        StudyError: It is no archive of tausweep, or damaged.
+        StudyError: It is not an archive of tausweep, or is damaged.
     """
     with tempfile.TemporaryDirectory(prefix="tausweep-") as name:
         folder = Path(name)
@@ -170,12 +172,14 @@ def opened(path: Path) -> Iterator[Path]:
             raise StudyError(f"archive {path}: there is no such file") from None
         except (OSError, EOFError, ValueError, KeyError, TypeError, tarfile.TarError,
                 zipfile.BadZipFile) as error:  # fmt: skip
-            raise StudyError(f"archive {path}: damaged or not of tausweep ({error})") from None
+            raise StudyError(
+                f"archive {path}: is damaged or not an archive of tausweep ({error})"
+            ) from None
         if files.keys() != listed.keys():
-            raise StudyError(f"archive {path}: damaged: its files are not those of its list")
+            raise StudyError(f"archive {path}: is damaged: its files do not match its list")
         for file, data in files.items():
             if hashlib.sha256(data).hexdigest() != listed[file]["sha256"]:
-                raise StudyError(f"archive {path}: damaged: {file} was altered")
+                raise StudyError(f"archive {path}: is damaged: {file} was altered")
             target = folder / file
             if not target.resolve().is_relative_to(folder.resolve()):
                 raise StudyError(f"archive {path}: {file} would be written outside of the folder")
@@ -192,7 +196,7 @@ def study_of(root: Path) -> Study:
     """
     found = sorted(root.glob(f"*/{File.STUDY}"))
     if len(found) != 1:
-        raise StudyError(f"{root}: holds {len(found)} studies instead of one")
+        raise StudyError(f"{root}: has {len(found)} studies instead of one")
     return studies.load(found[0])
 
 
@@ -205,6 +209,6 @@ def _read(path: Path) -> dict[str, bytes]:
         for entry in tar:
             file = tar.extractfile(entry) if entry.isfile() else None
             if file is None:
-                raise ValueError(f"{entry.name} is no plain file")
+                raise ValueError(f"{entry.name} is not a plain file")
             read[entry.name] = file.read()
         return read

@@ -22,11 +22,11 @@ def run(options: argparse.Namespace) -> None:
 
 
 def write_figures(collected: Collected, processes: int = 1) -> None:
-    """Draw every figure of the study in every format; one that is no more of it goes.
+    """Draw every figure of the study in every format, and remove those that it no longer has.
 
     Args:
         collected: Its records.
-        processes: Figures that are drawn at once.
+        processes: How many figures to draw at once.
     """
     from tausweep.report import figures
 

@@ -1,4 +1,4 @@
-"""`tausweep fill`: as many runs as fit into a given time, several at once on one GPU."""
+"""`tausweep fill`: train as many runs as fit into a given time, several at once on one GPU."""
 
 from __future__ import annotations
 

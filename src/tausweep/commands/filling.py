@@ -1,9 +1,9 @@
-"""As many runs of a study as fit into a given time, several at once on one GPU.
+"""Train as many runs of a study as fit into a given time, several at once on one GPU.
 
-For a GPU that is there for minutes, on a machine that may have neither Snakemake nor a network.
-Runs are taken in the study's ``order``. Each has a stream of its own on the GPU and takes a step in
-turn, so that one's kernels fill the gaps that the other's leave; its numbers are those that it has
-alone. What is written is what ``tausweep pretrain`` and ``tausweep evaluate`` write.
+This is for a GPU that is available for minutes, on a machine that may have neither Snakemake nor a
+network. Runs are taken in the study's ``order``. Each has its own stream on the GPU, and they take
+steps in turn, so that the kernels of one fill the gaps that another leaves. Each run gets the same
+numbers as alone. The files written are those of ``tausweep pretrain`` and ``tausweep evaluate``.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ from tausweep.training.checkpoints import Message
 from tausweep.training.trainer import Pretrained, Trainer
 
 MEASURED_SECONDS = 10.0
-"""How long a speed is measured before it decides what is begun."""
+"""How long to measure speed before it decides which runs to start."""
 PROGRESS_LINES = 20
-"""Lines of progress a run."""
+"""Lines of progress per run."""
 EVALUATIONS = 2
-"""Evaluations at once: one starts, and reads its data, while another computes. More of them would
-take the device from the training, which shares it by turns with every process."""
+"""Evaluations at once: one starts and reads its data while another computes. More would slow the
+training, because all processes take turns on the device."""
 POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Filling:
-    """How time is to be filled.
+    """How to use the time.
 
     Attributes:
-        until: When training stops, by ``time.monotonic``; what is not finished is saved.
-        evaluate_seconds: How long evaluations that still run are waited for after that.
-        at_once: Runs that share the device.
+        until: When training stops, by ``time.monotonic``; unfinished runs are saved.
+        evaluate_seconds: How long to wait after that for evaluations that are still running.
+        at_once: Number of runs that share the device.
         device: ``auto``, ``cpu`` or ``cuda:<n>``.
-        threads: Of an evaluation.
-        partial: Whether to begin a run that will not end in time.
+        threads: CPU threads of an evaluation.
+        partial: Whether to start runs that cannot finish in time.
         compiled: See ``Trainer``.
         checkpoint_seconds: Least time between checkpoints of a run.
     """
@@ -69,7 +69,7 @@ class Filling:
 
 
 class Training:
-    """A run that is being trained, a step at a time, on a stream of its own."""
+    """A run that is trained one step at a time, on its own stream."""
 
     def __init__(
         self,
@@ -80,10 +80,10 @@ class Training:
         filling: Filling,
         say: Message,
     ) -> None:
-        """Take the run's lock and its checkpoint, if there is one.
+        """Lock the run and load its checkpoint, if there is one.
 
         Raises:
-            RunLockedError: Another process writes this run.
+            RunLockedError: Another process is writing this run.
         """
         self.run, self.folder, self._data, self._say = run, folder, data, say
         self._filling, self._device = filling, device
@@ -106,23 +106,23 @@ class Training:
 
     @property
     def images_left(self) -> int:
-        """Views that are still to be computed."""
+        """Number of views still to be computed."""
         at, epochs = self._trainer.position, self.run.settings.pretrain.epochs
         return (epochs - at.epoch) * self._trainer.count - at.step * self._trainer.batch
 
     @property
     def batch(self) -> int:
-        """Views of a step."""
+        """Number of views per step."""
         return self._trainer.batch
 
     def _progress(self, line: str) -> None:
-        """Say the first epochs' lines, and some of the others'."""
+        """Print the lines of the first epochs, and some of the others."""
         epoch, epochs = self._trainer.position.epoch, self.run.settings.pretrain.epochs
         if epoch <= 2 or epoch % max(1, epochs // PROGRESS_LINES) == 0:
             self._say(f"{self.run.id}: {line}")
 
     def step(self) -> Pretrained | None:
-        """Take a step; what the run ends with, if that was its last."""
+        """Take a step; return the result if it was the last."""
         with self._on_stream():
             try:
                 next(self._steps)
@@ -136,13 +136,13 @@ class Training:
         return None
 
     def save(self) -> None:
-        """Save the state, to go on from later."""
+        """Save the state, to resume later."""
         with self._on_stream():
             self._checkpoints.save(*self._trainer.state())
         self._saved = time.monotonic()
 
     def finish(self, trained: Pretrained) -> None:
-        """Write what pretraining leaves, and free the run for its evaluation."""
+        """Write the outputs of pretraining, and unlock the run for its evaluation."""
         hardware = devices.describe(self._device) | {
             "runs_at_once": self._filling.at_once,
             "graphs": self._trainer.graphs,
@@ -155,7 +155,7 @@ class Training:
         self._held.close()
 
     def leave(self) -> str:
-        """Save the state and free the run; returns where it stands."""
+        """Save the state and unlock the run; return its position in words."""
         self.save()
         self._held.close()
         at = self._trainer.position
@@ -165,8 +165,8 @@ class Training:
 class Evaluations:
     """Evaluations of finished runs beside the training, ``EVALUATIONS`` at once.
 
-    Each is a process of its own on the same device: what torch is told for training (TF32, a
-    compiled encoder) holds for a whole process, and a measure's host work would hold up the steps.
+    Each is a separate process on the same device, because torch's settings for training (TF32, a
+    compiled encoder) apply to a whole process, and work on the host would delay training steps.
     """
 
     def __init__(self, study_file: str, results: Path, device: str, threads: int) -> None:
@@ -177,12 +177,12 @@ class Evaluations:
         self._begun: list[tuple[Run, Path, subprocess.Popen[bytes]]] = []
 
     def add(self, run: Run) -> None:
-        """Evaluate a run as soon as fewer than ``EVALUATIONS`` are."""
+        """Evaluate a run as soon as fewer than ``EVALUATIONS`` are running."""
         self._waiting.append(run)
         self.advance()
 
     def advance(self) -> None:
-        """Begin what waits, if others have ended."""
+        """Start waiting evaluations if others have ended."""
         while self._waiting and self._running() < EVALUATIONS:
             self._begin(self._waiting.popleft())
 
@@ -190,7 +190,7 @@ class Evaluations:
         return sum(process.poll() is None for *_, process in self._begun)
 
     def _begin(self, run: Run) -> None:
-        """Begin to evaluate a run; its log is where Snakemake's would be."""
+        """Start the evaluation of a run; its log is where Snakemake's would be."""
         log = self._layout.log(run, "evaluate")
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as said:
@@ -199,19 +199,19 @@ class Evaluations:
         self._begun.append((run, log, process))
 
     def end(self, until: float, say: Message) -> int:
-        """Wait for all of them until a time; returns how many gave no record."""
+        """Wait for all of them until a given time; return how many gave no record."""
         while self._waiting and time.monotonic() < until:
             self.advance()
             time.sleep(POLL_SECONDS)
         for run in self._waiting:
-            say(f"{run.id}: its evaluation was not begun in time; the next start begins it")
+            say(f"{run.id}: there was no time to start its evaluation; the next start does")
         failed = len(self._waiting)
         for run, log, process in self._begun:
             try:
                 code = process.wait(max(0.1, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
-                say(f"{run.id}: its evaluation did not end in time; the next start repeats it")
+                say(f"{run.id}: its evaluation did not finish in time; the next start repeats it")
                 failed += 1
                 continue
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
@@ -228,13 +228,13 @@ def fill(
     say: Message,
     stop: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Train and evaluate runs until the time is over; whether all of the study has records.
+    """Train and evaluate runs until time is up; return whether the whole study has records.
 
-    A run with a record is done, a pretrained one is evaluated, one with a checkpoint goes on there.
-    None is begun that would not end in time by the speed measured so far.
+    Runs with a record are done, pretrained runs are evaluated, and runs with a checkpoint resume
+    from it. No run is started that could not finish in time at the speed measured so far.
 
     Raises:
-        StudyError: Bad input, before anything is begun.
+        StudyError: Bad input, before any work starts.
     """
     asked, layout = studies.load(study_file), Layout(results)
     if filling.at_once < 1:
@@ -262,7 +262,7 @@ def fill(
 
 
 def _has_record(run: Run, layout: Layout) -> bool:
-    """Whether a run has a record of its present settings; by which code does not matter here."""
+    """Whether a run has a record with today's settings, made by any version of the code."""
     try:
         columns = records.read(layout.run(run) / File.RECORD)["columns"]
     except (FileNotFoundError, StudyError):
@@ -293,7 +293,7 @@ def _train(
             own = data[run.settings.dataset]
             need = _need(run, len(own.train_images), active, speed)
             if not filling.partial and need > left():
-                say(f"{run.id}: not begun, it takes {need:.0f} s and {left():.0f} s are left")
+                say(f"{run.id}: not started: it takes {need:.0f} s and {left():.0f} s are left")
                 waiting.clear()
                 break
             waiting.popleft()
@@ -318,10 +318,10 @@ def _train(
 
 
 def _need(run: Run, count: int, active: list[Training], speed: float | None) -> float:
-    """Seconds until a run on ``count`` images would end if it was begun now; 0 if not known."""
+    """Seconds until a run on ``count`` images would finish if it started now; 0 if not known."""
     if speed is None:
         return 0.0
     images = run.settings.pretrain.epochs * count
-    # The device is shared alike, so until the new run ends the others take as much as it does.
+    # Runs share the device equally: until the new run ends, each of the others takes as much.
     shared = sum(min(training.images_left, images) for training in active)
     return (images + shared) / speed

@@ -1,4 +1,4 @@
-"""How the values of flags are read: one that is not allowed is named with its flag as typed."""
+"""Arguments that commands share, and parsers of their values."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ USAGE_ERROR = 2
 
 
 class Parser(argparse.ArgumentParser):
-    """One that says what is wrong as every other sentence of tausweep does."""
+    """A parser whose errors read like all other errors of tausweep."""
 
     def error(self, message: str) -> NoReturn:
-        """End with one sentence that names the argument as it was typed."""
+        """End the process with one sentence that names the argument as it was typed."""
         said = message.removeprefix("argument ")
         print(f"tausweep: error: {said}; see `{self.prog} --help`", file=sys.stderr)
         sys.exit(USAGE_ERROR)
@@ -58,7 +58,7 @@ def _not_allowed(text: str, wanted: str) -> argparse.ArgumentTypeError:
 
 
 def whole(least: int) -> Callable[[str], int]:
-    """Reads a whole number of at least this."""
+    """A parser of whole numbers of at least ``least``."""
 
     def read(text: str) -> int:
         try:
@@ -73,7 +73,7 @@ def whole(least: int) -> Callable[[str], int]:
 
 
 def seconds(text: str) -> float:
-    """Read a time; infinity is one."""
+    """Read a number of seconds, which may be infinite."""
     try:
         number = float(text)
     except ValueError:
@@ -84,7 +84,7 @@ def seconds(text: str) -> float:
 
 
 def device(text: str) -> str:
-    """Read a device."""
+    """Read the name of a device."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
         raise _not_allowed(text, "auto, cpu, cuda or cuda:N")
     return text
@@ -105,9 +105,11 @@ def add_results(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add the device, ``options.device``; ``TAUSWEEP_DEVICE`` says it where it is not given."""
+    """Add the device, ``options.device``; the default is ``TAUSWEEP_DEVICE``."""
     parser.add_argument(
-        "--device", type=device, help="auto, cpu, cuda or cuda:N (TAUSWEEP_DEVICE, or else auto)"
+        "--device",
+        type=device,
+        help="auto, cpu, cuda or cuda:N (default: TAUSWEEP_DEVICE, or auto)",
     )
 
 
@@ -117,16 +119,16 @@ def add_threads(parser: argparse.ArgumentParser, what: str = "CPU threads") -> N
 
 
 def add_job(parser: argparse.ArgumentParser) -> None:
-    """Add what a job on one run takes: study, results folder, run, settings, threads, device."""
+    """Add the arguments of a job on one run: study, results, run, settings, threads, device."""
     add_study(parser)
     add_results(parser)
     parser.add_argument(
         "--run", dest="run_id", required=True, metavar="ID",
-        help="DATASET/LOSS/TAU/seedK, as `tausweep plan STUDY` lists them",
+        help="DATASET/LOSS/TAU/seedK, as listed by `tausweep plan STUDY`",
     )  # fmt: skip
     parser.add_argument(
         "--settings", metavar="DIGEST",
-        help="refuse to start if the run's settings are not those with this digest",
+        help="refuse to start if the run's settings do not have this digest",
     )  # fmt: skip
     add_threads(parser)
     add_device(parser)

@@ -26,7 +26,7 @@ from tausweep.storage.run_lock import held_by
 from tausweep.study import Run, Study, StudyError
 
 NAMED = 5
-"""Files or runs that a sentence names."""
+"""How many files or runs a message names."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,15 +47,15 @@ def run(options: argparse.Namespace) -> None:
 
 @dataclass
 class Restoration:
-    """What is to be restored.
+    """What to restore.
 
     Attributes:
-        runs: Runs whose records are taken.
-        other: Runs whose records are of other settings than the study's: left out.
-        absent: Runs without a record at the source.
-        bare: Runs whose encoder is not at the source.
-        unsealed: Runs whose records carry no digests.
-        files: From where to where, in the order of writing.
+        runs: Runs whose records are imported.
+        other: Runs whose records have other settings than the study's and are left out.
+        absent: Runs without a record in the source.
+        bare: Runs without an encoder in the source.
+        unsealed: Runs whose records have no digests.
+        files: Target paths by source path, in the order of writing.
     """
 
     runs: list[Run] = field(default_factory=list)
@@ -71,15 +71,15 @@ def restore(source: Path, study_file: str | None, layout: Layout) -> str:
 
     Args:
         source: An archive of ``tausweep export``, or a results folder.
-        study_file: The study; none takes the one at the source.
+        study_file: The study; by default the one in the source.
         layout: Where results go.
 
     Returns:
         What was done, in words.
 
     Raises:
-        StudyError: There is no study, a record or file was altered, or a file is here already and
-            differs. Nothing is written then.
+        StudyError: There is no study, a record or file was altered, or a different file already
+            exists here. Nothing is written then.
     """
     with _opened(source) as root:
         study = studies.load(study_file) if study_file else _study_at(root, source)
@@ -105,7 +105,7 @@ def _opened(source: Path) -> Iterator[Path]:
         yield source
     else:
         raise StudyError(
-            f"{source}: is not there, or neither a results folder nor an archive "
+            f"{source}: does not exist, or is neither a results folder nor an archive "
             f"({', '.join(export.ARCHIVE_SUFFIXES)})"
         )
 
@@ -115,13 +115,13 @@ def _study_at(root: Path, source: Path) -> Study:
         return export.study_of(root)
     except StudyError:
         raise StudyError(
-            f"{source}: it has not one study.json; name the study file, as in "
+            f"{source}: it does not have exactly one study.json; name the study file, as in "
             f"`tausweep import {source} STUDY`"
         ) from None
 
 
 def _planned(study: Study, theirs: Layout, ours: Layout) -> Restoration:
-    """Which runs and files are restored, verified."""
+    """Verify the runs in the source, and choose the runs and files to restore."""
     plan, wrong = Restoration(), list[str]()
     if not theirs.study(study.study).is_dir():
         raise StudyError(f"{theirs.root}: has no results of the study {study.study}")
@@ -156,16 +156,17 @@ def _add_run(
         plan.unsealed.append(run)
     if not (folder / File.ENCODER).exists():
         plan.bare.append(run)
-    # The record last: a run is finished when it is there.
+    # The record comes last, because a run with a record counts as finished.
     for name in (*sorted({*names} - {File.RECORD}), File.RECORD):
         if (folder / name).is_file():
             plan.files[folder / name] = target / name
 
 
 def _add_products(study: Study, theirs: Layout, ours: Layout, plan: Restoration) -> None:
-    """Tables, figures and what else was made of the records, if all of those come with them.
+    """Add what was made from the records (tables, figures, ...), if all records are imported.
 
-    An archive has digests of these; those of a folder are made again, which takes no training.
+    Only for an archive, which has digests of these. For a folder they are made again instead, which
+    needs no training.
     """
     root, target = theirs.study(study.study), ours.study(study.study)
     table, runs = root / File.RECORDS, study.runs()
@@ -173,7 +174,7 @@ def _add_products(study: Study, theirs: Layout, ours: Layout, plan: Restoration)
         return
     rows = [records.read(theirs.run(run) / File.RECORD)["columns"] for run in runs]
     if table.read_text(encoding="utf-8") != records.table(rows):
-        raise StudyError("nothing was imported: records.csv does not say what the records say")
+        raise StudyError("nothing was imported: records.csv does not match the records")
     found = [root / name for name in export.RESULTS]
     for folder in export.FOLDERS:
         found += sorted(path for path in (root / folder).rglob("*") if path.is_file())
@@ -187,7 +188,7 @@ def _refuse_conflicts(plan: Restoration, ours: Layout) -> None:
         if holder := held_by(ours.run(run)):
             raise StudyError(
                 f"nothing was imported: {ours.run(run)}: process {holder['pid']} on "
-                f"{holder['host']} writes this run"
+                f"{holder['host']} is writing this run"
             )
     differing = [
         str(target)
@@ -197,7 +198,7 @@ def _refuse_conflicts(plan: Restoration, ours: Layout) -> None:
     if differing:
         more = f" and {len(differing) - NAMED} more" if len(differing) > NAMED else ""
         raise StudyError(
-            f"nothing was imported: {', '.join(differing[:NAMED])}{more}: is here already and "
+            f"nothing was imported: {', '.join(differing[:NAMED])}{more}: already exists here and "
             "differs; move it away first"
         )
 
@@ -205,10 +206,13 @@ def _refuse_conflicts(plan: Restoration, ours: Layout) -> None:
 def _said(study: Study, plan: Restoration, source: Path) -> str:
     lines = [f"study {study.study}: {len(plan.runs)} of {len(study.runs())} runs from {source}"]
     for runs, what in (
-        (plan.bare, "without encoder: tabulated and not trained again; a changed measure needs it"),
-        (plan.unsealed, "without digests: checked against the files of their measures only"),
-        (plan.other, "of other settings than the study's: left out"),
-        (plan.absent, "without a record there"),
+        (
+            plan.bare,
+            "without encoder: in the tables, not trained again; a changed measure would need it",
+        ),
+        (plan.unsealed, "without digests: checked only against the files of their measures"),
+        (plan.other, "with other settings than the study's: left out"),
+        (plan.absent, "without a record in the source"),
     ):
         if runs:
             more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""

@@ -1,4 +1,4 @@
-"""What a command says on standard error, and the exception by which it fails with an exit code."""
+"""Messages of a command on standard error, and the exception for failing with an exit code."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 
 
 class CommandError(Exception):
-    """A command fails: one sentence, and the exit code that it fails with.
+    """A command fails, with one sentence and an exit code. Bad input is a ``StudyError`` instead.
 
     Attributes:
-        code: The exit code; bad input is a ``StudyError`` instead.
+        code: The exit code.
     """
 
     def __init__(self, sentence: str, code: int = 1) -> None:
@@ -24,7 +24,7 @@ def say(line: str) -> None:
 
 
 def say_error(sentence: str) -> None:
-    """Print an error; of several processes of a run, all but the first say which one they are."""
+    """Print an error; in a run of several processes, those after the first say their number."""
     rank = int(os.environ.get("RANK", "0"))
     who = f", process {rank + 1}" if rank > 0 else ""
     print(f"tausweep{who}: error: {sentence}", file=sys.stderr)

@@ -1,6 +1,6 @@
-"""`tausweep partial`: a table and a report of what a study has so far, marked partial.
+"""`tausweep partial`: a table and a report of a study's results so far, marked partial.
 
-Nothing is trained or evaluated for it.
+It trains and evaluates nothing.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def rows(study: Study, layout: Layout) -> list[dict[str, Any]]:
-    """One row a run of the study, in its order, whatever there is of it.
+    """One row per run of the study, in its order, with whatever exists.
 
-    ``status`` is ``complete``, ``diverged``, ``stale`` (the numbers are there, of other settings or
-    data), ``pretrained`` (without a record; some numbers may be there), ``failed``, or ``missing``
-    (running ones too); the last two have no numbers. Records of other code than today's are
-    complete: their ``code_version`` names it.
+    ``status`` is ``complete``, ``diverged``, ``stale`` (numbers of other settings or data),
+    ``pretrained`` (has no record, but may have some numbers), ``failed``, or ``missing`` (including
+    running ones). The last two have no numbers. Records made by other code than today's count as
+    complete; ``code_version`` names the code.
     """
     return [_row(state) for state in states(study, layout)]
 
@@ -63,7 +63,7 @@ def _row(state: RunState) -> dict[str, Any]:
 def coverage(found: list[dict[str, Any]]) -> str:
     """What a partial table covers: ``partial: 63 of 112 runs; 4 failed, 45 missing``.
 
-    With the number of those that other code than today's made, if there are any.
+    If other code than today's made some of the records, it says how many.
     """
     counts = Counter(row["status"] for row in found)
     done = counts.pop("complete", 0) + counts.get("diverged", 0)
@@ -77,17 +77,17 @@ def coverage(found: list[dict[str, Any]]) -> str:
 
 
 def collect(study: Study, layout: Layout, output: Path) -> str:
-    """Write the rows as a table of records; returns its coverage in words."""
+    """Write the rows as a table of records, and return its coverage in words."""
     found = rows(study, layout)
     write_text(output, records.table(found))
     return coverage(found)
 
 
 def partial(study_file: str, results: Path) -> str:
-    """Tabulate, draw, judge and report what a study has so far; nothing is trained for it.
+    """Make tables, figures, verdicts and a report from a study's results so far.
 
     Returns:
-        What the partial table covers, in words, and where the report is.
+        What the partial table covers, in words, and the path of the report.
 
     Raises:
         StudyError: The study is not valid.

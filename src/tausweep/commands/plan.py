@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def find_run(study: Study, run_id: str) -> Run:
-    """A study's run by its id.
+    """Find a run of a study by its id.
 
     Raises:
         StudyError: The study has no such run.
@@ -66,30 +66,30 @@ def find_run(study: Study, run_id: str) -> Run:
 
 
 def planned_run(study: Study, run_id: str, stage: str, planned: str | None) -> Run:
-    """A study's run by its id, if its settings are still those that were planned.
+    """Find a run of a study by its id, and check that its settings are still the planned ones.
 
     Args:
-        study: As its file says now.
+        study: The study as its file is now.
         run_id: The run.
         stage: ``pretrain`` or ``evaluate``.
-        planned: Digest of the stage's settings when the job was planned; none asks for no check.
+        planned: Digest of the stage's settings when the job was planned; none skips the check.
 
     Raises:
-        StudyError: The study has no such run, or its settings changed since.
+        StudyError: The study has no such run, or its settings have changed.
     """
     run = find_run(study, run_id)
     settings = run.settings
     now = settings.pretrain_digest if stage == "pretrain" else settings.digest
     if planned not in (None, now):
         raise StudyError(
-            f"--run {run_id}: its settings changed since it was planned ({planned}, now {now}); "
-            "start snakemake again"
+            f"--run {run_id}: its settings have changed since it was planned ({planned}, now "
+            f"{now}); start snakemake again"
         )
     return run
 
 
 def settings_of(study: Study, run_id: str) -> str:
-    """One run's resolved settings as JSON, its digests with them."""
+    """One run's resolved settings and their digests as JSON."""
     settings = find_run(study, run_id).settings
     shown = settings.pretrain_json() | settings.evaluate_json()
     shown |= {"pretrain_digest": settings.pretrain_digest, "settings_digest": settings.digest}
@@ -97,27 +97,27 @@ def settings_of(study: Study, run_id: str) -> str:
 
 
 ABSENT = "absent"
-"""In the place of a source's fingerprint, where a study can be planned without it."""
+"""Stands for the fingerprint of a missing source without which a study can be planned."""
 
 
 @cache
 def source_fingerprint(dataset: DatasetSettings, layout: Layout) -> str:
-    """What is at the source, contents that were noted included; see ``datasets.contents``.
+    """Fingerprint of a source; see ``data.contents``.
 
-    If the source is gone, what the prepared data were made from.
+    If the source is gone, the fingerprint of what the prepared data were made from.
 
     Raises:
-        StudyError: The source is not what it should be, and nothing was prepared from it.
+        StudyError: The source is missing or wrong, and nothing was prepared from it.
     """
     if dataset.source.kind == "imagenet100" and not datasets.root(dataset.source).is_dir():
-        # As for archives that are not fetched yet, a study can be planned without it; preparing
-        # it says what is missing.
+        # A study can be planned without it, as without archives that are still to be downloaded.
+        # Preparing it reports what is missing.
         return ABSENT
     try:
         look = datasets.seen(dataset.source)
         return contents.fingerprint(dataset.source, layout.prepared(dataset), look)
     except StudyError:
-        # An unmounted disk, or results copied elsewhere: what is prepared can still be used.
+        # An unmounted disk, or results copied elsewhere: prepared data can still be used.
         if (made := manifest(dataset, layout)) is None:
             raise
         return str(made["source"]["fingerprint"])
@@ -130,7 +130,7 @@ def look_again() -> None:
 
 
 def made_of_source(made: Mapping[str, Any], dataset: DatasetSettings, layout: Layout) -> bool:
-    """Whether prepared data, by their manifest, were made from what lies at the source now.
+    """Whether prepared data, by their manifest, were made from the source as it is now.
 
     Raises:
         StudyError: See ``source_fingerprint``.
@@ -139,14 +139,14 @@ def made_of_source(made: Mapping[str, Any], dataset: DatasetSettings, layout: La
 
 
 def class_counts(dataset: DatasetSettings, layout: Layout) -> dict[str, dict[str, int]] | None:
-    """Images by split and class; none if that is not known before preparing.
+    """Number of images by split and class; none if not known before preparation.
 
     Raises:
-        StudyError: The source is not what it should be.
+        StudyError: The source is missing or wrong.
     """
     made = manifest(dataset, layout)
     gone = source_fingerprint(dataset, layout) == ABSENT
-    # Of a source that was changed since, the manifest counts what is not there any more.
+    # If the source has changed, the counts in the manifest are out of date.
     if made is not None and (gone or made_of_source(made, dataset, layout)):
         return measurable.images_per_class(made)
     counts = None if gone else datasets.seen(dataset.source).counts
@@ -154,10 +154,10 @@ def class_counts(dataset: DatasetSettings, layout: Layout) -> dict[str, dict[str
 
 
 def check(study: Study, layout: Layout) -> None:
-    """Refuse what would fail hours later: sources, classes, hard sets, neighbours against the data.
+    """Refuse now what would fail hours later: check sources, classes, hard sets and neighbours.
 
     Raises:
-        StudyError: One sentence.
+        StudyError: Something does not fit the data.
     """
     by_data: dict[DatasetSettings, list[Run]] = {}
     for run in study.runs():
@@ -196,7 +196,7 @@ def describe(study: Study, layout: Layout) -> str:
 
 
 def _hard_set_lines(study: Study, layout: Layout) -> list[str]:
-    """N, K and alpha of every dataset and loss that has a hard set."""
+    """N, K and alpha for every dataset and loss with a hard set."""
     lines: dict[str, None] = {}
     for run in study.runs():
         count = train_count(run.settings.dataset, layout)
@@ -210,10 +210,10 @@ def _hard_set_lines(study: Study, layout: Layout) -> list[str]:
 
 
 def _absent_lines(study: Study, layout: Layout) -> list[str]:
-    """Sources that are planned without being there."""
+    """Sources that are planned but missing."""
     found = {run.settings.dataset: None for run in study.runs()}
     return [
-        f"not there yet: {dataset.source.kind} ({datasets.root(dataset.source)})"
+        f"missing: {dataset.source.kind} ({datasets.root(dataset.source)})"
         for dataset in found
         if source_fingerprint(dataset, layout) == ABSENT
     ]
@@ -241,5 +241,5 @@ def rules(study_file: str) -> str:
         }
     )
     if not counted:
-        return "nothing to be done"
+        return "nothing to do"
     return "would run: " + ", ".join(f"{name} {n}" for name, n in counted.items())

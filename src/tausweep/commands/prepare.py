@@ -1,4 +1,4 @@
-"""`tausweep prepare`: the images of a source become one prepared format."""
+"""`tausweep prepare`: convert the images of a source to the prepared format."""
 
 from __future__ import annotations
 
@@ -80,21 +80,21 @@ def _made(runs: Sequence[Run], folder: Path, threads: int) -> dict[str, Any]:
 
 
 def prepared_data(runs: Sequence[Run], results: Path) -> Prepared:
-    """The prepared data of runs, made now if they are not there, and fit for what is asked of them.
+    """Open the prepared data of runs, make it first if needed, and check that it suits the runs.
 
     Args:
-        runs: One or more, all of the same dataset.
+        runs: One or more runs of the same dataset.
         results: The results folder.
 
     Raises:
-        StudyError: They cannot be made, a measure could not be taken from them, or a run's
-            settings do not fit their number.
+        StudyError: It cannot be made, a measure could not be computed on it, or a run's settings do
+            not fit the number of images.
     """
     from tausweep import data as datasets
 
     folder = Layout(results).prepared(runs[0].settings.dataset)
     if not (folder / File.MANIFEST).exists():
-        # Deleted since, to save space: the workflow does not make them again for finished runs.
+        # Deleted to save space; the workflow does not make it again for finished runs.
         _made(runs, folder, 1)
     data = datasets.load(folder)
     with measurable.of(runs):

@@ -1,4 +1,4 @@
-"""`tausweep pretrain`: one run, to its encoder and bank."""
+"""`tausweep pretrain`: train one run."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--processes", type=flags.whole(0), default=1, metavar="N",
-        help="train it with N processes of torchrun, a GPU each, which share the CPU threads too; "
-        "0 or 1 is this process alone (%(default)s)",
+        help="train with N processes of torchrun, one GPU each; they share the CPU threads; "
+        "0 or 1 uses only this process (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--evaluate", action="store_true",
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
     Raises:
         StudyError: Bad input.
-        CommandError: The run was stopped and saved, or cannot go on.
+        CommandError: The run was stopped and saved, or cannot continue.
     """
     count = int(os.environ.get("WORLD_SIZE", "0"))
     if count == 0 and options.processes > 1:
@@ -68,26 +68,26 @@ def run(options: argparse.Namespace) -> int:
         )  # fmt: skip
         # One process measures, with the instructions that an evaluation has.
         if options.evaluate and count <= 1 and instructions.in_use() == instructions.of_float32():
-            stop_signals.release()  # there is no state to save: what is half made is made again
+            stop_signals.release()  # there is no state to save; unfinished results are made again
             evaluate_ahead(
                 options.study, options.run_id, Path(options.results), device=options.device, say=say
             )
     except StoppedError as error:
-        # Another process may have got the signal.
+        # The signal may have reached another process of the run instead.
         code = 128 + (stopped or [signal.SIGTERM])[0]
         if os.environ.get("RANK", "0") != "0":
             return code
-        raise CommandError(f"{error}; start the same command again to go on", code) from None
+        raise CommandError(f"{error}; start the same command again to continue", code) from None
     except (RunLockedError, ProcessesError) as error:
         raise CommandError(str(error)) from None
     return 0
 
 
 def _launch(options: argparse.Namespace) -> int:
-    """Start this command as several processes; returns what they end with.
+    """Start this command as several processes, and return their exit code.
 
     Raises:
-        StudyError: Bad input, said once and not by every process.
+        StudyError: Bad input, checked here so that it is reported only once.
     """
     planned_run(studies.load(options.study), options.run_id, "pretrain", options.settings)
     devices.set_threads(max(options.threads // options.processes, min(options.threads, 1)))
@@ -107,14 +107,14 @@ def pretrain(
     stop: Callable[[], bool],
     checkpoint_seconds: float,
 ) -> None:
-    """Pretrain a run and write its outputs; a finished run is left as it is.
+    """Pretrain a run and write its outputs; a finished run is left alone.
 
-    Where torchrun started several processes, they share the run: the first holds the lock, writes
-    and speaks.
+    If torchrun started several processes, they share the run; only the first locks it, writes files
+    and prints messages.
 
     Raises:
         StudyError: Bad input, before any work starts.
-        RunLockedError: Another process writes this run, and waiting for it was stopped.
+        RunLockedError: Another process is writing this run, and waiting for it was stopped.
         StoppedError: ``stop`` was true; the state is saved.
         ProcessesError: Another process of the run ended.
     """
@@ -126,7 +126,7 @@ def pretrain(
     with joined(device) as processes:
         if not processes.first:
             say = _silent
-        # The first makes and checks them before the others open them.
+        # The first process makes and checks the data before the others open it.
         data = prepared_data([run], results) if processes.first else None
         with processes.by_first(contextlib.nullcontext, stop):
             data = data or prepared_data([run], results)
@@ -139,7 +139,7 @@ def pretrain(
 
 
 def _silent(line: str) -> None:
-    """What a process has to say that is not the first: the same."""
+    """Discard messages of every process but the first."""
 
 
 def _pretrain_locked(

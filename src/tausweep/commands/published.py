@@ -1,4 +1,4 @@
-"""`tausweep published`: the claims judged by the published numbers."""
+"""`tausweep published`: judge the claims by the published numbers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ def run(options: argparse.Namespace) -> None:
     """Run the command."""
     from tausweep.claims.judging import published_verdicts
 
-    print("# What the published numbers bear out\n")
-    print(
-        "Made by `tausweep published`: the rules that judge a study, fed with the paper's Table 1"
-    )
-    print("and the author's finer sweep (`benchmarks/published/`). They are single runs.\n")
+    print("# What the published numbers support\n")
+    print("Written by `tausweep published`: the rules for studies, applied to the paper's Table 1")
+    print("and the author's finer sweep (`benchmarks/published/`). These are single runs.\n")
     print(published_verdicts(), end="")

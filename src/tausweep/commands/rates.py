@@ -18,11 +18,11 @@ RATES_FILE = "benchmarks/measured/gpu/rates.csv"
 
 @dataclass(frozen=True)
 class Rate:
-    """What one device trains, all its runs together.
+    """The training speed of one device, over all runs that share it.
 
     Attributes:
         device: Its name.
-        alike: Trunk, its width, image size, batch size and precision of the runs.
+        alike: The runs' trunk, width, image size, batch size and precision.
         loss: Their loss.
         images_per_second: Of all runs that shared the device.
     """
@@ -55,9 +55,9 @@ def _rate(row: dict[str, str]) -> Rate:
 
 
 def best(settings: RunSettings) -> dict[str, Rate]:
-    """By device, the highest rate of runs like this one.
+    """The highest rate of runs like this one, by device.
 
-    Those of its loss, or where that was not measured, the lowest of the losses that were.
+    If its loss was not measured, the rate is the lowest among the measured losses.
     """
     encoder, pretrain = settings.encoder, settings.pretrain
     alike = (

@@ -1,4 +1,4 @@
-"""`tausweep report`: all of a study on one page."""
+"""`tausweep report`: everything about a study on one page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def write_report(collected: Collected) -> str:
-    """Write the report of what the other three made; returns its headline."""
+    """Write the report from tables, figures and verdicts; return its headline."""
     from tausweep.report import page
 
     out = collected.folder / File.REPORT

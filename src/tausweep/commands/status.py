@@ -1,4 +1,4 @@
-"""Where a study stands: what is done, running, failed, stale or missing; what it takes on disk.
+"""The state of a study: what is done, running, failed, stale or missing; disk use.
 
 Everything is read from the results folder; nothing is computed, and torch is not imported.
 """
@@ -24,13 +24,13 @@ from tausweep.storage.run_lock import held_by
 from tausweep.study import MEASURES, Run, Study, StudyError
 
 STATES = ("complete", "diverged", "running", "failed", "stale", "pretrained", "missing")
-"""``diverged`` is a result too; ``stale`` has a record of other settings or data; ``pretrained``
-was trained to its end and has no record, though some of its measures may be there. A record of
-other code than today's counts as every other one does, and is named beside."""
+"""``diverged`` is a result too. ``stale`` has a record of other settings or data. ``pretrained``
+finished training but has no record, though some measures may exist. A record made by other code
+than today's counts like any other and is also listed."""
 
 LAST_LINES = 3
 MOST_LISTED = 20
-"""Runs listed of one state; of more, their number."""
+"""How many runs of a state are listed; of the others only the number is given."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,15 +46,15 @@ def run(options: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class RunState:
-    """Where one run stands.
+    """The state of one run.
 
     Attributes:
         run: The run.
         state: One of ``STATES``.
-        detail: In words: progress, why stale, by what other code, where a missing run goes on.
-        columns: Of its record, also of a stale one; of a pretrained run what there is of them; none
-            of any other.
-        log: The log that tells of its failure.
+        detail: In words: progress, why it is stale, which other code made it, where it resumes.
+        columns: The columns of its record, even if stale; those that exist for a pretrained run;
+            none for any other.
+        log: The log of its failure.
         lines: Last lines of that log.
         other_code: Whether other code than today's made its record.
     """
@@ -69,12 +69,12 @@ class RunState:
 
     @property
     def collapsed(self) -> bool:
-        """Whether it is complete with embeddings that are one point (``geometry.collapsed``)."""
+        """Whether it is complete but all its embeddings are one point (``geometry.collapsed``)."""
         return self.state == "complete" and bool((self.columns or {}).get("collapsed"))
 
 
 def states(study: Study, layout: Layout) -> list[RunState]:
-    """State of every run, in the study's order."""
+    """The state of every run, in the study's order."""
     return [_state(run, layout) for run in study.runs()]
 
 
@@ -102,12 +102,12 @@ def _state(run: Run, layout: Layout) -> RunState:
         return RunState(run, "failed", log=newest, lines=lines)
     if (folder / File.CHECKPOINT).exists():
         at = job_log.progress(said).split("  ")[0]
-        return RunState(run, "missing", f"interrupted{f' after {at}' if at else ''}, goes on there")
+        return RunState(run, "missing", f"interrupted{f' after {at}' if at else ''}, resumes there")
     return _pretrained(run, folder) or RunState(run, "missing")
 
 
 def _pretrained(run: Run, folder: Path) -> RunState | None:
-    """The state of a run that was trained to its end and has no record; none if it was not."""
+    """The state of a run that finished training but has no record; none if it did not finish."""
     described = _json(folder / File.PRETRAIN)
     if described.get("settings_digest") != run.settings.pretrain_digest:
         return None
@@ -120,17 +120,17 @@ def _pretrained(run: Run, folder: Path) -> RunState | None:
     try:
         columns = records.so_far(run, measured, described)
     except (KeyError, TypeError, AttributeError):
-        return None  # damaged, so it is made again
-    parts = ["not evaluated to the end" if measured else "not evaluated"]
+        return None  # damaged, so it will be made again
+    parts = ["not fully evaluated" if measured else "not evaluated"]
     if measured:
-        parts.append(f"there are {', '.join(measured)}")
+        parts.append(f"has {', '.join(measured)}")
     if not (folder / File.ENCODER).exists():
-        parts.append("its weights are not here, so it would be trained again")
+        parts.append("its weights are missing, so it would be trained again")
     return RunState(run, "pretrained", "; ".join(parts), columns)
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """A JSON mapping; empty if it is absent or damaged."""
+    """A JSON mapping; empty if the file is missing or damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -143,7 +143,7 @@ def _time(path: Path) -> float:
 
 
 def stale_reasons(columns: dict[str, Any], run: Run, layout: Layout) -> list[str]:
-    """Why a record is not of today's study and data; empty if it is."""
+    """Why a record does not match today's study and data; empty if it does."""
     reasons = []
     if columns["settings_digest"] != run.settings.digest:
         reasons.append("other settings")
@@ -154,7 +154,7 @@ def stale_reasons(columns: dict[str, Any], run: Run, layout: Layout) -> list[str
 
 
 def other_code(columns: dict[str, Any]) -> list[str]:
-    """By which other code than today's a record was made, stage by stage; empty if by today's."""
+    """Which other code than today's made a record, by stage; empty if today's did."""
     reasons = []
     theirs = str(columns["code_version"]).split("-")
     for stage, version in zip(("pretrain", "evaluate"), theirs, strict=False):
@@ -182,7 +182,7 @@ def disk(study: Study, layout: Layout) -> dict[str, int]:
 
 
 def files(folder: Path) -> list[tuple[Path, int]]:
-    """All files at any depth with their sizes; what vanishes meanwhile is left out."""
+    """All files at any depth with their sizes, except those that vanish meanwhile."""
     found = []
     for path in sorted(folder.rglob("*")):
         try:
@@ -194,7 +194,7 @@ def files(folder: Path) -> list[tuple[Path, int]]:
 
 
 def size(count: float) -> str:
-    """Bytes in words, decimal: ``1.2 GB``."""
+    """A number of bytes in words: ``1.2 GB``."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
@@ -207,8 +207,8 @@ def describe(study: Study, layout: Layout) -> str:
     if not layout.root.is_dir():
         return (
             f"study {study.study}: {len(study.runs())} runs; there is no folder "
-            f"{layout.root}/ in {Path.cwd()}: nothing was started here, or results are elsewhere "
-            "(--results DIR)"
+            f"{layout.root}/ in {Path.cwd()}: nothing was started here, or the results are "
+            "elsewhere (--results DIR)"
         )
     found = states(study, layout)
     counts = Counter(state.state for state in found)
@@ -223,7 +223,7 @@ def describe(study: Study, layout: Layout) -> str:
     if other := [s for s in found if s.other_code and s.state in ("complete", "diverged")]:
         lines += [
             "",
-            "made by other code: they count in tables and verdicts, which name them",
+            "made by other code: included in tables and verdicts, which name them",
             *_listed(other),
             *(f"  {line}" for line in _redoing(other, layout)),
         ]
@@ -241,16 +241,14 @@ def describe(study: Study, layout: Layout) -> str:
 
 
 def _redoing(found: list[RunState], layout: Layout) -> list[str]:
-    """How stale records, and those of other code, are made again: the least that does it."""
+    """The shortest commands that redo stale records and records made by other code."""
     planned = [s for s in found if s.state == "stale"]
     other = [s for s in found if s.state != "stale"]
     trained = [s for s in other if "other code of pretrain" in s.detail]
     measured = [s for s in other if s not in trained]
     lines = []
     if planned:
-        lines.append(
-            "snakemake --configfile STUDY redoes by itself what has other settings or data"
-        )
+        lines.append("snakemake --configfile STUDY redoes runs with other settings or data")
     for of_stage, name in ((trained, File.PRETRAIN), (measured, File.RECORD)):
         if of_stage:
             path = layout.run(of_stage[0].run) / name

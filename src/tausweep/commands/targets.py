@@ -1,8 +1,8 @@
-"""What a Snakemake command asks for, held against the study at hand, and what is out of date.
+"""Check the targets of a Snakemake command against the study, and find what is out of date.
 
-Rules write for the study at hand only, so a target of another study is refused by name before
-anything runs or is deleted. And results say themselves what they were made of: one that was made of
-something else is made again also where Snakemake has no memory of it, as after an import.
+Rules write only for the given study, so a target of another study is refused by name before
+anything runs or is deleted. Results record what they were made from. One that was made from
+something else is made again, even if Snakemake knows nothing about it, as after an import.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from tausweep.storage.layout import File, Folder, Layout, prepared_name
 from tausweep.study import Run, Study, StudyError, canonical, did_you_mean
 
 RUN_DEPTH = 4
-"""Parts of a run's id."""
+"""Number of parts in a run's id."""
 
 
 def check(targets: Iterable[str], study: Study, study_file: str, layout: Layout) -> None:
-    """Refuse targets that are not of the study.
+    """Refuse targets that do not belong to the study.
 
     Args:
-        targets: Files and names of rules, of which the latter are Snakemake's to judge.
-        study: The study at hand.
-        study_file: Its file, as the sentence should have it.
-        layout: Where results lie.
+        targets: Files and names of rules; Snakemake checks the names of rules itself.
+        study: The study.
+        study_file: Its file, for messages.
+        layout: Where results are.
 
     Raises:
-        StudyError: A target is of another study, or of a run or dataset that it does not have.
+        StudyError: A target belongs to another study, or to a run or dataset that does not exist.
     """
     runs = {run.id: run for run in study.runs()}
     for target in sorted(targets):
@@ -44,29 +44,29 @@ def check(targets: Iterable[str], study: Study, study_file: str, layout: Layout)
             _check_data(target, parts[1], study, study_file)
         elif parts[0] != study.study:
             raise StudyError(
-                f"target {target}: is of a study {parts[0]}, but the study at hand is "
-                f"{study.study} ({study_file}); give the file of {parts[0]} by --configfile"
+                f"target {target}: belongs to a study {parts[0]}, but this command is for "
+                f"{study.study} ({study_file}); name the file of {parts[0]} with --configfile"
             )
         elif parts[1] in (Folder.RUNS, Folder.LOGS) and len(parts) > 2 + RUN_DEPTH:
             _check_run(target, parts[2 : 2 + RUN_DEPTH], study, study_file, runs)
 
 
 def check_output(output: Path, study: Study, layout: Layout) -> None:
-    """Refuse to write what is of one study into the results of another.
+    """Refuse to write results of one study into the folder of another.
 
     Raises:
-        StudyError: The path is below the folder of another study.
+        StudyError: The path is in the folder of another study.
     """
     parts = _below(str(output), layout)
     if len(parts) > 1 and parts[0] != study.study:
         raise StudyError(
-            f"output {output}: is of a study {parts[0]}, but the study file is of "
+            f"output {output}: belongs to a study {parts[0]}, but the study file is that of "
             f"{study.study}; nothing was written"
         )
 
 
 def _below(path: str, layout: Layout) -> tuple[str, ...]:
-    """Parts of a path below the results folder; none if it is elsewhere."""
+    """Parts of a path relative to the results folder; empty if it is elsewhere."""
     root = os.path.normpath(layout.root.absolute())
     whole = PurePath(os.path.normpath(Path(path).absolute()))
     return whole.relative_to(root).parts if whole.is_relative_to(root) else ()
@@ -77,7 +77,7 @@ def _check_data(target: str, name: str, study: Study, study_file: str) -> None:
     if name not in known:
         raise StudyError(
             f"target {target}: no dataset of the study {study.study} ({study_file}) is prepared "
-            f"there; its data go to {', '.join(sorted(known))}"
+            f"there; its data are in {', '.join(sorted(known))}"
         )
 
 
@@ -99,7 +99,7 @@ def _check_run(
 
 
 def data_unchanged(run: Run, layout: Layout) -> bool:
-    """Whether a run was trained on the data that are prepared now, and their source is the same."""
+    """Whether a run was trained on today's prepared data, and their source has not changed."""
     described = _json(layout.run(run) / File.PRETRAIN)
     made = manifest(run.settings.dataset, layout)
     return (
@@ -111,9 +111,9 @@ def data_unchanged(run: Run, layout: Layout) -> bool:
 
 
 def unprepared(study: Study, layout: Layout) -> list[Path]:
-    """Folders of data that must be made, for a run of the study is still to be trained on them.
+    """Folders of data that must be prepared because runs of the study still have to train on them.
 
-    Sorted, so that whoever locks them does so in one order.
+    They are sorted so that all processes lock them in the same order.
     """
     found = set()
     for run in study.runs():
@@ -126,16 +126,16 @@ def unprepared(study: Study, layout: Layout) -> list[Path]:
 
 
 def outdated(study: Study, layout: Layout, wanted: Iterable[str], chosen: set[str]) -> list[str]:
-    """Results that say of themselves that they are not of today's settings or data.
+    """Results that were made with other settings or data than today's, as they record themselves.
 
     Args:
-        study: The study at hand.
-        layout: Where results lie.
-        wanted: Targets; none asks for all of the study.
-        chosen: Runs that the target ``selected`` means.
+        study: The study.
+        layout: Where results are.
+        wanted: Targets; empty for the whole study.
+        chosen: Runs of the target ``selected``.
 
     Returns:
-        Files, of each run the first that has to be made again: what follows it is Snakemake's.
+        The first file of each run that must be made again; Snakemake finds what depends on it.
     """
     runs, whole, wanted = set[str](), False, list(wanted) or ["all"]
     for target in wanted:
@@ -163,7 +163,7 @@ def outdated(study: Study, layout: Layout, wanted: Iterable[str], chosen: set[st
 
 
 def _outdated_of(run: Run, layout: Layout) -> Path | None:
-    """The first file of a run that was made of something else; none if none was."""
+    """The first file of a run that was made from something else; none if all are up to date."""
     folder, settings = layout.run(run), run.settings
     record = _json(folder / File.RECORD) or {}
     described = _json(folder / File.PRETRAIN) or record.get("pretrain") or {}
@@ -184,7 +184,7 @@ def _outdated_of(run: Run, layout: Layout) -> Path | None:
 
 
 def _is_table_of(table: Path, study: Study) -> bool:
-    """Whether a collected table has the study's runs, of today's settings."""
+    """Whether a collected table has exactly the study's runs with today's settings."""
     try:
         with table.open(encoding="utf-8", newline="") as file:
             rows = [row["settings_digest"] for row in csv.DictReader(file)]
@@ -194,7 +194,7 @@ def _is_table_of(table: Path, study: Study) -> bool:
 
 
 def _json(path: Path) -> dict[str, Any] | None:
-    """A JSON mapping; none if it is absent or damaged, which its own stage tells."""
+    """A JSON mapping; none if it is missing or damaged, which its own stage reports."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
 """Whether a study's results are what its runs wrote: digests, columns against measures, versions.
 
-Nothing is computed anew. What does not hold is named; what could not be checked is said too.
+Nothing is recomputed. The output lists what is wrong and what could not be checked.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class RunCheck:
     """What a check of one run found.
 
     Attributes:
-        wrong: What is not as its run wrote it, a sentence each.
-        notes: What could not be checked, or is of another version.
+        wrong: What is not as the run wrote it, one sentence each.
+        notes: What could not be checked, or belongs to another version.
     """
 
     wrong: list[str] = field(default_factory=list)
@@ -56,7 +56,7 @@ def check_run(run: Run, folder: Path) -> tuple[RunCheck, dict[str, Any] | None]:
         folder: Where its files are.
 
     Returns:
-        What was found, and the record; none if there is none that can be read.
+        The finding, and the record; none if it is missing or cannot be read.
     """
     found, path = RunCheck(), folder / File.RECORD
     try:
@@ -79,17 +79,17 @@ def _check_identity(run: Run, content: dict[str, Any], path: Path, found: RunChe
            "temperature": run.temperature, "seed": run.seed}  # fmt: skip
     for name, value in own.items():
         if columns[name] != value:
-            found.wrong.append(f"{path}: its {name} is {columns[name]}, its place says {value}")
+            found.wrong.append(f"{path}: its {name} is {columns[name]}, but its path says {value}")
     if columns["settings_digest"] == run.settings.digest:
         settings = run.settings.pretrain_json() | run.settings.evaluate_json()
         if content.get("settings") != json.loads(json.dumps(settings)):
-            found.wrong.append(f"{path}: its settings are not those of its settings_digest")
+            found.wrong.append(f"{path}: its settings do not match its settings_digest")
 
 
 def _check_digests(content: dict[str, Any], folder: Path, found: RunCheck) -> None:
     path, digests = folder / File.RECORD, content.get("digests")
     if digests is None:
-        found.notes.append("its record has no digests: it was made before records had them")
+        found.notes.append("its record has no digests: it is older than them")
         return
     if not records.is_sealed(content):
         found.wrong.append(f"{path}: was altered: it does not match its own digest")
@@ -97,13 +97,13 @@ def _check_digests(content: dict[str, Any], folder: Path, found: RunCheck) -> No
     for name, expected in sorted(digests["files"].items()):
         file = folder / name
         if not file.exists():
-            found.notes.append(f"{name} is absent")
+            found.notes.append(f"{name} is missing")
         elif records.file_digest(file) != expected:
             found.wrong.append(f"{file}: was altered: it does not match its digest in record.json")
 
 
 def _check_columns(content: dict[str, Any], folder: Path, path: Path, found: RunCheck) -> None:
-    """The record's numbers against the files that they were taken from."""
+    """Compare the record's numbers with the files that they came from."""
     columns = content["columns"]
     try:
         described = json.loads((folder / File.PRETRAIN).read_text(encoding="utf-8"))
@@ -113,7 +113,7 @@ def _check_columns(content: dict[str, Any], folder: Path, path: Path, found: Run
     except ValueError:
         described = None
     if described != content.get("pretrain"):
-        found.wrong.append(f"{path}: what it says of pretraining is not what pretrain.json says")
+        found.wrong.append(f"{path}: what it says about pretraining does not match pretrain.json")
     wanted = records.of_pretraining(content.get("pretrain") or {})
     if columns["status"] == "complete":
         own = content.get("settings", {}).get("measure_digests") or {}
@@ -132,12 +132,12 @@ def _check_columns(content: dict[str, Any], folder: Path, path: Path, found: Run
     for name in sorted(wanted):
         if columns.get(name) != wanted[name]:
             found.wrong.append(
-                f"{path}: its {name} is {columns.get(name)}, the run's own files say {wanted[name]}"
+                f"{path}: its {name} is {columns.get(name)}, but the run's files say {wanted[name]}"
             )
 
 
 def _check_table(study: Study, layout: Layout, kept: dict[str, dict[str, Any]]) -> list[str]:
-    """What is wrong with the collected table of a whole study."""
+    """What is wrong with the collected table of a complete study."""
     path = layout.study(study.study) / File.RECORDS
     runs = study.runs()
     if not path.exists() or any(run.id not in kept for run in runs):
@@ -148,15 +148,15 @@ def _check_table(study: Study, layout: Layout, kept: dict[str, dict[str, Any]]) 
     for row, run in zip(records.read_table(path).to_dict("records"), runs, strict=False):
         theirs = {str(row[n]) for n in ("dataset", "loss", "seed")}
         if theirs != {run.dataset, run.loss, str(run.seed)}:
-            return [f"{path}: has not the runs of the study; delete it, and it is collected anew"]
-    return [f"{path}: does not say what the records say; delete it, and it is collected anew"]
+            return [f"{path}: does not have the runs of the study; delete it to collect it again"]
+    return [f"{path}: does not match the records; delete it to collect it again"]
 
 
 def verify(study: Study, layout: Layout) -> tuple[str, bool]:
-    """Check all of a study.
+    """Check a whole study.
 
     Returns:
-        The findings as text, and whether nothing is wrong.
+        The findings as text, and whether everything that could be checked is right.
     """
     wrong: list[str] = []
     notes: dict[str, list[str]] = {}
@@ -176,14 +176,17 @@ def verify(study: Study, layout: Layout) -> tuple[str, bool]:
     wrong += _check_table(study, layout, kept)
     lines = [f"study {study.study}: {len(kept)} records of {len(study.runs())} runs checked"]
     if wrong:
-        lines += ["", f"not as its run wrote it ({len(wrong)})", *(f"  {line}" for line in wrong)]
+        lines += ["", f"not as written by the run ({len(wrong)})", *(f"  {line}" for line in wrong)]
     if notes:
-        lines += ["", "not checked, or of another version"]
+        lines += ["", "not checked, or made by another version"]
         for note, named in notes.items():
             more = f" and {len(named) - 1} more" if len(named) > 1 else ""
             lines.append(f"  {note}: {named[0]}{more}")
     if packages:
         lines += ["", "made with"]
         lines += [f"  {used} ({count} records)" for used, count in packages.most_common()]
-    lines += ["", "everything that could be checked holds" if not wrong else "it does not hold"]
+    lines += [
+        "",
+        "everything that could be checked is right" if not wrong else "not everything is right",
+    ]
     return "\n".join(lines), not wrong

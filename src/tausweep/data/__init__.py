@@ -1,4 +1,4 @@
-"""Datasets: one module a source, one prepared format.
+"""Datasets: one module per source, and one prepared format.
 
 ``look``, ``normalisation`` and the import of this package load neither numpy nor PIL nor
 torch: Snakemake calls them each time it reads the workflow.

@@ -1,4 +1,4 @@
-"""Original archives with published MD5 digests: checked before anything in them is opened."""
+"""Published archives, checked against their MD5 digests before anything in them is opened."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tausweep.study import StudyError
 _PART = ".part"
 _ATTEMPTS = 5
 _TIMEOUT = 60.0
-"""Seconds without a byte after which a connection counts as broken."""
+"""Seconds without data after which a connection counts as broken."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """A file as its authors published it: name, MD5 digest, and where it can be fetched."""
+    """A file as its authors published it: name, MD5 digest, and where to download it."""
 
     name: str
     md5: str
@@ -31,7 +31,7 @@ class Published:
 
 
 def fault(folder: Path, file: Published) -> str | None:
-    """What is wrong with a file, as the end of a sentence; none if it is as published."""
+    """What is wrong with a file, as a clause; none if it is as published."""
     path = folder / file.name
     if not path.is_file():
         return f"{path} is missing"
@@ -51,37 +51,37 @@ def first_fault(folder: Path, files: Iterable[Published]) -> str | None:
 
 
 def fetch(file: Published, folder: Path, use: Callable[[], None] = lambda: None) -> None:
-    """See to it that a file lies in a folder as published, which this process holds meanwhile.
+    """Download a file to a folder unless it is there as published; locks the folder meanwhile.
 
-    What an interrupted download left (``<name>.part``) is gone on with, also by a later process.
+    An interrupted download (``<name>.part``) is resumed, also by a later process.
 
     Args:
-        file: What to fetch; nothing is fetched if it is there as published.
-        folder: Where to; made if needed.
-        use: Called while the folder is still held, such as to unpack the file.
+        file: What to download.
+        folder: Where to; created if needed.
+        use: Called while the folder is still locked, for instance to unpack the file.
 
     Raises:
-        StudyError: It cannot be fetched or used; the sentence says what to fetch by hand.
+        StudyError: It cannot be downloaded or used; the message says what to download by hand.
     """
     try:
         with locked(folder):
-            # Another process may have fetched it while this one waited.
+            # Another process may have downloaded it while this one waited for the lock.
             if fault(folder, file):
                 _download(file, folder)
             use()
-    # URLError is an OSError, a broken response an HTTPException.
+    # URLError is an OSError; a broken response raises an HTTPException.
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise StudyError(
-            f"{folder / file.name}: cannot be fetched or unpacked from {file.url} ({error}); "
+            f"{folder / file.name}: cannot be downloaded or unpacked from {file.url} ({error}); "
             f"put a copy with MD5 {file.md5} there by hand"
         ) from error
 
 
 def _download(file: Published, folder: Path) -> None:
-    """Fetch a file into its ``.part``, check it and move it into place.
+    """Download a file into its ``.part``, check it and move it into place.
 
     Raises:
-        OSError: The server fails, or what it has is not as published.
+        OSError: The server fails, or its file is not as published.
     """
     part = Published(file.name + _PART, file.md5)
     path = folder / part.name
@@ -90,11 +90,11 @@ def _download(file: Published, folder: Path) -> None:
         try:
             _append(str(file.url), path)
         except urllib.error.HTTPError as error:
-            # 416: there is nothing after what we have; the digest says whether that is all.
+            # 416: the server has no more bytes; the digest decides whether the file is complete.
             if error.code != 416:
                 raise
         except (OSError, http.client.HTTPException):
-            # A connection that gave something is worth another one.
+            # Try again as long as each connection brings something.
             if attempt + 1 == _ATTEMPTS or not path.exists() or path.stat().st_size == begun:
                 raise
             time.sleep(0.1)
@@ -104,14 +104,14 @@ def _download(file: Published, folder: Path) -> None:
             path.replace(folder / file.name)
             return
         path.unlink()
-        # What was gone on with may have been another file's beginning.
+        # A resumed file may have begun as another version; a complete download must be right.
         if begun == 0:
             raise OSError(wrong)
     raise OSError(f"the connection broke {_ATTEMPTS} times")
 
 
 def _append(url: str, path: Path) -> None:
-    """Fetch what a file lacks; from the start if the server does not give parts of it."""
+    """Download the rest of a file, or all of it if the server does not support ranges."""
     begun = path.stat().st_size if path.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "tausweep"})
     if begun:
@@ -121,7 +121,7 @@ def _append(url: str, path: Path) -> None:
         with path.open("ab" if continues else "wb") as file:
             shutil.copyfileobj(response, file, 2**20)
         left = response.length
-    # `read` of a body that ends too early with a size returns what there is, without an error.
+    # `read(size)` does not raise if the body ends early.
     if left:
         raise http.client.IncompleteRead(b"", left)
 

@@ -1,9 +1,10 @@
-"""Whether the files that prepared data were made from are still the same, at the cost of a listing.
+"""Find out whether the source files of prepared data have changed, usually from a listing alone.
 
-A source's fingerprint is of names and sizes, which an image that is replaced by one of the same
-size does not change. So preparation also keeps, in a file beside the manifest, size, time of
-change and SHA-256 of every file that it read. Later, a file whose size and time are the same is
-trusted, and of the others the content decides: touching, copying or moving a tree changes nothing.
+A source's fingerprint covers names and sizes, so it does not notice an image that is replaced by
+one of the same size. Preparation therefore also notes, in a file beside the manifest, the size,
+modification time and SHA-256 of every file that it read. Later, a file with the same size and time
+is trusted, and others are compared by content. So touching, copying or moving a tree changes
+nothing.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ from tausweep.study import Source
 _FILES = 64
 
 Known = Mapping[str, tuple[int, int, str]]
-"""Of each file, by its path below the source's folder: bytes, time of change (ns), SHA-256."""
+"""Bytes, modification time (ns) and SHA-256 of each file, by its path in the source's folder."""
 
 
 def fingerprint(source: Source, folder: Path, look: Look | None = None) -> str:
     """What lies at a source now, told from what was prepared in ``folder`` by content where needed.
 
-    Without a preparation, or one from before contents were kept, it is the source's own fingerprint
-    of names and sizes. Files that only got another time are noted, if the folder can be written.
+    If nothing was prepared there, or by a version that did not note contents, this is the source's
+    own fingerprint of names and sizes. New times of unchanged files are noted if the folder is
+    writable.
 
     Args:
         source: Where the images are.
@@ -41,7 +43,7 @@ def fingerprint(source: Source, folder: Path, look: Look | None = None) -> str:
         look: What lies at the source, if that is known already.
 
     Returns:
-        64 hexadecimal digits: those of the manifest in ``folder`` if nothing changed.
+        64 hexadecimal digits; the same as in the manifest in ``folder`` if nothing changed.
 
     Raises:
         StudyError: As for ``sources.look``.
@@ -65,7 +67,7 @@ def fingerprint(source: Source, folder: Path, look: Look | None = None) -> str:
 
 
 def read(source: Source, paths: Iterable[Path]) -> Known:
-    """Size, time and content of the files of a source, read now.
+    """Size, time and content digest of a source's files as they are now.
 
     Args:
         source: Where they are.
@@ -83,10 +85,10 @@ def keep(folder: Path, listing: str, fingerprint: str, files: Known) -> None:
     """Note beside the manifest what was read.
 
     Args:
-        folder: Of the prepared data.
+        folder: Folder of the prepared data.
         listing: The source's fingerprint of names and sizes.
-        fingerprint: What the manifest has.
-        files: See ``read``; nothing is noted of sources without files of their own.
+        fingerprint: The fingerprint in the manifest.
+        files: See ``read``; empty for a source without files, for which nothing is noted.
     """
     if files:
         content = {"listing": listing, "fingerprint": fingerprint, "files": dict(files)}
@@ -94,12 +96,12 @@ def keep(folder: Path, listing: str, fingerprint: str, files: Known) -> None:
 
 
 def has(folder: Path) -> bool:
-    """Whether contents are kept for the prepared data in a folder."""
+    """Whether contents were noted for the prepared data in a folder."""
     return _kept(folder) is not None
 
 
 def _kept(folder: Path) -> dict[str, Any] | None:
-    """What was noted; nothing if it is absent or damaged, when names and sizes have to do."""
+    """What was noted; none if it is missing or damaged."""
     try:
         found = json.loads((folder / File.SOURCE_CONTENTS).read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -138,7 +140,7 @@ def _digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        # Listed a moment ago: what is gone by now, preparation will name.
+        # It was there a moment ago; preparation will report a file that is gone.
         return f"{error.strerror}"
 
 

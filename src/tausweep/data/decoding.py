@@ -1,7 +1,7 @@
-"""Encoded images -> pixels: decode, crop, resize, as views and evaluation at 224 pixels need it.
+"""Encoded images -> pixels: decode, crop and resize for views and evaluation at 224 pixels.
 
-Decoded by Pillow, resized by torch's antialiased bilinear interpolation of 8-bit pixels: both let
-other threads go on meanwhile. docs/data.md says what was measured against what.
+Pillow decodes; torch resizes 8-bit pixels by antialiased bilinear interpolation. Both release the
+GIL, so other threads keep running. docs/data.md has the measurements behind this choice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CENTRAL = 0.875
 
 
 def decode(content: bytes | bytearray) -> Image.Image:
-    """A JPEG or PNG image as 8-bit RGB, whatever its EXIF orientation says.
+    """Decode a JPEG or PNG image to 8-bit RGB, ignoring its EXIF orientation.
 
     Raises:
         ValueError: It is truncated or cannot be decoded.
@@ -28,17 +28,17 @@ def decode(content: bytes | bytearray) -> Image.Image:
         with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
             image.load()
             return image if image.mode == "RGB" else image.convert("RGB")
-    # Pillow's decoders raise whatever the damage leads them to; see `datasets.pictures`.
+    # On damaged files Pillow's decoders raise many kinds of errors; see `pictures.read`.
     except Exception as error:
         raise ValueError(f"it cannot be decoded: {error}") from error
 
 
 def crop(image: Image.Image, top: int, left: int, height: int, width: int, size: int) -> Tensor:
-    """Cut out a box and resize it, like torchvision's ``resized_crop`` of 8-bit pixels.
+    """Cut out a box and resize it, like torchvision's ``resized_crop`` on 8-bit pixels.
 
     Args:
         image: RGB, H x W.
-        top: First row of the box; the box lies within the image.
+        top: First row of the box; the box is within the image.
         left: First column.
         height: Rows of the box, 1 or more.
         width: Columns.
@@ -52,9 +52,9 @@ def crop(image: Image.Image, top: int, left: int, height: int, width: int, size:
 
 
 def centre(image: Image.Image, size: int) -> Tensor:
-    """The centre that is evaluated: shorter side resized to S / 0.875, the central S x S cut out.
+    """The centre for evaluation: resize the shorter side to S / 0.875, cut out the central S x S.
 
-    For S = 224 these are 256 and 224 (docs/protocol.md), with torchvision's roundings.
+    For S = 224 the shorter side becomes 256 (docs/protocol.md). Rounding is as in torchvision.
 
     Args:
         image: RGB, H x W.

@@ -1,4 +1,4 @@
-"""Images of a source as they are kept at their original size: encoded, without loss."""
+"""Encode images of a source at their original size, without loss."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tausweep.data.pictures import Pictures, as_image
 from tausweep.data.sources import Images
 
 Encoded = tuple[bytes, int, int]
-"""Content of an image file, height and width of its pixels."""
+"""Content of an image file, and its height and width in pixels."""
 
 
 def encoded(images: Images, row: int) -> Encoded:
-    """One image, encoded such that ``decoding.decode`` gives the pixels of ``pictures.read``.
+    """Encode one image so that ``decoding.decode`` gives the pixels of ``pictures.read``.
 
-    A JPEG file that is RGB or grey and upright stays byte for byte what it is. Everything else
-    (another format, CMYK, an EXIF orientation, an array) becomes a PNG of its RGB pixels.
+    An upright RGB or grey JPEG file is kept byte for byte. Everything else (another format, CMYK,
+    an EXIF orientation, an array) becomes a PNG of its RGB pixels.
 
     Raises:
         StudyError: A file cannot be read as an image; see ``pictures.read``.
-        ValueError: Something else than an image; see ``pictures.as_image``.
+        ValueError: It is not an image; see ``pictures.as_image``.
     """
     if isinstance(images, Pictures):
         kept = _as_it_is(images.paths[row])
@@ -31,13 +31,13 @@ def encoded(images: Images, row: int) -> Encoded:
             return kept
     image = as_image(images[row])
     stream = io.BytesIO()
-    # Level 1: smaller files would be decoded no faster, and take several times as long to make.
+    # Level 1: higher levels take several times as long and do not decode any faster.
     image.save(stream, "PNG", compress_level=1)
     return stream.getvalue(), image.height, image.width
 
 
 def _as_it_is(path: Path) -> Encoded | None:
-    """An upright RGB or grey JPEG file; none if it is another file, or damaged."""
+    """The content of an upright RGB or grey JPEG file; none for any other or a damaged file."""
     try:
         with Image.open(path) as image:
             upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
@@ -45,7 +45,7 @@ def _as_it_is(path: Path) -> Encoded | None:
                 return None
         content = path.read_bytes()
         size = decode(content).size
-    # Whatever is wrong with it, `pictures.read` is asked next and says it in words.
+    # The caller tries `pictures.read` next, which reports what is wrong.
     except Exception:
         return None
     return content, size[1], size[0]

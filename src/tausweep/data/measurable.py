@@ -10,20 +10,20 @@ from tausweep.data import subset
 from tausweep.study import DatasetSettings, Run, StudyError
 
 Counts = Mapping[str, int]
-"""Images by class; a class without images may stand in it with 0."""
+"""Number of images by class; a class without images may be listed with 0."""
 
 
 def images_per_class(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """Images by split and class of prepared data, by their manifest."""
+    """Number of images by split and class of prepared data, from its manifest."""
     return {name: split["per_class"] for name, split in manifest["splits"].items()}
 
 
 def limited(counts: Mapping[str, Counts], dataset: DatasetSettings) -> dict[str, dict[str, int]]:
-    """Images by split and class that the limits of a dataset leave.
+    """Number of images by split and class after the limits of a dataset.
 
     Args:
-        counts: What is at the source, by split and class.
-        dataset: Its limits.
+        counts: Images at the source, by split and class.
+        dataset: Has the limits.
 
     Raises:
         StudyError: A class has too few images for a limit.
@@ -94,7 +94,7 @@ def check_size(runs: Iterable[Run], count: int) -> None:
         count: Number of training images N.
 
     Raises:
-        StudyError: The hard set has more than the N - 1 negatives, batch norm would get a single
+        StudyError: The hard set is larger than the N - 1 negatives, batch norm would get a single
             image, or kNN asks for more than N neighbours.
     """
     for settings in {run.settings: None for run in runs}:

@@ -1,4 +1,4 @@
-"""Images of their original sizes: encoded, one after the other in one file, read when asked for."""
+"""Images at their original sizes: encoded, one after another in one file, read on demand."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ BYTES, HEIGHT, WIDTH = range(3)
 
 
 class Originals:
-    """Encoded images of one split; memory holds their sizes, never the images.
+    """The encoded images of one split. Memory holds only their sizes, never the images.
 
-    They are read and not mapped: mapped pages count as the process's own memory, and a file that
-    was cut short would end the process without a word.
+    The file is read, not mapped into memory: mapped pages count as the process's own memory, and a
+    truncated file would kill the process without a message.
 
     Attributes:
         path: The file.
-        heights: N int64, pixels of the decoded images.
-        widths: N int64, the same.
+        heights: N int64, heights of the decoded images in pixels.
+        widths: N int64, their widths.
     """
 
     def __init__(self, path: Path, sizes: NDArray[np.int64]) -> None:
-        """Open a file.
+        """Open a file of images.
 
         Args:
-            path: All images, without gaps.
+            path: The file, with all images and no gaps.
             sizes: N x 3 int64: bytes, height, width.
         """
         self.path = path
@@ -47,10 +47,10 @@ class Originals:
         return len(self._ends)
 
     def encoded(self, row: int) -> bytearray:
-        """The encoded image ``row``; any number of threads may ask at a time.
+        """The encoded image ``row``. Threads may call this at the same time.
 
         Raises:
-            StudyError: The file was cut short since it was opened.
+            StudyError: The file was truncated after it was opened.
         """
         start = int(self._ends[row - 1]) if row else 0
         content = bytearray(int(self._ends[row]) - start)
@@ -59,7 +59,7 @@ class Originals:
         return content
 
     def damaged(self, row: int, what: str) -> StudyError:
-        """The error that says what is wrong with an image."""
+        """An error that says what is wrong with an image."""
         return StudyError(
             f"{self.path}: image {row}: {what}; remove {self.path.parent / File.MANIFEST} and "
             "prepare the dataset again"
@@ -67,16 +67,16 @@ class Originals:
 
 
 class Sizes:
-    """Collects the sizes of encoded images that pass through it on their way to the file."""
+    """Collects the sizes of encoded images while they are written to a file."""
 
     def __init__(self) -> None:
         self._numbers = array("q")
 
     def noted(self, images: Iterable[tuple[bytes, int, int]]) -> Iterator[bytes]:
-        """The encoded images alone.
+        """Yield the encoded images and note their sizes.
 
         Args:
-            images: Content, height and width of each.
+            images: Content, height and width of each image.
         """
         for content, height, width in images:
             self._numbers.extend((len(content), height, width))

@@ -14,7 +14,7 @@ from tausweep.study import StudyError
 
 
 class Pictures(Sequence[Image.Image]):
-    """Image files as a sequence of RGB images, each decoded when it is asked for."""
+    """Image files as a sequence of RGB images that are decoded on access."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = paths
@@ -28,20 +28,19 @@ class Pictures(Sequence[Image.Image]):
 
 
 def read(path: Path) -> Image.Image:
-    """Decode an image file to 8-bit RGB, upright by its EXIF orientation; see ``to_rgb``.
+    """Decode an image file to 8-bit RGB, turned upright by its EXIF orientation; see ``to_rgb``.
 
-    Of an animation or a file of several pages the first image is taken; colour profiles are not
-    applied.
+    Animations and files of several pages give their first image. Colour profiles are not applied.
 
     Raises:
-        StudyError: The file cannot be read, is truncated, or is of a mode without a plain meaning
-            in 8 bits. The sentence names it.
+        StudyError: The file cannot be read, is truncated, or has a mode without a clear meaning in
+            8 bits. The message names the file.
     """
     try:
         with Image.open(path) as image:
             image.load()
             return to_rgb(ImageOps.exif_transpose(image))
-    # Pillow's decoders raise whatever the damage leads them to: OSError, SyntaxError, struct.error,
+    # On damaged files Pillow's decoders raise OSError, SyntaxError, struct.error,
     # DecompressionBombError and others.
     except Exception as error:
         reason = error.strerror if isinstance(error, OSError) and error.errno else error
@@ -50,14 +49,14 @@ def read(path: Path) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """An image of any mode as 8-bit RGB.
+    """Convert an image of any mode to 8-bit RGB.
 
-    Grey becomes three equal channels; 16 bits are scaled to 8 by 255/65535, rounded, but for values
-    of no more than 255, which are 8 bits in a wider file and stay what they are; transparency is
-    laid over white; palettes, CMYK and others are converted by Pillow.
+    Grey becomes three equal channels. 16-bit pixels are scaled to 8 bits by 255/65535 and rounded,
+    unless none is above 255: those are 8 bits in a wider file and stay unchanged. Transparency is
+    put on white. Pillow converts palettes, CMYK and others.
 
     Raises:
-        ValueError: Floating-point pixels, or integers above 16 bits.
+        ValueError: The pixels are floating-point numbers, or integers of more than 16 bits.
     """
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits")
@@ -73,10 +72,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def as_image(given: Any) -> Image.Image:
-    """A source's image as 8-bit RGB: a PIL image of any mode, or an H x W x 3 uint8 array.
+    """Convert an image of a source (a PIL image, or an H x W x 3 uint8 array) to 8-bit RGB.
 
     Raises:
-        ValueError: An array that is not H x W x 3 uint8, or something else than an image.
+        ValueError: It is neither.
     """
     if isinstance(given, np.ndarray):
         if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or given.size == 0:
@@ -90,8 +89,8 @@ def as_image(given: Any) -> Image.Image:
 def square(image: Image.Image | NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """An image as a size x size x 3 uint8 array.
 
-    The shorter side is resized to ``size`` (bilinear, antialiased) and the centre cut out, with
-    torchvision's roundings; an image of that size already stays as it is.
+    The shorter side is resized to ``size`` (bilinear, antialiased) and the centre is cut out, with
+    torchvision's rounding. An image that already has this size is not changed.
 
     Raises:
         ValueError: See ``as_image``.
@@ -113,7 +112,7 @@ def square(image: Image.Image | NDArray[np.uint8], size: int) -> NDArray[np.uint
 
 def _from_16_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     if pixels.min() < 0 or pixels.max() > 65535:
-        raise ValueError(f"its pixels reach from {pixels.min()} to {pixels.max()}, past 16 bits")
+        raise ValueError(f"its pixels range from {pixels.min()} to {pixels.max()}, past 16 bits")
     if pixels.max() <= 255:
         return pixels.astype(np.uint8)
     return ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""From a source to prepared data: subset, resize or keep, write; whole or not at all."""
+"""Make prepared data from a source: choose a subset, resize or keep, write all or nothing."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def prepare(
 ) -> dict[str, Any]:
     """Make prepared data (see ``tausweep.data.prepared``) and return its manifest.
 
-    Nothing is made if the folder already holds it, complete and unaltered, for these settings and
-    this source; originals that were removed since are not missed then. Memory holds a few decoded
-    images at a time, besides what the source itself keeps.
+    If the folder already has complete, unaltered data for these settings and this source, nothing
+    is done; the original images may then be gone. Memory holds a few decoded images at a time, and
+    what the source itself keeps.
 
     Args:
         settings: Source, image size, limits.
@@ -92,7 +92,7 @@ def _prepared(
         if kept is not None:
             accept(measurable.images_per_class(kept))
             return kept
-        # Of what was prepared before, the contents that were noted tell what has changed.
+        # Read before the old files are removed: their noted contents tell what has changed.
         fingerprint = contents.fingerprint(settings.source, folder)
         before = (name for form in FORMS.values() for name in form.files)
         for name in (File.MANIFEST, File.SOURCE_CONTENTS, *before):
@@ -105,7 +105,7 @@ def _prepared(
 
 
 def _kept(settings: DatasetSettings, folder: Path) -> dict[str, Any] | None:
-    """The manifest of what is there, if that is whole and what is asked for."""
+    """The manifest in the folder, if its data is complete and matches the settings."""
     try:
         manifest = load(folder, verify=True).manifest
     except StudyError:
@@ -121,7 +121,7 @@ def _kept(settings: DatasetSettings, folder: Path) -> dict[str, Any] | None:
     if contents.fingerprint(settings.source, folder) != manifest["source"]["fingerprint"]:
         return None
     if not contents.has(folder):
-        # Prepared by a version that noted no contents: names and sizes are all there is to go by.
+        # Prepared by a version that did not note contents, so only names and sizes can tell.
         listing = sources.fingerprint(settings.source)
         read = contents.read(settings.source, _paths(_choice(settings)))
         # What is only noted for later can do without, as in a folder that cannot be written.
@@ -136,22 +136,22 @@ def _preparation(settings: DatasetSettings) -> dict[str, Any]:
     made = size | {
         "train_limit": settings.train_limit,
         "test_limit": settings.test_limit,
-        # Without a limit the seed changes nothing, and must not tell apart what is the same.
+        # Without a limit the seed has no effect, so it must not tell equal data apart.
         "subset_seed": settings.subset_seed if limited else None,
     }
-    # Manifests from before these options existed do not have them.
+    # Left out unless used, as in manifests that are older than these options.
     if settings.test_subset_seed is not None and settings.test_limit is not None:
         made["test_subset_seed"] = settings.test_subset_seed
     return made | ({"validation": True} if settings.validation else {})
 
 
 Choice = dict[str, tuple[SourceSplit, NDArray[np.int64]]]
-"""Of each split, its images at the source and the rows that are taken."""
+"""For each split, its images at the source and the chosen rows."""
 
 
 def _choice(settings: DatasetSettings) -> Choice:
     train = sources.read(settings.source, "train")
-    # Both choices first: a limit that is not allowed is told before any image is decoded.
+    # Both choices come first, so a limit that is not allowed is reported before any decoding.
     rows = _rows(train, settings.train_limit, settings.subset_seed, "train_limit")
     if settings.validation:
         return {"train": (train, rows), "test": (train, _held_out(train, rows, settings))}
@@ -166,7 +166,7 @@ def _choice(settings: DatasetSettings) -> Choice:
 
 
 def _paths(chosen: Choice) -> Iterator[Path]:
-    """The image files in use, of sources that have such."""
+    """The image files in use, if the source has files."""
     for split, rows in chosen.values():
         if isinstance(split.images, Pictures):
             yield from (split.images.paths[row] for row in rows)
@@ -181,7 +181,7 @@ def _make(
         name: per_class(split.labels[rows], split.classes) for name, (split, rows) in chosen.items()
     }
     accept(counts)
-    # Before they are decoded: what is changed in between is found at the next look.
+    # Before decoding, so that a change in between is found at the next look.
     read = contents.read(source, _paths(chosen))
     classes = chosen["train"][0].classes
     form = FORMS[settings.form]
@@ -226,7 +226,7 @@ def _rows(split: SourceSplit, limit: int | None, seed: int, field: str) -> NDArr
 def _held_out(
     train: SourceSplit, used: NDArray[np.int64], settings: DatasetSettings
 ) -> NDArray[np.int64]:
-    """A class-balanced choice among the training images that the training subset leaves."""
+    """A class-balanced subset of the training images that the training subset leaves over."""
     left = np.setdiff1d(np.arange(len(train.labels)), used)
     limit = settings.test_limit or len(left)
     return left[
@@ -254,7 +254,7 @@ def _write_squares(
 def _write_originals(
     folder: Path, name: str, split: SourceSplit, rows: NDArray[np.int64], threads: int
 ) -> dict[str, Any]:
-    # Torch, which digits and CIFAR are prepared without.
+    # Imported here because it needs torch, which digits and CIFAR do without.
     from tausweep.data.encoded import Encoded, encoded
 
     def gathered(images: list[Encoded]) -> list[Encoded]:
@@ -273,7 +273,7 @@ def _write_array(path: Path, array: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    """What an npy file begins with."""
+    """The header of an npy file."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, {"descr": dtype.str, "fortran_order": False, "shape": shape}
@@ -284,7 +284,7 @@ def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
 def _write(path: Path, contents: Iterable[bytes]) -> dict[str, Any]:
     """Write a file piece by piece, beside its place; its size and digest by its name.
 
-    Sequentially and not through a memory map, where a full disk is a bus error and not a sentence.
+    It is not written through a memory map, where a full disk is a bus error instead of a message.
     """
     digest = hashlib.sha256()
     with path.with_name(path.name + _PARTIAL).open("wb") as file:
@@ -321,10 +321,10 @@ def _made(
     threads: int,
     what: str,
 ) -> Iterator[Gathered]:
-    """What is made of the chosen images, in order, ``step`` of them gathered at a time.
+    """Apply ``make`` to the chosen images in order, and ``gathered`` to ``step`` results at a time.
 
     Raises:
-        StudyError: Images cannot be read; decoding goes on until five are found or all are tried.
+        StudyError: Images cannot be read; decoding continues until five are found or all are tried.
     """
 
     def work(chunk: NDArray[np.int64]) -> tuple[Gathered, list[str]]:
@@ -352,7 +352,7 @@ def _made(
 
 
 def _in_order(work: Any, items: Iterable[Any], threads: int) -> Iterator[Any]:
-    """Map in threads, results in order, never more than two items a thread in flight."""
+    """Map in threads with results in order, and at most two items per thread in flight."""
     pending: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:

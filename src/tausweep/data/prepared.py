@@ -1,11 +1,11 @@
-"""Prepared data: what every later stage reads, in one of two forms (docs/data.md).
+"""Prepared data, which every later stage reads, in one of two forms (docs/data.md).
 
-A folder with ``train_labels.npy`` and ``test_labels.npy`` (N int64), the images of both splits, and
-``manifest.json``, which is written last: where it is missing nothing counts as prepared. The
-manifest holds source, preparation, classes, counts, and size and SHA-256 of each file; no time,
-host or path, so the same images give the same bytes. The images of ``squares`` are
-``<split>_images.npy`` (N x H x W x 3 uint8, H = W); those of ``originals`` are encoded, one after
-the other in ``<split>_images.bin``, with ``<split>_sizes.npy`` (N x 3 int64: bytes, height, width).
+It is a folder with ``train_labels.npy`` and ``test_labels.npy`` (N int64), the images of both
+splits, and ``manifest.json``. The manifest is written last; without it, nothing counts as prepared.
+It holds source, preparation, classes, counts, and size and SHA-256 of each file, but no time, host
+or path, so the same images give the same bytes. The images of ``squares`` are
+``<split>_images.npy`` (N x H x W x 3 uint8, H = W). Those of ``originals`` are encoded one after
+another in ``<split>_images.bin``, with ``<split>_sizes.npy`` (N x 3 int64: bytes, height, width).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from tausweep.study import StudyError
 
 @dataclass(frozen=True)
 class Form:
-    """How images are kept.
+    """How images are stored.
 
     Attributes:
         format: Name and version in the manifest.
-        parts: Ends of the names of each split's files.
+        parts: Endings of the names of each split's files.
     """
 
     format: str
@@ -39,7 +39,7 @@ class Form:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Names of all files but the manifest."""
+        """Names of all files except the manifest."""
         return tuple(part.of(split) for split in SPLITS for part in self.parts)
 
 
@@ -53,16 +53,16 @@ FORMS = {
 
 @dataclass(frozen=True)
 class Prepared:
-    """Prepared data, its images on disk and read-only.
+    """Prepared data with its images on disk, read-only.
 
     Attributes:
-        train_images: N x H x W x 3 uint8, mapped; or N originals.
+        train_images: N x H x W x 3 uint8, memory-mapped; or N originals.
         train_labels: N int64, indices into ``classes``.
         test_images: M images of the same form.
         test_labels: M int64.
         classes: Class names.
-        mean: Of each channel, for images scaled to [0, 1] (``datasets.normalisation``).
-        std: The same.
+        mean: Mean of each channel, for images scaled to [0, 1] (``sources.normalisation``).
+        std: Standard deviation of each channel.
         digest: SHA-256 of format, classes and arrays, 64 hexadecimal digits.
         manifest: All of ``manifest.json``.
     """
@@ -79,13 +79,13 @@ class Prepared:
 
 
 def load(folder: str | Path, verify: bool = False) -> Prepared:
-    """Open prepared data, and check it against its manifest.
+    """Open prepared data and check it against its manifest.
 
-    Always checked: format, presence, size in bytes, dtype and shape of each file, and the labels'
-    counts. ``verify`` reads every byte and compares SHA-256 digests.
+    The format, the presence, size in bytes, dtype and shape of each file, and the number of labels
+    of each class are always checked. ``verify`` also reads every byte and compares SHA-256 digests.
 
     Raises:
-        StudyError: Something is missing, truncated or altered; the sentence names the file and
+        StudyError: Something is missing, truncated or altered; the message names the file and
             says how to make it again.
     """
     folder = Path(folder)
@@ -120,7 +120,7 @@ def load(folder: str | Path, verify: bool = False) -> Prepared:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest, checked for itself: format, parts and its own digest.
+    """Read the manifest and check its format and its own digest.
 
     Raises:
         StudyError: As for ``load``.
@@ -134,7 +134,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             "prepare the dataset first"
         ) from None
     except ValueError:
-        raise _damaged(path, "it is no JSON") from None
+        raise _damaged(path, "it is not JSON") from None
     given = manifest.get("format") if isinstance(manifest, dict) else None
     known = [form.format for form in FORMS.values()]
     if given not in known:
@@ -145,7 +145,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
-    """A manifest with ``seal``, the SHA-256 of all the rest of it."""
+    """A manifest with ``seal``, the SHA-256 of everything else in it."""
     rest = {key: value for key, value in manifest.items() if key != "seal"}
     return rest | {"seal": _sha256(rest)}
 
@@ -173,7 +173,7 @@ def per_class(labels: NDArray[np.int64], classes: list[str]) -> dict[str, int]:
 
 
 def _check(path: Path, entry: dict[str, Any], verify: bool) -> None:
-    """Compare a file's size, and its digest if that is asked for, with the manifest's entry."""
+    """Compare a file's size, and with ``verify`` its digest, with the manifest's entry."""
     if not path.is_file():
         raise _damaged(path, "it is missing")
     size = path.stat().st_size
@@ -203,7 +203,7 @@ def _open(
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
-        raise _damaged(path, f"it is no npy file ({error})") from None
+        raise _damaged(path, f"it is not an npy file ({error})") from None
     if array.dtype != dtype or array.shape != shape:
         raise _damaged(
             path, f"it is {array.dtype} {array.shape}, the manifest says {dtype} {shape}"

@@ -1,4 +1,4 @@
-"""Class-balanced, seeded choices of images."""
+"""Class-balanced random subsets of images, by seed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 
 def shares(available: Mapping[str, int], limit: int, field: str) -> dict[str, int]:
-    """How many images of each class a balanced choice takes, see ``balanced``.
+    """How many images of each class a balanced subset takes; see ``balanced``.
 
     Args:
         available: Images of each class, in the order of the class ids.
-        limit: Size of the choice.
-        field: What the limit is called in the study file, for the error's sentence.
+        limit: Size of the subset.
+        field: Name of the limit in the study file, for error messages.
 
     Raises:
         StudyError: As for ``balanced``.
     """
     if limit < len(available):
         raise StudyError(
-            f"{field}: {limit} is not allowed: it is less than one for each of the "
+            f"{field}: {limit} is not allowed: it is less than one image for each of the "
             f"{len(available)} classes"
         )
     share, remainder = divmod(limit, len(available))
@@ -42,27 +42,27 @@ def shares(available: Mapping[str, int], limit: int, field: str) -> dict[str, in
 def balanced(
     labels: NDArray[np.int64], classes: Sequence[str], limit: int, seed: int, field: str
 ) -> NDArray[np.int64]:
-    """Ascending indices of ``limit`` images, equally many of each class.
+    """Ascending indices of ``limit`` images, with equally many of each class.
 
-    Each of the C classes gives floor(limit / C); what remains is spread over the first classes,
-    one each. Which images of a class: those with the smallest of N random keys, so that with one
-    seed a smaller choice is part of every larger one.
+    Each of the C classes gives floor(limit / C) images; the first classes give one more each until
+    the limit is reached. Every image has a random key, and each class gives the images with the
+    smallest keys. So for one seed, a smaller subset is part of every larger one.
 
     Args:
         labels: N class ids.
         classes: The C class names.
-        limit: Size of the choice, at least C.
+        limit: Size of the subset, at least C.
         seed: Seed of the keys.
-        field: What the limit is called in the study file, for the error's sentence.
+        field: Name of the limit in the study file, for error messages.
 
     Raises:
-        StudyError: The limit is below C, or a class has too few images; the sentence names both.
+        StudyError: The limit is below C, or a class has too few images.
     """
     import numpy as np  # not above: a job sets its threads before NumPy is loaded
 
     there = np.bincount(labels, minlength=len(classes)).tolist()
     wanted = shares(dict(zip(classes, there, strict=True)), limit, field)
-    # Raw output of a bit generator is the one stream that numpy promises never to change.
+    # NumPy guarantees only the raw output of a bit generator to stay the same in all versions.
     keys = np.random.PCG64(seed).random_raw(len(labels))
     chosen = []
     for label, count in enumerate(wanted.values()):

@@ -1,4 +1,4 @@
-"""Trees of image files: what is in them, in an order that no file system or locale decides."""
+"""List trees of image files, in an order that does not depend on file system or locale."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def _walk(
             if entry.is_dir():
                 status = entry.stat()
                 here = (status.st_dev, status.st_ino)
-                # A link to a folder above would never end.
+                # A link to a folder above it would make an endless loop.
                 if deep and here not in above:
                     below = f"{prefix}{entry.name}/"
                     yield from _walk(entry.path, below, (*above, here), deep, left_out)

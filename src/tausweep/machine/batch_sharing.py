@@ -1,4 +1,4 @@
-"""How the processes of one run share a batch: who takes which part, and how the parts add up."""
+"""How the processes of one run share a batch: their parts, and the sums over parts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tausweep.study import StudyError
 
 
 class BatchSharing:
-    """Parts of batches and their sums. With one process the part is the batch, and so is the sum.
+    """Parts of batches and their sums. With one process, part and sum are the whole batch.
 
     Args:
-        processes: Those that share the run.
+        processes: The processes that share the run.
         unit: Instances that stay together: a group of ghost batch norm, or 1.
     """
 
@@ -24,10 +24,10 @@ class BatchSharing:
         self.processes, self.unit = processes, unit
 
     def check(self, batch: int) -> None:
-        """Refuse processes that would have nothing to do in a whole batch.
+        """Refuse more processes than a full batch can occupy.
 
         Raises:
-            StudyError: It has fewer anchors, or groups of ghost batch norm, than processes.
+            StudyError: The batch has fewer anchors, or groups of ghost batch norm, than processes.
         """
         parts = math.ceil(batch / self.unit)
         if parts < self.processes.count:
@@ -38,7 +38,7 @@ class BatchSharing:
             )
 
     def part(self, batch: Tensor) -> Tensor:
-        """This process's rows of a batch; none where units are fewer than processes."""
+        """This process's rows of a batch; empty if there are fewer units than processes."""
         return batch[self.processes.share(len(batch), self.unit)]
 
     def loss(
@@ -59,7 +59,7 @@ class BatchSharing:
         own = self.part(index)
         if len(own) == len(index):
             return loss(anchors, bank, own)
-        # Without a part there is no loss, but the sums of the others still need its zeros.
+        # A process without a part has no loss, but must still contribute zeros to the sums.
         mean = loss(anchors, bank, own) if len(own) > 0 else anchors.sum()
         return mean * (len(own) / len(index))
 
@@ -71,17 +71,17 @@ class BatchSharing:
         parameters: Sequence[Tensor],
         batch: int,
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """What the whole batch gives, from what each process found in its part.
+        """Sum the results of all processes to those of the whole batch.
 
         Args:
             loss: This process's share of the loss.
             anchors: b x d, the embeddings of its part.
-            gradients: Of its share, one per parameter.
-            parameters: What they are the gradients of.
+            gradients: Gradients of its share, one per parameter.
+            parameters: The parameters.
             batch: B, instances in the whole batch.
 
         Returns:
-            Loss, embeddings (B x d) and gradients, without graph, the same bytes on every process.
+            Loss, embeddings (B x d) and gradients, without graph; the same bytes on every process.
 
         Raises:
             ProcessesError: Another process ended.

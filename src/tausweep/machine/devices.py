@@ -1,8 +1,8 @@
 """Which device a job gets, and how many CPU threads it uses.
 
-A job takes the device it was given (``CUDA_VISIBLE_DEVICES``, a scheduler). On a box with several
-GPUs and no scheduler it leases a free slot: a file lock, which the kernel frees when the process
-dies, however it dies.
+A job uses the device that it was given (by ``CUDA_VISIBLE_DEVICES`` or a scheduler). On a machine
+with several GPUs and no scheduler it leases a free slot: a file lock, which the kernel releases
+when the process dies, however it dies.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ POLL_SECONDS = 0.5
 
 
 def set_threads(threads: int) -> None:
-    """Give torch and every BLAS exactly this many threads; call it before torch is imported.
+    """Set the number of threads of torch and every BLAS; call it before torch is imported.
 
-    Two processes of two spinning threads on two cores are some 20 times slower than one, so a job
-    never takes more than its rule gave it. OpenMP threads of a job that may share its cores must
-    not spin while they wait.
+    Two processes with two spinning threads each on two cores are some 20 times slower than one, so
+    a job never uses more than its rule gave it. OpenMP threads of a job that may share its cores
+    must not spin while they wait.
 
     Raises:
         StudyError: Fewer than one thread.
@@ -44,7 +44,7 @@ def set_threads(threads: int) -> None:
         import torch
 
         torch.set_num_threads(threads)
-    # Without it, cuBLAS refuses to run deterministically; read when CUDA starts.
+    # Without it, cuBLAS refuses to run deterministically. It is read when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
@@ -53,15 +53,15 @@ def set_threads(threads: int) -> None:
 
 
 def visible(count: int, environment: Mapping[str, str]) -> list[str]:
-    """Names of the GPUs that CUDA shows this process, by their number in it.
+    """Names of the GPUs that CUDA shows this process, in CUDA's order.
 
-    Two processes that were given different GPUs both call theirs number 0; a slot belongs to the
-    GPU, so its name is the one that the box has for it.
+    Two processes with different GPUs both call theirs number 0. A slot belongs to a GPU, so it
+    needs the machine's own name for it.
 
     Args:
-        count: How many CUDA shows.
-        environment: Its ``CUDA_VISIBLE_DEVICES`` renumbers GPUs, in numbers or unique ids; CUDA
-            shows those before the first that does not exist.
+        count: How many GPUs CUDA shows.
+        environment: Its ``CUDA_VISIBLE_DEVICES`` lists numbers or unique ids; CUDA shows those
+            before the first that does not exist.
     """
     given = environment.get("CUDA_VISIBLE_DEVICES")
     if given is None:
@@ -70,7 +70,7 @@ def visible(count: int, environment: Mapping[str, str]) -> list[str]:
 
 
 def slot_folder() -> Path:
-    """Where the locks of this box's GPUs lie: ``TAUSWEEP_SLOTS``, else one folder a user."""
+    """Folder of the locks of this machine's GPUs: ``TAUSWEEP_SLOTS``, or else one per user."""
     named = os.environ.get("TAUSWEEP_SLOTS")
     folder = Path(named or Path(tempfile.gettempdir()) / f"tausweep-slots-{os.getuid()}")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -78,10 +78,10 @@ def slot_folder() -> Path:
 
 
 def runs_per_gpu() -> int:
-    """How many small runs share a GPU: ``TAUSWEEP_RUNS_PER_GPU``, 1 if not set.
+    """How many small runs share a GPU: ``TAUSWEEP_RUNS_PER_GPU``, by default 1.
 
     Raises:
-        StudyError: It is no whole number of 1 or more.
+        StudyError: It is not a whole number of 1 or more.
     """
     given = os.environ.get("TAUSWEEP_RUNS_PER_GPU", "1")
     if not given.isdecimal() or int(given) < 1:
@@ -90,7 +90,7 @@ def runs_per_gpu() -> int:
 
 
 def _locked(held: contextlib.ExitStack, path: Path, kind: int) -> bool:
-    """Take a file's lock without waiting and put it on the stack; false if it is not free."""
+    """Take a file's lock without waiting and add it to the stack; false if it is not free."""
     file = held.enter_context(path.open("a"))
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
@@ -102,8 +102,8 @@ def _locked(held: contextlib.ExitStack, path: Path, kind: int) -> bool:
 def _taken(folder: Path, gpu: str, share: int | None) -> contextlib.ExitStack | None:
     """The locks of one GPU, or of one of its shares; none if it is not free."""
     with contextlib.ExitStack() as held:
-        # Who shares a GPU holds its lock together with the others, who takes it whole holds it
-        # alone: so jobs that divide a GPU differently do not collide either.
+        # Jobs that share a GPU hold its lock as a shared one, a job that needs all of it holds it
+        # exclusively. So jobs that divide a GPU differently do not collide either.
         kind = fcntl.LOCK_EX if share is None else fcntl.LOCK_SH
         if not _locked(held, folder / f"gpu-{gpu}", kind):
             return None
@@ -122,7 +122,7 @@ def lease(
     say: Callable[[str], None] | None = None,
     folder: Path | None = None,
 ) -> Iterator[int]:
-    """Hold one of the GPUs, or a share of one; ``leases`` for one. Yields its place in ``gpus``."""
+    """Lease one of the GPUs, or a share of it; see ``leases``. Yields its index in ``gpus``."""
     with leases(gpus, share, 1, say, folder) as (number,):
         yield number
 
@@ -135,18 +135,18 @@ def leases(
     say: Callable[[str], None] | None = None,
     folder: Path | None = None,
 ) -> Iterator[list[int]]:
-    """Hold some of the GPUs, or a share of each, while the block runs; yields places in ``gpus``.
+    """Lease some of the GPUs, or a share of one, while the block runs; yields indices in ``gpus``.
 
-    Locks are the kernel's, on files: a job that dies frees its own, however it dies. Jobs are
-    served in turn, so small ones cannot keep a whole GPU from one that waits for it, and two that
-    want several each do not wait for each other's. The emptiest GPU is taken first.
+    The locks are kernel locks on files, so they are released when a job dies, however it dies. Jobs
+    are served in turn. So small jobs cannot starve one that waits for a whole GPU, and two that
+    need several GPUs do not deadlock. The GPU with the most free shares is taken first.
 
     Args:
         gpus: Names of GPUs, see ``visible``.
-        share: How many jobs like this one share a GPU; none takes it whole.
-        count: How many to hold; with a share, 1.
-        say: Told once that it waits.
-        folder: Where the locks lie; ``slot_folder()`` if not given.
+        share: How many jobs like this one share a GPU; none leases whole GPUs.
+        count: How many to lease; 1 with a share.
+        say: Called once if the job has to wait.
+        folder: Folder of the locks; by default ``slot_folder()``.
     """
     folder = folder or slot_folder()
     waits = 0
@@ -154,7 +154,7 @@ def leases(
     def wait() -> None:
         nonlocal waits
         waits += 1
-        # The first time it may be for one who only looks for a slot, which takes an instant.
+        # The first wait may be for a job that is just taking its slot, which takes an instant.
         if waits == 2 and say is not None:
             say(f"waiting for a free slot on GPU {', '.join(gpus)}")
         time.sleep(POLL_SECONDS)
@@ -198,16 +198,16 @@ def devices_of(
     say: Callable[[str], None],
     stop: Callable[[], bool],
 ) -> Iterator[Any]:
-    """The torch device of one of the processes that share a run: a whole GPU each, or the CPU.
+    """The torch device of a process that shares a run: a whole GPU for each, or the CPU.
 
     Args:
-        wanted: ``auto``, ``cpu`` or ``cuda``; for a process alone, all that ``device`` takes.
-        processes: Those of the run; the first leases for all.
-        say: Told when the job has to wait.
+        wanted: ``auto``, ``cpu`` or ``cuda``; a single process may name whatever ``device`` allows.
+        processes: The processes of the run; the first leases for all.
+        say: Called if the job has to wait.
         stop: Asked while a process waits for the first.
 
     Raises:
-        StudyError: There are fewer GPUs than processes, or one GPU is asked for by its number.
+        StudyError: There are fewer GPUs than processes, or one GPU is requested by its number.
         ProcessesError: ``stop`` was true.
     """
     import torch
@@ -224,7 +224,7 @@ def devices_of(
         )
     if visible_count < processes.count:
         raise StudyError(
-            f"--processes: {processes.count} take a GPU each, but {visible_count} are visible"
+            f"--processes: {processes.count} need a GPU each, but {visible_count} are visible"
         )
 
     def lease_all() -> contextlib.AbstractContextManager[list[int]]:
@@ -239,7 +239,7 @@ def devices_of(
 
 
 def free_bytes(device: Any) -> int | None:
-    """What a GPU has free now, its part that torch keeps for this process included.
+    """Free memory of a GPU in bytes, including the unused part that torch has reserved.
 
     None for a CPU.
     """
@@ -253,9 +253,9 @@ def free_bytes(device: Any) -> int | None:
 
 @contextlib.contextmanager
 def own_stream(device: Any) -> Iterator[None]:
-    """A stream that is not the default one while the block runs, if the device is a GPU.
+    """Use a separate stream while the block runs, if the device is a GPU.
 
-    Steps are recorded as graphs, and the default stream cannot be recorded.
+    Steps are recorded as graphs, which the default stream does not allow.
     """
     import torch
 
@@ -270,15 +270,15 @@ def own_stream(device: Any) -> Iterator[None]:
 def device(
     wanted: str, share: bool = True, say: Callable[[str], None] | None = None
 ) -> Iterator[Any]:
-    """The torch device of a job while the block runs; a GPU with a stream of the job's own.
+    """The torch device of a job while the block runs; on a GPU with a separate stream.
 
     Args:
         wanted: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:<n>``.
         share: Whether the job is small enough to share a GPU.
-        say: Told when the job has to wait.
+        say: Called if the job has to wait.
 
     Raises:
-        StudyError: A GPU is asked for and there is none, or it does not exist.
+        StudyError: The requested GPU does not exist.
     """
     with _given(wanted, share, say) as found, own_stream(found):
         yield found
@@ -297,7 +297,9 @@ def _given(wanted: str, share: bool, say: Callable[[str], None] | None) -> Itera
     ):
         raise StudyError(f"--device: {wanted!r} is not allowed; it should be auto, cpu or cuda[:n]")
     if count == 0:
-        raise StudyError(f"--device: {wanted} is asked for, but no GPU is visible; allowed is cpu")
+        raise StudyError(
+            f"--device: {wanted} was requested, but no GPU is visible; it should be cpu"
+        )
     if wanted.startswith("cuda:"):
         if int(wanted[5:]) >= count:
             raise StudyError(f"--device: {wanted} does not exist; there are {count} GPU(s)")
@@ -311,7 +313,7 @@ def _given(wanted: str, share: bool, say: Callable[[str], None] | None) -> Itera
 
 
 def describe(device: Any) -> dict[str, Any]:
-    """What a record says of the hardware: device, CPU, its instructions in use, threads, host."""
+    """The hardware, for a record: device, CPU, its instructions in use, threads, system."""
     import torch
 
     from tausweep.machine import kernel_choice

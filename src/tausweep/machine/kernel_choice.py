@@ -1,8 +1,8 @@
-"""Whether a loss is computed by the kernels of ``bank_softmax`` or by plain torch.
+"""Choose between the kernels of ``bank_softmax`` and plain torch for a loss.
 
-Both compute the same formula in float32, in another order of sums. The kernels are taken where
-they can be: on an NVIDIA GPU that Triton knows, for float32, where Triton and the C compiler that
-it needs are installed. ``TAUSWEEP_LOSS_KERNELS=torch`` takes plain torch everywhere.
+Both compute the same formula in float32, but sum in a different order. The kernels are used for
+float32 on an NVIDIA GPU that Triton supports, if Triton and the C compiler that it needs are
+installed. ``TAUSWEEP_LOSS_KERNELS=torch`` uses plain torch everywhere.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from tausweep.study import StudyError
 VARIABLE = "TAUSWEEP_LOSS_KERNELS"
 AUTO, TORCH = "auto", "torch"
 CAPABILITY = (8, 0)
-"""Least compute capability."""
+"""Lowest supported compute capability."""
 MOST_SIMILARITIES = 2**28
-"""Most similarities that are held at once (1 GiB); plain torch walks over the bank instead."""
+"""Most similarities held at once (1 GiB); beyond that, plain torch walks over the bank."""
 DIM = 2**13
-"""Longest embedding, of which a program holds a whole one."""
+"""Longest supported embedding; a kernel program holds a whole one."""
 
 
 def takes(anchors: Tensor, bank: Tensor) -> bool:
     """Whether the kernels compute the losses of these anchors (B x d) over this bank (N x d).
 
     Raises:
-        StudyError: ``TAUSWEEP_LOSS_KERNELS`` has another value than ``auto`` or ``torch``.
+        StudyError: ``TAUSWEEP_LOSS_KERNELS`` is neither ``auto`` nor ``torch``.
     """
     return (
         anchors.dtype == torch.float32
@@ -43,22 +43,22 @@ def takes(anchors: Tensor, bank: Tensor) -> bool:
 
 
 def body(device: torch.device) -> str:
-    """What computes a contrastive or hard loss of a run's size on this device, for its record.
+    """What computes a contrastive or hard loss on this device, for the record.
 
     Returns:
         ``triton`` or ``torch``.
 
     Raises:
-        StudyError: ``TAUSWEEP_LOSS_KERNELS`` has another value than ``auto`` or ``torch``.
+        StudyError: ``TAUSWEEP_LOSS_KERNELS`` is neither ``auto`` nor ``torch``.
     """
     return "triton" if asked() == AUTO and device.type == "cuda" and _usable(device) else TORCH
 
 
 def asked() -> str:
-    """What ``TAUSWEEP_LOSS_KERNELS`` asks for: ``auto``, which is the default, or ``torch``.
+    """The value of ``TAUSWEEP_LOSS_KERNELS``: ``auto`` (the default) or ``torch``.
 
     Raises:
-        StudyError: It has another value.
+        StudyError: It is neither.
     """
     value = os.environ.get(VARIABLE) or AUTO
     if value not in (AUTO, TORCH):

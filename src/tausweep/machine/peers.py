@@ -1,9 +1,9 @@
-"""The processes that train one run together: one a GPU, on one machine, started by torchrun.
+"""The processes that train one run together: one per GPU, on one machine, started by torchrun.
 
-Every process takes its slice of each batch and adds what it found to what the others found. All
-else (the step, the bank's update) each computes for itself from the same sums, so weights and bank
-are the same bytes everywhere and are never sent. How many processes there are is no setting of a
-run: they compute what one computes, but for the rounding of sums, and so the record names them.
+Every process takes its slice of each batch, and the results are summed over processes. Each process
+computes the rest (the step, the bank's update) itself from the same sums, so weights and bank are
+the same bytes everywhere and are never sent. The number of processes is not a setting of a run,
+because the result is that of one process apart from the rounding of sums; the record names it.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ POLL_SECONDS = 0.5
 
 
 class ProcessesError(RuntimeError):
-    """The processes of a run cannot go on together; one sentence."""
+    """The processes of a run cannot continue together."""
 
 
 class Processes:
-    """Who takes part in a run, as one of them sees it; alone, everything is what it is.
+    """The processes of a run, seen from one; with one process every operation is the identity.
 
     Attributes:
-        rank: Which one this is, from 0. The first holds the run's lock, writes and reports.
-        count: How many there are.
+        rank: This process, from 0. The first holds the run's lock, writes files and reports.
+        count: The number of processes.
     """
 
     def __init__(self, rank: int = 0, count: int = 1, store: Store | None = None) -> None:
@@ -52,7 +52,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes."""
+        """Whether this is the process that writes files."""
         return self.rank == 0
 
     def share(self, batch: int, unit: int = 1) -> slice:
@@ -60,9 +60,9 @@ class Processes:
 
         Args:
             batch: Instances in the batch.
-            unit: Instances that stay together: a group of ghost batch norm, counted from the
-                batch's first. Parts differ by at most one unit; where there are fewer units than
-                processes, the last ones get nothing.
+            unit: Instances that stay together (a group of ghost batch norm), counted from the
+                start of the batch. Parts differ by at most one unit; if there are fewer units than
+                processes, the last processes get nothing.
         """
         each, more = divmod(math.ceil(batch / unit), self.count)
         start = self.rank * each + min(self.rank, more)
@@ -70,10 +70,10 @@ class Processes:
         return slice(min(start * unit, batch), min(stop * unit, batch))
 
     def total(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Sums over the processes, elementwise; the same bytes on every one.
+        """Elementwise sums over the processes; the same bytes on every one.
 
         Args:
-            tensors: Of one type, on one device, of the same shapes on every process.
+            tensors: Tensors of one type on one device, with the same shapes on every process.
 
         Raises:
             ProcessesError: Another process ended.
@@ -92,9 +92,9 @@ class Processes:
         return [part.view(t.shape) for part, t in zip(parts, tensors, strict=True)]
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
-        """Whether each flag is raised on any process: on all of them the same answer.
+        """Whether each flag is true on any process; the answer is the same on all.
 
-        Flags travel between hosts' memories, so that no GPU is waited for.
+        Flags are exchanged in host memory, so this does not wait for a GPU.
         """
         if self.count == 1:
             return flags
@@ -102,20 +102,20 @@ class Processes:
         return tuple(raised.bool().tolist())
 
     def rows(self, row: Tensor) -> Tensor:
-        """One row (n) from every process, in the order of ranks: count x n, the same everywhere."""
+        """One row (n) from each process in the order of ranks: count x n, the same everywhere."""
         rows = row.new_zeros(self.count, len(row))
         rows[self.rank] = row
         return self.total([rows])[0]
 
     def check_same(self, what: str, digest: str) -> None:
-        """Refuse to go on with processes that differ.
+        """Check that something is the same on all processes.
 
         Args:
-            what: What is compared, for the sentence.
-            digest: Its hexadecimal digest here.
+            what: What is compared, for the message.
+            digest: Its hexadecimal digest on this process.
 
         Raises:
-            ProcessesError: On every process, where one has another digest than the first.
+            ProcessesError: Raised on every process if one differs from the first.
         """
         number = torch.tensor([int(digest[:15], 16)])
         rows = self.rows(number).flatten().tolist()
@@ -129,10 +129,10 @@ class Processes:
     def by_first(
         self, hold: Callable[[], AbstractContextManager[Any]], stop: Callable[[], bool]
     ) -> Iterator[Any]:
-        """Enter a context in the first process; the others wait, and get what it got.
+        """Enter a context in the first process; the others wait and receive the same value.
 
         Args:
-            hold: Makes the context; what it yields must be JSON-ready.
+            hold: Makes the context; the value that it yields must fit in JSON.
             stop: Asked while waiting.
 
         Raises:
@@ -158,16 +158,16 @@ ALONE = Processes()
 
 
 def launched() -> int:
-    """How many processes torchrun started for this job; 1 without it."""
+    """How many processes torchrun started for this job; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @contextlib.contextmanager
 def joined(device: str) -> Iterator[Processes]:
-    """The processes that torchrun started with this one, ready to compute together.
+    """The processes that torchrun started together, connected.
 
     Args:
-        device: What the job was asked to run on; sums go by NCCL between GPUs, else by gloo.
+        device: The requested device; GPUs use NCCL for sums, CPUs use gloo.
 
     Raises:
         StudyError: They are on several machines.
@@ -194,7 +194,7 @@ def joined(device: str) -> Iterator[Processes]:
     try:
         yield Processes(rank, count, store)
     except ProcessesError:
-        raise  # the others are gone: there is nobody to take leave of
+        raise  # the others have ended, so destroying the group would hang
     except BaseException:
         dist.destroy_process_group()
         raise

@@ -1,16 +1,16 @@
-"""The same bytes at every start, of training and of evaluation."""
+"""Repeatable computation: the same bytes in every training and evaluation."""
 
 import torch
 
 
 def set_repeatable() -> None:
-    """Let torch compute the same bytes from the same input, wherever it can choose.
+    """Make torch compute the same bytes from the same input, wherever it has a choice.
 
-    It holds for the whole process, and so for every run that is trained or measured in it; where an
-    operation has no repeatable form, torch warns. cuBLAS needs ``CUBLAS_WORKSPACE_CONFIG`` too,
-    which ``devices.set_threads`` sets, for it is read when CUDA starts.
+    This applies to the whole process, so to every run that it trains or measures. torch warns if an
+    operation has no repeatable form. cuBLAS also needs ``CUBLAS_WORKSPACE_CONFIG``, which is read
+    when CUDA starts, so ``devices.set_threads`` sets it.
     """
-    # The same switch as use_deterministic_algorithms, which imports a compiler for two seconds.
+    # Same as use_deterministic_algorithms, which would take two seconds to import a compiler.
     torch.set_deterministic_debug_mode("warn")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

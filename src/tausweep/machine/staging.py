@@ -1,14 +1,14 @@
-"""Host memory that a GPU copies from while the host goes on."""
+"""Host memory that a GPU can copy from asynchronously."""
 
 import torch
 from torch import Tensor
 
 
 def staged(values: Tensor, device: torch.device) -> Tensor:
-    """The same values in pinned memory if they are to go to a GPU, else as they are.
+    """The same values in pinned memory if they will go to a GPU, else unchanged.
 
     Args:
-        values: On the CPU.
-        device: Where ``to`` or ``copy_`` with ``non_blocking=True`` will bring them.
+        values: A tensor on the CPU.
+        device: The target of a later ``to`` or ``copy_`` with ``non_blocking=True``.
     """
     return values.pin_memory() if device.type == "cuda" else values

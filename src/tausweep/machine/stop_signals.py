@@ -12,12 +12,12 @@ def catch(*, patient: bool) -> list[int]:
     """Catch the stop signals from now on.
 
     Args:
-        patient: Whether to go on waiting after the second signal too. Otherwise it ends the job at
-            once. Under torchrun a job is patient: torchrun passes on the signal that a scheduler
-            already sent to every process.
+        patient: Whether to ignore a second signal; otherwise it ends the job at once. Jobs under
+            torchrun are patient, because torchrun passes on a signal that the scheduler has already
+            sent to every process.
 
     Returns:
-        The signals in the order in which they arrive. The list is empty now and grows.
+        A list, empty at first, to which signals are added as they arrive.
     """
     arrived: list[int] = []
 

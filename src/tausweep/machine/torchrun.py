@@ -1,4 +1,4 @@
-"""Starts a command again as several processes, by torchrun."""
+"""Start a command again as several processes with torchrun."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def launch(
     """Run a module as several processes on this machine and wait for all of them.
 
     Args:
-        module: What every process runs, as ``python -m`` takes it.
+        module: The module that every process runs, as for ``python -m``.
         arguments: Its arguments.
-        processes: How many, 2 or more.
-        say_error: Takes a sentence about each process that was killed and cannot speak for itself.
+        processes: The number of processes, 2 or more.
+        say_error: Called for each process that was killed and so could not report anything.
 
     Returns:
-        The exit code that they end with.
+        The exit code of the processes.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -35,12 +35,12 @@ def launch(
     def pass_on(number: int, frame: FrameType | None) -> None:
         raise SignalException("to be passed on", signal.Signals(number))
 
-    # Torchrun passes on what is raised so, but of these it takes care of two only.
+    # torchrun passes on signals that are raised like this, but itself handles only two of these.
     for number in STOP_SIGNALS:
         signal.signal(number, pass_on)
-    # The processes say for themselves why they end.
+    # The processes report themselves why they end.
     logging.disable(logging.ERROR)
-    # What follows `--` is not taken for torchrun's own options, of which `--run` might be one.
+    # torchrun does not read options after `--`; it could take `--run` for one of its own.
     torchrun = ["--standalone", f"--nproc-per-node={processes}", "-m", "--", module]
     try:
         run(parse_args([*torchrun, *arguments]))
@@ -55,7 +55,7 @@ def exit_code(error: ChildFailedError, say_error: Callable[[str], None]) -> int:
     """The exit code of processes that failed; says what a killed one cannot say itself."""
     codes = {rank: failure.exitcode for rank, failure in sorted(error.failures.items())}
     for rank, code in codes.items():
-        if code < 0 and code != -signal.SIGTERM:  # which is how torchrun ends those that are left
-            say_error(f"process {rank + 1} was ended by {signal.Signals(-code).name}")
-    # 1 is also what those end with that only found another one gone.
+        if code < 0 and code != -signal.SIGTERM:  # torchrun ends the remaining ones with it
+            say_error(f"process {rank + 1} was killed by {signal.Signals(-code).name}")
+    # Processes that merely lost another one also exit with 1.
     return max(1, *codes.values())

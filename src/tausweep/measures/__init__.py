@@ -1,9 +1,8 @@
-"""What is measured of a trained run, one measure a file.
+"""Measures of a trained run, one per file.
 
 For a notebook: ``uniformity``, ``tolerance``, ``interclass_similarity``, ``alignment``,
 ``effective_dimension``, ``rankme``, ``knn_accuracy`` and ``linear_probe`` take NumPy arrays and
-tensors (``tausweep.measures.of_arrays``). They are loaded when they are asked for, and torch with
-them.
+tensors (``tausweep.measures.of_arrays``). They are loaded on first access, and torch with them.
 """
 
 from __future__ import annotations

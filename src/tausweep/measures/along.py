@@ -1,10 +1,9 @@
-"""Measures of a run along its training: whether what a verdict reads still changes at the end.
+"""Measures of a run along its training, which show whether they still change at the end.
 
-Pretraining keeps encoder and bank after the epochs of the study's ``evaluate_at``; here each is
-measured with what is cheap, about as much as a third of an epoch of training: geometry of the test
-split, kNN, local separation, and a short probe. What is measured stands in ``along.json`` and, once
-collected, in ``along.csv``. The last row is the trained run itself, and its numbers are those of
-its record.
+Pretraining saves encoder and bank after the epochs of the study's ``evaluate_at``. Each is measured
+here with cheap measures that cost about as much as a third of an epoch of training: geometry of the
+test split, kNN, local separation, and a short probe. Results are in ``along.json`` and, once
+collected, in ``along.csv``. The last row is the trained run itself, with the numbers of its record.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ FILE = File.ALONG
 
 SHORT_PROBE = 0.1
 SHORT_PROBE_STEPS = 500
-"""The short probe has a tenth of the probe's epochs, 10 of 100, but this many steps at least: with
-60 it ended up to 10 points below the whole one on the demo's digits, with 480 within 1.7 at every
-epoch. Its features are those of the un-augmented images, which kNN needs as well, so that no image
-passes the trunk for it."""
+"""The short probe has a tenth of the probe's epochs (10 of 100), but at least this many steps. With
+60 steps it ended up to 10 points below the full probe on the demo's digits, with 480 within 1.7 at
+every epoch. It uses features without augmentation, which kNN needs too, so it costs no pass of
+the trunk."""
 
 
 @dataclass
 class EvaluationAtEpoch(Evaluation):
-    """A run as it was after an epoch; its embeddings are not kept.
+    """A run as it was after an epoch; its embeddings are not saved.
 
     Attributes:
         epoch: Counted from 1.
@@ -47,7 +46,7 @@ class EvaluationAtEpoch(Evaluation):
 
     @property
     def weights(self) -> Path:
-        """Where encoder and bank are."""
+        """The file of encoder and bank."""
         return weights_after(self.folder, self.epoch)
 
     @cached_property
@@ -59,8 +58,8 @@ class EvaluationAtEpoch(Evaluation):
 def evaluate(trained: Evaluation, measured: Mapping[str, Values]) -> None:
     """Measure a run at every epoch that its study asks for, and write ``along.json``.
 
-    What is already measured of the same is kept. An epoch whose weights are not there, because it
-    was asked for after the training had passed it, is named and left out.
+    Up-to-date results are kept. An epoch whose weights are missing, because training had already
+    passed it when it was added, is reported and left out.
 
     Args:
         trained: The run at its end; nothing is done if its study asks for no epochs.
@@ -89,7 +88,7 @@ def evaluate(trained: Evaluation, measured: Mapping[str, Values]) -> None:
 def _row(
     trained: Evaluation, measured: Mapping[str, Values], epoch: int, before: Values | None
 ) -> Values | None:
-    """What is known of a run after an epoch, and what it was made of; none if nothing is."""
+    """The measures of a run after an epoch, and what they were made from; none if unknown."""
     settings, say = trained.settings, trained.say
     epochs = settings.pretrain.epochs
     asked = settings.model_dump(mode="json", include={"linear", "knn", "geometry", "separation"})
@@ -115,10 +114,10 @@ def _row(
 
 
 def _measured(trained: Evaluation, epoch: int) -> Values:
-    """``measure`` of the weights that were kept after an epoch.
+    """``measure`` of the weights saved after an epoch.
 
     Raises:
-        StudyError: They are not there, damaged, or of another training.
+        StudyError: They are missing, damaged, or of another training.
         FloatingPointError: A feature is not finite.
     """
     then = EvaluationAtEpoch(
@@ -130,7 +129,7 @@ def _measured(trained: Evaluation, epoch: int) -> Values:
 
 
 def _read(path: Path) -> dict[int, Values]:
-    """The rows of an ``along.json`` by epoch; none if it is absent or damaged, and made again."""
+    """The rows of an ``along.json`` by epoch; empty if it is missing or damaged."""
     kept = ("made_of", "code_version", "values")
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
@@ -140,7 +139,7 @@ def _read(path: Path) -> dict[int, Values]:
 
 
 def measure(then: Evaluation) -> Values:
-    """The columns ``ALONG`` of a run as it was after an epoch.
+    """The columns ``ALONG`` for a run as it was after an epoch.
 
     Raises:
         FloatingPointError: A feature is not finite.
@@ -153,7 +152,7 @@ def measure(then: Evaluation) -> Values:
 
 
 def at_the_end(trained: Evaluation, measured: Mapping[str, Values]) -> Values:
-    """The same of a run at its end, from its measures, to which the short probe is added."""
+    """The same for a run at its end, from its measures and the short probe."""
     found = measured["geometry"]["test"] | {"knn_accuracy": measured["knn"]["accuracy"]}
     found |= measured["separation"] | {"linear_accuracy_short": short_probe(trained)}
     return {name: found.get(name) for name in ALONG}
@@ -168,11 +167,11 @@ def short_probe(then: Evaluation) -> float | None:
 
 
 def short(settings: LinearSettings, count: int) -> LinearSettings:
-    """The short probe: the whole one in fewer epochs, whose lr falls at the same shares of them.
+    """Settings of the short probe: fewer epochs, with lr falling at the same shares of them.
 
     Args:
-        settings: Of the whole one.
-        count: Training images.
+        settings: Settings of the full probe.
+        count: Number of training images.
     """
     steps = math.ceil(count / settings.batch_size)
     epochs = max(round(SHORT_PROBE * settings.epochs), math.ceil(SHORT_PROBE_STEPS / steps))

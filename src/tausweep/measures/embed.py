@@ -1,6 +1,6 @@
-"""Features and embeddings of prepared images: encoder in eval mode, no gradient, nothing changed.
+"""Features and embeddings of prepared images, by the encoder in eval mode without gradients.
 
-Rows come in prepared order and do not depend on the batch they were computed in, beyond the last
+Rows are in prepared order. They depend on the batch in which they were computed only in the last
 bits of float32.
 """
 
@@ -21,7 +21,7 @@ from tausweep.views.parameters import ViewParameters
 CPU = torch.device("cpu")
 BATCH = 500
 PIXELS_AT_ONCE = 2**22
-"""Pixels of a batch at most: 83 images of 224 x 224, whose first maps take 1 GB in ResNet-50."""
+"""Most pixels per batch: 83 images of 224 x 224, whose first maps take 1 GB in ResNet-50."""
 
 PROBE_VIEWS = {
     # docs/protocol.md, row "views of the linear probe".
@@ -31,15 +31,15 @@ PROBE_VIEWS = {
 
 
 class Embedder:
-    """An encoder and how its images are normalised.
+    """An encoder and the normalisation of its images.
 
     Attributes:
-        encoder: Trunk and head; put in eval mode, its parameters and statistics are not touched.
+        encoder: Trunk and head, in eval mode; its parameters and statistics are not changed.
         size: Side of the views in pixels.
-        mean: Normalisation constants a channel, of images in [0, 1].
-        std: The same.
-        device: Where the encoder is, and its views are rendered.
-        kept_on: Where features are kept, ``device`` at first.
+        mean: Mean of each channel, for images in [0, 1].
+        std: Standard deviation of each channel.
+        device: The device of the encoder, where views are rendered.
+        kept_on: The device where features are kept, at first ``device``.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class Embedder:
         self.size, self.mean, self.std = size, mean, std
 
     def features(self, images: KeptImages, flipped: bool = False) -> Tensor:
-        """Pooled features of the un-augmented images, n x D float32."""
+        """Pooled features of the images without augmentation, n x D float32."""
         found = self._pixels(images)
-        # Rows that lie beside the images, which are not waited for a batch at a time.
+        # The index is on the images' device, so that batches do not wait for copies.
         index = torch.arange(len(found)).to(images.device if isinstance(images, Tensor) else "cpu")
         batches = found.plain(self._groups(index))
         return self._pooled(map(rendering.flip, batches) if flipped else batches, len(found))
@@ -69,9 +69,9 @@ class Embedder:
         """Pooled features of one view of each image, n x D float32.
 
         Args:
-            images: Of a split, N.
-            parameters: Of N rows.
-            index: int64 n, the images that are wanted; none takes all.
+            images: The N images of a split.
+            parameters: N rows.
+            index: int64 n, the images to use; by default all.
         """
         index = torch.arange(len(images)) if index is None else index
         found = self._pixels(images)
@@ -89,24 +89,23 @@ class Embedder:
     ) -> Tensor:
         """Features of the versions of the training images that the probe alternates between.
 
-        With ``flip`` the two versions are all that there are, with ``none`` there is one;
-        ``colour`` and ``crop`` draw ``settings.versions`` random ones, where the author draws
-        one an epoch.
+        ``flip`` has two versions and ``none`` has one. ``colour`` and ``crop`` draw
+        ``settings.versions`` random ones; the author draws one per epoch.
 
         Args:
-            images: Of the training split, N.
-            plain: Their un-augmented features, N x D.
-            settings: Of the probe.
-            seed: Of the run.
+            images: The N images of the training split.
+            plain: Their features without augmentation, N x D.
+            settings: The probe's settings.
+            seed: The run's seed.
 
         Returns:
-            F x N x D float32, where ``plain`` is.
+            F x N x D float32, on the device of ``plain``.
         """
         if settings.views == "none":
             return plain[None]
         if settings.views == "flip":
             return torch.stack([plain, self.features(images, flipped=True)])
-        # Filled one by one: those of ImageNet100 take 8 GB, which must not be there twice.
+        # Filled one by one, because those of ImageNet100 take 8 GB and must not exist twice.
         found = plain.new_empty(settings.versions, *plain.shape)
         for version, features in enumerate(found):
             drawn = self.draw(images, PROBE_VIEWS[settings.views], seed, version, "probe")
@@ -116,7 +115,7 @@ class Embedder:
     def draw(
         self, images: KeptImages, settings: ViewSettings, seed: int, number: int, stream: str
     ) -> ViewParameters:
-        """Parameters of one view an image, of a stream of random numbers of its own."""
+        """Parameters of one view per image, from a separate stream of random numbers."""
         return self._pixels(images).draw(settings, seed, number, stream)
 
     def _pixels(self, images: KeptImages) -> Pixels:

@@ -1,7 +1,7 @@
 """Evaluation of one run: its embeddings, every measure, its record.
 
-Evaluation leaves encoder and bank as they are. Each measure's file carries a digest of what it was
-made from, so that a changed setting recomputes that measure and no other; embeddings likewise.
+Evaluation does not change encoder or bank. Each measure's file has a digest of what it was made
+from, so that a changed setting recomputes only that measure; embeddings likewise.
 """
 
 from __future__ import annotations
@@ -40,16 +40,15 @@ from tausweep.views.batches import KeptImages, resident
 Values = dict[str, Any]
 
 SHOWN_NEGATIVES = 10
-"""Negatives shown by Fig. 8."""
+"""Number of negatives in Fig. 8."""
 
 CORRECT = {"linear": ("linear",), "knn": ("knn", "knn_bank")}
-"""What each measure has to say of every test image, by its name in ``correct.safetensors``."""
+"""Names in ``correct.safetensors`` of each measure's result for every test image."""
 
 
 PER_FEATURE = 32
-"""Bytes of a device's memory for each value of the training features: in float32 as they are and
-both versions of the probe, in float64 and once more squared for the converged classifier, and what
-the rest takes."""
+"""Bytes of device memory for each value of the training features: themselves and both versions of
+the probe in float32, a float64 copy and its square for the converged classifier, and the rest."""
 
 PENALTY_ANCHORS = 256
 """Enough for means over anchors; the time of the penalties grows with it and with the bank."""
@@ -63,8 +62,8 @@ class Evaluation:
         settings: Its resolved settings.
         folder: Its folder, with ``encoder.safetensors``.
         data: The prepared data that it was trained on.
-        device: Where the trunk runs, and the measures with it.
-        say: Takes progress messages.
+        device: The device for the trunk and the measures.
+        say: Receives progress messages.
     """
 
     settings: RunSettings
@@ -75,7 +74,7 @@ class Evaluation:
 
     @property
     def weights(self) -> Path:
-        """Where encoder and bank are."""
+        """The file of encoder and bank."""
         return self.folder / File.ENCODER
 
     @cached_property
@@ -108,7 +107,7 @@ class Evaluation:
 
     @property
     def is_trained(self) -> bool:
-        """Whether a loss has moved the encoder, and the bank from its random start."""
+        """Whether training has changed the encoder and the bank from their random start."""
         return self.settings.pretrain.epochs > 0
 
     @cached_property
@@ -118,13 +117,13 @@ class Evaluation:
 
     @cached_property
     def embedder(self) -> Embedder:
-        """The trained encoder, its keys checked: nothing is evaluated with random weights."""
+        """The trained encoder; its keys are checked, so random weights are never evaluated."""
         encoder = Encoder(
             self.settings.encoder, self.settings.seed, self.settings.pretrain.bn_group
         )
         encoder.load_state_dict({k: t for k, t in self._trained[0].items() if k != "bank"})
         encoder.to(self.device).to(memory_format=torch.channels_last)
-        # Whatever it was trained with, it is measured in float32.
+        # Measured in float32, whatever the precision of training.
         set_tf32(False)
         size, data = self.settings.dataset.image_size, self.data
         embedder = Embedder(encoder, size, data.mean, data.std, self.device)
@@ -133,14 +132,14 @@ class Evaluation:
         if probe.views in PROBE_VIEWS:
             needed += 4 * probe.versions * len(data.train_images) * trunk.features
         if (free := free_bytes(self.device)) is not None and needed > free:
-            # The probe then runs on the CPU, as it does without a GPU.
+            # The probe then runs on the CPU, as without a GPU.
             self.say(f"features stay in main memory: {needed:,} bytes, {free:,} are free")
             embedder.kept_on = torch.device("cpu")
         return embedder
 
     @cached_property
     def made_by(self) -> list[str]:
-        """Digests of the training: its settings, its data, what it ended with."""
+        """Digests of the training: its settings, its data and its result."""
         tensors, metadata = self._trained
         return [metadata["settings_digest"], metadata["data_digest"], tensors_digest(tensors)]
 
@@ -151,10 +150,10 @@ class Evaluation:
 
     @cached_property
     def features(self) -> tuple[Tensor, Tensor]:
-        """Pooled features of the un-augmented images, on the device: training N x D, test M x D.
+        """Pooled features without augmentation, on the device: training N x D, test M x D.
 
         Raises:
-            FloatingPointError: One is not finite: the run has diverged in its last steps.
+            FloatingPointError: A feature is not finite, so the run diverged in its last steps.
         """
         self.say("features")
         found = tuple(self.embedder.features(self._images[split]) for split in SPLITS)
@@ -164,7 +163,7 @@ class Evaluation:
 
     @cached_property
     def _images(self) -> dict[str, KeptImages]:
-        """The images of both splits; squares lie on the device, if that is not the CPU."""
+        """The images of both splits; squares are copied to the device unless it is the CPU."""
         images: dict[str, KeptImages] = {s: getattr(self.data, f"{s}_images") for s in SPLITS}
         if self.device.type == "cpu":
             return images  # read as they are needed
@@ -172,7 +171,7 @@ class Evaluation:
 
     @cached_property
     def embeddings(self) -> dict[str, Tensor]:
-        """The content of ``embeddings.safetensors``, made now if it is not there."""
+        """The content of ``embeddings.safetensors``, which is made if it does not exist."""
         path = self.folder / File.EMBEDDINGS
         try:
             tensors, metadata = load_tensors(path)
@@ -207,10 +206,10 @@ class Evaluation:
         """Embeddings of pooled features, on the device.
 
         Raises:
-            FloatingPointError: One is not finite, or zero and thus without a direction.
+            FloatingPointError: An embedding is not finite, or is zero and so has no direction.
         """
         found = self.embedder.embeddings(features)
-        # A row that is not of length 1 is not finite, or was too small to be normalised.
+        # A row whose length is not 1 is not finite, or was too small to be normalised.
         if not (found.square().sum(dim=1) > 0.5).all():
             raise FloatingPointError("embeddings have no direction: zero or not finite")
         return found
@@ -219,9 +218,9 @@ class Evaluation:
         return torch.from_numpy(getattr(self.data, f"{split}_labels").copy())
 
     def _sample(self, count: int) -> Tensor:
-        """Instances looked at where all would take too long.
+        """A sample of instances, for measures that would take too long on all.
 
-        In random order, so that any first few of them are a sample as well.
+        It is in random order, so that its first few are a sample too.
         """
         order = rendering.order(count, self.settings.seed, self.settings.pretrain.epochs)
         return order[: self.settings.separation.anchors]
@@ -251,7 +250,7 @@ class Evaluation:
         return {"probe": probed.to_json(), "converged": converged.to_json()}
 
     def knn(self) -> Values:
-        """Weighted kNN: keys are the training embeddings, and a trained bank beside them."""
+        """Weighted kNN, with the training embeddings as keys, and also with a trained bank."""
         right = {"knn": self.knn_correct("train")}
         if self.is_trained:
             right["knn_bank"] = self.knn_correct("bank")
@@ -259,7 +258,7 @@ class Evaluation:
         return {n.replace("knn", "accuracy"): knn.percentage(r) for n, r in right.items()}
 
     def knn_correct(self, keys: str) -> Tensor:
-        """Which test images kNN classifies correctly (M bool), by the keys ``train`` or ``bank``.
+        """Which test images kNN classifies correctly (M bool), with keys ``train`` or ``bank``.
 
         Raises:
             StudyError: k is larger than the number of keys.
@@ -277,7 +276,7 @@ class Evaluation:
 
     @cached_property
     def _correct(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """The content of ``correct.safetensors``, and what each measure's part was made of."""
+        """The content of ``correct.safetensors``, and what each measure's part was made from."""
         try:
             tensors, metadata = load_tensors(self.folder / File.CORRECT)
             made_of: dict[str, str] = metadata["made_of"]
@@ -289,7 +288,7 @@ class Evaluation:
         return tensors, made_of
 
     def _keep_correct(self, measure: str, right: dict[str, Tensor]) -> None:
-        """Put which test images a measure classifies correctly (M bool) beside the others'."""
+        """Save which test images a measure classifies correctly (M bool), beside other measures."""
         tensors, made_of = self._correct
         tensors = {n: t for n, t in tensors.items() if n not in CORRECT[measure]} | right
         made_of = made_of | {measure: self._measure_digest(measure)}
@@ -337,7 +336,7 @@ class Evaluation:
         return self.settings.loss.hard_set_size(len(self.bank))
 
     def measured(self, name: str) -> Values:
-        """A measure's values: from its file if that was made of the same, else made now."""
+        """A measure's values, from its file if that is up to date, else computed now."""
         path = self.folder / f"{name}.json"
         wanted = self._measure_digest(name)
         try:
@@ -347,7 +346,7 @@ class Evaluation:
                 values: Values = content["values"]
                 return values
         except (OSError, ValueError, KeyError, TypeError):
-            pass  # absent, damaged or of another format: the measure is made, which mends it
+            pass  # missing, damaged or in another format: compute the measure, which replaces it
         self.say(name)
         own = (self.settings.measures or {}).get(name)
         taken = (
@@ -368,7 +367,7 @@ class Evaluation:
 
 
 def evaluate(evaluation: Evaluation) -> dict[str, Values]:
-    """All measures of a run by name, plug-ins' too; a diverged run has none."""
+    """All measures of a run by name, including plug-ins; a diverged run has none."""
     if evaluation.outcome != "complete":
         return {}
     own = [name for name in MEASURED if evaluation.is_trained or name not in OF_THE_LOSS]
@@ -376,7 +375,7 @@ def evaluate(evaluation: Evaluation) -> dict[str, Values]:
     try:
         found = {name: evaluation.measured(name) for name in names}
         own_measure.refuse_shared({n: found[n] for n in evaluation.settings.measures or {}})
-        # Measures that were kept have asked for none, and these are a result of their own.
+        # Made even if no measure needed them, because embeddings are a result themselves.
         _ = evaluation.embeddings
         return found
     except FloatingPointError as error:
@@ -385,7 +384,7 @@ def evaluate(evaluation: Evaluation) -> dict[str, Values]:
 
 
 def finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity; a number that does not exist is null."""
+    """Replace NaN and infinity, which JSON does not have, by null."""
     if isinstance(value, dict):
         return {k: finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -1,9 +1,8 @@
-"""Geometry of embeddings on the unit sphere: how they spread, and how classes lie in them.
+"""Geometry of embeddings on the unit sphere: how they and their classes are distributed.
 
 Uniformity is Eq. 10, tolerance Eq. 11 (docs/protocol.md); alignment is Wang & Isola 2020; RankMe is
-Garrido et al. 2023; Wasserstein uniformity is Fang et al. 2024. Every function normalises the rows
-it is given, so scale does not matter, and takes all *distinct* pairs: a point is no pair with
-itself.
+Garrido et al. 2023; Wasserstein uniformity is Fang et al. 2024. Every function normalises its rows,
+so scale does not matter, and uses all *distinct* pairs: a point does not form a pair with itself.
 """
 
 from __future__ import annotations
@@ -19,13 +18,12 @@ from tausweep.measures.collapse import one_point
 from tausweep.measures.sphere_dimension import LARGEST_T, effective_dimension
 
 TILE = {"cpu": 512}
-"""Rows of a square tile: one that stays in a core's cache; other devices want larger kernels."""
+"""Rows of a square tile that fits in a core's cache; other devices need larger kernels."""
 LARGER_TILE = 4096
 NEAREST_OTHERS = 10
-"""Neighbours of ``nearest_interclass_similarity``: as many as Fig. 8 shows of the negatives."""
+"""Neighbours for ``nearest_interclass_similarity``: as many as there are negatives in Fig. 8."""
 FLOAT32_T = 20.0
-"""Up to here exp(+-2t) and its sums are far inside float32's range; above, float64 is used."""
-"""Of float32, in which embeddings are stored and losses and kNN compare them."""
+"""Up to this t, exp(+-2t) and its sums are well within float32's range; above it, use float64."""
 
 
 def normalised(x: Tensor, name: str = "x") -> Tensor:
@@ -33,15 +31,15 @@ def normalised(x: Tensor, name: str = "x") -> Tensor:
 
     Args:
         x: n x d, any floating dtype.
-        name: How errors call it.
+        name: Its name in errors.
 
     Raises:
-        ValueError: x is no n x d floating tensor, or a row is zero or not finite.
+        ValueError: x is not an n x d floating tensor, or a row is zero or not finite.
     """
     if x.ndim != 2 or not x.is_floating_point():
         raise ValueError(f"{name}: {tuple(x.shape)} {x.dtype} given; allowed is n x d, floating")
     rows = x.detach().to(torch.float64, copy=True)
-    # The largest entry first: its square may leave the range that the entry itself is in.
+    # Divide by the largest entry first, because its square may overflow.
     if rows.shape[1]:
         largest = torch.maximum(rows.amax(dim=1), -rows.amin(dim=1))
     else:
@@ -67,7 +65,7 @@ def uniformity(x: Tensor, t: float = 2.0, *, tile: int | None = None) -> float:
         x: n x d, n >= 2; normalised inside. Computed in float32 with float64 sums; in float64 if x
             is float64 or t is above 20.
         t: Sharpness of the Gaussian potential, in (0, 300].
-        tile: Rows of a block of pairs; the default suits the device.
+        tile: Rows of a block of pairs; by default chosen for the device.
 
     Returns:
         0 (all points equal) up to 4t (two antipodes); 2t - O(1/d) for points uniform on S^{d-1}.
@@ -79,8 +77,8 @@ def uniformity(x: Tensor, t: float = 2.0, *, tile: int | None = None) -> float:
         raise ValueError(f"t: {t} is not allowed; it is in (0, {LARGEST_T:g}]")
     _at_least_two(x)
     dtype = torch.float64 if x.dtype == torch.float64 or t > FLOAT32_T else torch.float32
-    # ||x - y||^2 = 2 - 2s, so the pair's term is e^{-2t} 2^{2t s log2(e)}. The factor of s goes
-    # into the rows and e^{-2t} behind the sum, which leaves one cheap 2^(.) per pair.
+    # ||x - y||^2 = 2 - 2s, so the term of a pair is e^{-2t} 2^{2t s log2(e)}. The rows include the
+    # factor of s, and e^{-2t} is applied after the sum, which leaves one cheap 2^(.) per pair.
     rows = normalised(x).mul_(math.sqrt(2 * t * math.log2(math.e))).to(dtype)
     n, size = len(rows), tile or TILE.get(rows.device.type, LARGER_TILE)
     total = torch.zeros((), dtype=torch.float64, device=rows.device)
@@ -100,7 +98,7 @@ def uniformity(x: Tensor, t: float = 2.0, *, tile: int | None = None) -> float:
 
 
 def collapsed(x: Tensor) -> bool:
-    """Whether all points are one, as far as float32 can tell: uniformity is near 0.
+    """Whether all points are the same, as far as float32 can tell; uniformity is then near 0.
 
     See ``collapse.one_point``.
 
@@ -133,7 +131,7 @@ def tolerance(x: Tensor, labels: Tensor) -> float:
 def tolerance_literal(x: Tensor, labels: Tensor) -> float:
     """E[x.y 1(same class)] over all distinct pairs: Eq. 11 as written, at most about 1/classes.
 
-    Args and errors as for ``tolerance``, but classes of one member are allowed.
+    Args and errors as for ``tolerance``, except that classes of one member are allowed.
     """
     same, _, _, _ = _pair_sums(x, labels)
     return same / (len(x) * (len(x) - 1))
@@ -158,11 +156,11 @@ def interclass_similarity(x: Tensor, labels: Tensor) -> float:
 def nearest_interclass_similarity(x: Tensor, labels: Tensor, k: int = NEAREST_OTHERS) -> float:
     """Mean similarity of a point to its k most similar points of other classes, over all points.
 
-    Where the mean embedding is near 0, ``interclass_similarity`` is about
-    -tolerance / (classes - 1), wherever the classes lie; this says how close other classes come.
+    If the mean embedding is near 0, ``interclass_similarity`` is about -tolerance / (classes - 1),
+    wherever the classes are. This measure says how close other classes come.
 
-    Exact. Memory is copies of x and one block of rows x n (``rows_at_once``), never n x n. A point
-    with fewer than k points of other classes counts with all that it has.
+    Exact. Memory is copies of x and one block of rows x n (``rows_at_once``), never n x n. If there
+    are fewer than k points of other classes, all of them count.
 
     Args:
         x: n x d; normalised inside. Similarities in float32 with float64 sums; in float64 if x is.
@@ -170,7 +168,7 @@ def nearest_interclass_similarity(x: Tensor, labels: Tensor, k: int = NEAREST_OT
         k: 1 or more.
 
     Returns:
-        In [-1, 1]; 1 where every point has k others of another class in its own place.
+        In [-1, 1]; 1 if every point coincides with k points of other classes.
 
     Raises:
         ValueError: A bad row or shape, a single class, or k below 1.
@@ -183,7 +181,7 @@ def nearest_interclass_similarity(x: Tensor, labels: Tensor, k: int = NEAREST_OT
     if len(counts) == 1:
         raise ValueError("labels: a single class given, so there is no pair of different classes")
     n = len(x)
-    # By class, so that what an anchor must not count is one slice of its similarities.
+    # Sorted by class, so that the similarities to exclude are one slice.
     rows = normalised(x)[order].to(torch.float64 if x.dtype == torch.float64 else torch.float32)
     total = torch.zeros((), dtype=torch.float64, device=rows.device)
     at_once = rows_at_once(n, rows.device)
@@ -204,8 +202,8 @@ def nearest_interclass_similarity(x: Tensor, labels: Tensor, k: int = NEAREST_OT
 def common_mean(x: Tensor) -> float:
     """Squared length of the mean of the normalised rows: what all embeddings have in common.
 
-    Every similarity contains it: the mean over all pairs, those of a point with itself included,
-    is this number. A tolerance that it makes up says nothing about classes.
+    It is part of every similarity: the mean over all pairs, including those of a point with itself,
+    is this number. A tolerance that comes from it says nothing about classes.
 
     Args:
         x: n x d; normalised inside, float64.
@@ -223,9 +221,9 @@ def common_mean(x: Tensor) -> float:
 
 
 def _pair_sums(x: Tensor, labels: Tensor) -> tuple[float, int, float, int]:
-    """Sum of similarities and count of ordered distinct pairs: same class, different classes.
+    """Sum of similarities and number of ordered distinct pairs, within and between classes.
 
-    By class sums S_c: sum over same-class pairs = sum_c |S_c|^2 - sum_i |x_i|^2.
+    From class sums S_c: sum over same-class pairs = sum_c |S_c|^2 - sum_i |x_i|^2.
     """
     _check_labelled(x, labels)
     rows = normalised(x)
@@ -241,7 +239,7 @@ def _pair_sums(x: Tensor, labels: Tensor) -> tuple[float, int, float, int]:
 def _class_sums(rows: Tensor, codes: Tensor, classes: int) -> Tensor:
     """Sums (C x d) of the rows of each class; ``codes`` are n int64 on the CPU.
 
-    A GPU's threads would add rows in any order; a product with the classes' members has one.
+    On a GPU, index_add_ would sum in any order, so a product with the class members is used.
     """
     if rows.device.type == "cpu":
         return rows.new_zeros(classes, rows.shape[1]).index_add_(0, codes, rows)
@@ -279,7 +277,7 @@ def singular_values(x: Tensor) -> list[float]:
         raise ValueError("x: no rows given; allowed is one or more")
     rows = normalised(x)
     if rows.device.type != "cpu" and len(rows) > rows.shape[1]:
-        # Those of R, d x d: a GPU's own decomposition of tall matrices iterates over all rows.
+        # Use R (d x d): a GPU's own decomposition of tall matrices iterates over all rows.
         rows = torch.linalg.qr(rows, mode="r").R
     values: list[float] = torch.linalg.svdvals(rows.cpu()).tolist()
     return values
@@ -288,7 +286,7 @@ def singular_values(x: Tensor) -> list[float]:
 def rankme(x: Tensor) -> float:
     """RankMe (Garrido et al. 2023): exp of the entropy of the normalised singular values.
 
-    Taken of the L2-normalised, uncentred embeddings, in float64, without the paper's epsilon
+    Computed on L2-normalised, uncentred embeddings in float64, without the paper's epsilon
     (0 log 0 = 0 is exact).
 
     Returns:
@@ -312,8 +310,8 @@ def wasserstein_uniformity(x: Tensor) -> float:
     W2 is the quadratic Wasserstein distance from N(mean, covariance) of the normalised rows to
     N(0, I/d), which the uniform distribution on S^{d-1} approaches:
     W2^2 = |mean|^2 + 1 + tr(C) - (2 / sqrt d) tr(C^{1/2}), with the population covariance C.
-    Unlike uniformity it notices dimensional collapse. Its sign is turned, as the authors plot it,
-    so that it reads in the same direction as ``uniformity``.
+    Unlike uniformity it detects dimensional collapse. The sign is flipped, as in the authors'
+    plots, so that it has the same direction as ``uniformity``.
 
     Args:
         x: n x d, n >= 2; normalised inside, float64.
@@ -326,7 +324,7 @@ def wasserstein_uniformity(x: Tensor) -> float:
     mean = rows.mean(dim=0)
     rows -= mean
     covariance = rows.T @ rows / len(rows)
-    # d x d: a CPU is as fast, and the decomposition is then one.
+    # d x d: a CPU is as fast, and gives the same decomposition for all devices.
     variances = torch.linalg.eigvalsh(covariance.cpu()).clamp_min_(0)
     squared = mean.square().sum().cpu() + 1 + variances.sum()
     squared -= 2 / math.sqrt(rows.shape[1]) * variances.sqrt().sum()
@@ -336,10 +334,10 @@ def wasserstein_uniformity(x: Tensor) -> float:
 def measure(
     x: Tensor, labels: Tensor, t: float = 2.0, views: tuple[Tensor, Tensor] | None = None
 ) -> dict[str, Any]:
-    """The geometry of one split, JSON-ready.
+    """The geometry of one split, ready for JSON.
 
     Args:
-        x: n x d embeddings, un-augmented; at least two classes, one of them with two members.
+        x: n x d embeddings without augmentation; at least two classes, one with two members.
         labels: n integers.
         t: Uniformity's t.
         views: Embeddings of two views of the same instances (m x d each), for ``alignment``.

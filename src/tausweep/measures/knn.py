@@ -13,9 +13,9 @@ from tausweep.losses.streaming import full_precision, rows_at_once
 from tausweep.measures.geometry import normalised
 
 SMALLEST_SAVING = 16
-"""Columns for each that a sample's bound should leave, at least, to be worth the search."""
+"""A sample's bound must leave at most one of so many columns to be worth the search."""
 SMALLEST_GROUP = 4
-"""Below it two searches among groups cost more than one among all keys."""
+"""In smaller groups, two searches among groups cost more than one among all keys."""
 
 
 def percentage(right: Tensor) -> float:
@@ -31,7 +31,7 @@ def correct(
     k: int,
     temperature: float,
 ) -> Tensor:
-    """Which test embeddings ``predict`` gives their own label.
+    """Test embeddings for which ``predict`` gives their own label.
 
     Args:
         train: N x d keys; normalised inside.
@@ -56,10 +56,10 @@ def predict(
 ) -> Tensor:
     """The label with the largest sum of exp(s / temperature) over each query's k nearest keys.
 
-    Similarities s are float32 cosines, votes are added in float64 with the nearest key's weight
-    as the unit, so that no temperature overflows. Neighbours are ranked by similarity and then by
-    the lower row; equal votes go to the lower label. So the result is one, on every device that
-    computes the same similarities.
+    Similarities s are float32 cosines. Votes are summed in float64 relative to the weight of the
+    nearest key, so that no temperature overflows. Ties between neighbours go to the lower row, ties
+    between votes to the lower label. So all devices that compute the same similarities give the
+    same result.
 
     Args:
         train: N x d keys; normalised inside.
@@ -87,15 +87,15 @@ def predict(
     queries = normalised(test, "test").to(torch.float32)
     classes, codes = torch.unique(train_labels.cpu().to(torch.int64), return_inverse=True)
     predicted = []
-    # One buffer for all chunks: fresh pages of its size cost a fifth of the product.
+    # One buffer for all chunks: allocating fresh pages would cost a fifth of the product.
     at_once = rows_at_once(len(keys), keys.device)
     buffer = keys.new_empty(min(at_once, len(queries)), len(keys))
     with full_precision(keys.device):
         for part in queries.split(at_once):
             values, rows = _nearest(torch.mm(part, keys.T, out=buffer[: len(part)]), k)
             weights = torch.exp((values - values[:, :1]) / temperature)
-            # On the CPU one row's votes are added in the order of its neighbours, so that classes
-            # with the same neighbours' similarities tie exactly.
+            # The CPU adds a row's votes in the order of its neighbours, so that classes with the
+            # same similarities tie exactly.
             votes = weights.new_zeros(len(part), len(classes))
             votes.scatter_add_(1, codes[rows], weights)
             predicted.append(classes[votes.argmax(dim=1)])
@@ -105,7 +105,7 @@ def predict(
 def _nearest(similarities: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k largest of each row: float64 values, descending, and columns, on the CPU.
 
-    Equal values are taken by the lower column; ``topk`` alone would leave that open.
+    Ties go to the lower column, which ``topk`` alone does not guarantee.
     """
     values, columns = _largest(similarities, min(k + 1, similarities.shape[1]))
     cut = values.shape[1] > k
@@ -139,8 +139,8 @@ def _by_sample(
     """``_largest`` among the values that are not below a bound from every ``step``-th column.
 
     Returns:
-        Values, columns, and the rows where fewer are left than asked for, whose values are not
-        right. None where so many are left that nothing is saved, or on an accelerator.
+        Values, columns, and the rows with fewer than ``count`` values left, which are not valid.
+        None if too many values are left to save time, or on an accelerator.
     """
     if similarities.device.type != "cpu":
         return None
@@ -169,16 +169,16 @@ def _by_sample(
 def _by_groups(similarities: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """``_largest`` on any device.
 
-    Columns are cut into groups. The ``count`` groups with the largest maxima hold the ``count``
-    largest values: a value outside them is at most each of their maxima. So two searches among
-    some thousands take the place of one among all columns.
+    Columns are split into groups. The ``count`` groups with the largest maxima contain the
+    ``count`` largest values, because a value outside them is at most each of their maxima. So two
+    searches among some thousands replace one among all columns.
     """
     rows, columns = similarities.shape
     size = math.isqrt(columns // count)
     if size < SMALLEST_GROUP:
         return similarities.topk(count, dim=1)
     groups = columns // size
-    # Group g is the columns g, g + groups, ...: maxima then run along contiguous memory.
+    # Group g has the columns g, g + groups, ..., so that maxima run along contiguous memory.
     maxima = similarities[:, : size * groups].unflatten(1, (size, groups)).amax(dim=1)
     chosen = maxima.topk(count, dim=1, sorted=False).indices
     steps = groups * torch.arange(size, device=chosen.device)

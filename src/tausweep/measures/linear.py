@@ -1,7 +1,7 @@
 """Linear probe: softmax regression on frozen pooled features (docs/protocol.md, author, InstDisc).
 
-``probe`` follows the paper to the letter: features as they are, SGD with momentum from lr 30 down.
-``converged`` stands beside it, because that lr can end points below what the features allow.
+``probe`` follows the paper exactly: features are not normalised, SGD with momentum starts at lr 30.
+``converged`` is given beside it, because with that lr accuracy can end points below the optimum.
 """
 
 from __future__ import annotations
@@ -28,34 +28,35 @@ WEIGHT_STD = 0.01
 STREAM = 0x11EA6
 """Keeps the probe's random numbers apart from others of the same (seed, epoch)."""
 DIVERGED_LOSS = 1e4
-"""Nats. At lr 30 SGD is a perceptron: its loss grows with the square of the features' scale and
-ends at 20 to 100 nats on ordinary features of weakly separated classes, which the paper would have
-reported. Four powers of ten are out of its reach, but not of features a hundred times too large."""
+"""In nats. At lr 30 SGD acts as a perceptron. Its loss grows with the square of the features' scale
+and ends at 20 to 100 nats on ordinary features of weakly separated classes, which the paper would
+have reported. Only features a hundred times too large reach 10^4."""
 MAX_ITERATIONS = 1000
 MOST_RECORDED = 4096
-"""Steps of an epoch that are recorded as one: 60,000 kernels, whose graph takes some 100 MB."""
+"""Most steps of an epoch in one recording: 60,000 kernels, whose graph takes some 100 MB."""
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a probe ended with; accuracies in percent of the test split.
+    """The result of a probe; accuracies on the test split in percent.
 
     Attributes:
-        accuracy: After the last epoch, the headline; none if the probe diverged.
-        best: Largest after any epoch (chosen on the test split, so it flatters); none likewise.
-        best_epoch: The epoch after which it stood, counted from 1; the earliest among equals.
-        curve: Accuracy after every epoch that was run.
-        lr: Learning rate of every epoch that was run.
+        accuracy: Accuracy after the last epoch, the headline; none if the probe diverged.
+        best: Highest accuracy after any epoch (chosen on the test split, so optimistic); none if
+            the probe diverged.
+        best_epoch: The epoch of ``best``, counted from 1; the first on a tie.
+        curve: Accuracy after each epoch.
+        lr: Learning rate of each epoch.
         train_loss: Cross-entropy in nats, mean over the epoch's instances, each before its step;
-            none where it was not finite.
-        constant_loss: Loss of the best constant guess, the entropy of the training labels in nats.
-            A ``train_loss`` above it says that lr is too high for these features.
-        feature_rms: Root mean square of the training features, all versions.
+            none if it was not finite.
+        constant_loss: Loss of the best constant guess: the entropy of the training labels in nats.
+            A ``train_loss`` above it means that lr is too high for these features.
+        feature_rms: Root mean square of the training features, over all versions.
         diverged: A loss, weight or test logit was not finite (the probe stops there), or the last
             epoch's loss is above ``DIVERGED_LOSS``.
         weight: C x D.
         bias: C.
-        correct: M bool, which test images the last epoch that was run classifies correctly.
+        correct: M bool, which test images are classified correctly after the last epoch.
     """
 
     accuracy: float | None
@@ -72,23 +73,23 @@ class ProbeResult:
     correct: Tensor = field(repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the tensors."""
+        """All fields except tensors."""
         return {name: value for name, value in vars(self).items() if not torch.is_tensor(value)}
 
 
 @dataclass(frozen=True)
 class ConvergedResult:
-    """What a converged logistic regression ended with; accuracies in percent.
+    """The result of a converged logistic regression; accuracies in percent.
 
     Attributes:
-        accuracy: On the test split.
-        train_accuracy: On the training split; at 100 the classes are linearly separable, the
-            optimum lies at infinity and ``tolerance`` is what ended the descent.
+        accuracy: Accuracy on the test split.
+        train_accuracy: Accuracy on the training split. At 100 the classes are linearly separable,
+            the optimum is at infinity, and the descent ended by ``tolerance``.
         train_loss: Mean cross-entropy in nats.
-        converged: The tolerance was met before the limit of iterations.
-        iterations: Of L-BFGS.
-        tolerance: On the largest entry of the gradient, in standardised features.
-        C: Inverse strength of the L2 penalty, as text: ``inf``, no penalty.
+        converged: Whether the tolerance was met before the limit of iterations.
+        iterations: Iterations of L-BFGS.
+        tolerance: Bound on the largest entry of the gradient, for standardised features.
+        C: Inverse strength of the L2 penalty, as text: ``inf`` for no penalty.
     """
 
     accuracy: float
@@ -110,10 +111,10 @@ def learning_rates(settings: LinearSettings) -> list[float]:
 
 
 def epoch_rows(seed: int, epoch: int, instances: int, versions: int) -> Tensor:
-    """The order of an epoch and the version that each instance has in it.
+    """The order of instances in an epoch, and the version of each.
 
     Args:
-        seed: Of the run.
+        seed: The run's seed.
         epoch: Counted from 0.
         instances: N.
         versions: F.
@@ -130,7 +131,7 @@ def epoch_rows(seed: int, epoch: int, instances: int, versions: int) -> Tensor:
 def last_and_best(
     curve: list[float], diverged: bool
 ) -> tuple[float | None, float | None, int | None]:
-    """Headline, best and best epoch of a curve: the headline is the last epoch, not the best."""
+    """Last, best and best epoch of a curve; the headline is the last, not the best."""
     if diverged or not curve:
         return None, None, None
     best = max(curve)
@@ -147,17 +148,17 @@ def probe(
 ) -> ProbeResult:
     """Train a linear classifier by SGD on cached features and follow its test accuracy.
 
-    The gradient of the softmax loss is written down instead of recorded by autograd:
+    The gradient of the softmax loss is written out instead of using autograd:
     dL/dlogits = (p - 1[label]) / B. Updates are those of ``torch.optim.SGD``.
 
     Args:
         train_features: F x N x D float32, not normalised: F versions (views) of N instances, of
-            which every epoch picks one an instance. The device decides where the probe runs.
+            which every epoch uses one per instance. The probe runs on their device.
         train_labels: N integers; they define the classes.
         test_features: M x D float32.
         test_labels: M integers; a label that no training instance has counts as an error.
         settings: Epochs, batch size, lr and its steps, momentum, weight decay.
-        seed: Of initial weights, order and versions.
+        seed: Seed of initial weights, order and versions.
 
     Raises:
         ValueError: Shapes that do not fit, or features that are not finite.
@@ -189,7 +190,7 @@ def probe(
             correct = logits.argmax(dim=1) == test_codes
             numbers = model.finite() & torch.isfinite(logits).all() & torch.isfinite(steps.total)
             ended = torch.stack([steps.total, numbers.to(steps.total), correct.sum(dtype=F64)])
-            if epoch + 1 < len(rates):  # drawn while a device computes
+            if epoch + 1 < len(rates):  # drawn while the device computes
                 rows = staged(epoch_rows(seed, epoch + 1, n, versions), device)
             total, finite, right = ended.tolist()
             curve.append(100.0 * (right / len(test)))
@@ -217,7 +218,7 @@ def probe(
 
 
 class _SoftmaxRegression:
-    """Weight (C x D), bias (C) and their momentum: all that the probe's optimiser touches."""
+    """Weight (C x D), bias (C) and their momentum: the state of the probe's optimiser."""
 
     def __init__(self, weight: Tensor, settings: LinearSettings) -> None:
         self.weight, self.bias = weight, weight.new_zeros(len(weight))
@@ -230,7 +231,7 @@ class _SoftmaxRegression:
         return torch.addmm(self.bias, features, self.weight.T)
 
     def finite(self) -> Tensor:
-        """Whether every weight is a number; a bool of no dimensions, for which nobody waits."""
+        """Whether every weight is finite: a scalar bool tensor, so the host does not wait."""
         return torch.isfinite(self.weight).all() & torch.isfinite(self.bias).all()
 
     def step(self, features: Tensor, codes: Tensor, lr: float, total: Tensor) -> None:
@@ -253,7 +254,7 @@ class _SoftmaxRegression:
 class _Epoch:
     """The steps of an epoch over fixed tensors: on a GPU one recorded graph for each lr.
 
-    A step on some hundreds of features is computed faster than a host can ask for its kernels.
+    A step on some hundreds of features runs faster than the host can launch its kernels.
 
     Attributes:
         total: Sum of the last epoch's losses, float64.
@@ -286,7 +287,7 @@ class _Epoch:
             self._warm = True
             return
         if self._steps is None or self._lr != lr:
-            self._steps = None  # its memory goes before the next one takes as much
+            self._steps = None  # free its memory before the next one allocates as much
             self._steps, self._lr = StepGraph(steps, self._codes.device), lr
         self._steps()
 
@@ -296,18 +297,18 @@ def converged(
 ) -> ConvergedResult:
     """Logistic regression without penalty, by scikit-learn's L-BFGS at its standard tolerance.
 
-    The same classifier and, as the probe has no weight decay, the same objective (C = inf), but
-    brought to its optimum. Features are standardised for conditioning only: without a penalty that
-    changes neither the optimum's predictions nor its loss.
+    It is the same classifier with the same objective (C = inf, because the probe has no weight
+    decay), but trained to its optimum. Features are standardised only for conditioning: without a
+    penalty this does not change the optimum's predictions or loss.
 
     Args:
-        train_features: N x D, un-augmented.
+        train_features: N x D, without augmentation.
         train_labels: N integers, at least two classes.
         test_features: M x D.
         test_labels: M integers.
 
-    The features' device decides where it runs: scikit-learn on a CPU, elsewhere its minimiser with
-    loss and gradient from the device (``logistic``).
+    It runs on the features' device: scikit-learn on a CPU, elsewhere its minimiser with loss and
+    gradient from the device (``logistic``).
 
     Raises:
         ValueError: Shapes that do not fit, features that are not finite, a single class.
@@ -331,7 +332,7 @@ def converged(
 def _check(
     train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, n: int
 ) -> tuple[Tensor, Tensor]:
-    """Refuse what cannot be classified; return the sorted classes and the training codes."""
+    """Check shapes and values; return the sorted classes and the training codes."""
     for name, features in (("train_features", train), ("test_features", test)):
         if features.ndim != 2 or len(features) == 0 or features.shape[1] != train.shape[1]:
             raise ValueError(
@@ -353,13 +354,13 @@ def _check(
 
 
 def _codes(labels: Tensor, classes: Tensor) -> Tensor:
-    """Places of labels among the sorted classes; -1 for labels that are none of them."""
+    """Indices of labels among the sorted classes; -1 for labels that are not among them."""
     wanted = labels.cpu().to(torch.int64)
     places = torch.searchsorted(classes, wanted).clamp_(max=len(classes) - 1)
     return torch.where(classes[places] == wanted, places, -1)
 
 
 def _norm(features: Tensor) -> float:
-    """Root of the sum of squares, in float64: finite exactly if every float32 feature is."""
+    """Root of the sum of squares in float64, which is finite if and only if every feature is."""
     norms = [torch.linalg.vector_norm(part.to(F64)) for part in features.split(1024)]
     return math.hypot(*torch.stack(norms).tolist())

@@ -1,8 +1,8 @@
-"""Multinomial logistic regression without a penalty, brought to its optimum: on a CPU, on a device.
+"""Multinomial logistic regression without a penalty, trained to its optimum on a CPU or a device.
 
-scikit-learn's classifier computes on the CPU. On a device its own minimiser, SciPy's L-BFGS-B, runs
-from the same start with the same options and asks the device for loss and gradient; both are
-float64, so the path is scikit-learn's but for rounding.
+On the CPU this is scikit-learn's classifier. On a device, its minimiser (SciPy's L-BFGS-B) runs
+from the same start with the same options, with loss and gradient from the device. Both use float64,
+so the path is that of scikit-learn apart from rounding.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 TOLERANCE = 1e-4
-"""On the largest entry of the gradient: scikit-learn's ``tol``."""
+"""Bound on the largest entry of the gradient: scikit-learn's ``tol``."""
 LINE_SEARCH = 50
 SMALLEST_FALL = 64 * float(np.finfo(np.float64).eps)
-"""Relative, of the loss in a step. These two are scikit-learn's as well."""
+"""Smallest relative fall of the loss in a step. These two values are scikit-learn's too."""
 
 
 class Fitted(NamedTuple):
-    """What a classifier at its optimum says.
+    """The results of a classifier at its optimum.
 
     Attributes:
-        predicted: M places among the sorted classes, of the test instances.
+        predicted: M predictions for the test instances, as indices of the sorted classes.
         train_accuracy: In percent.
         train_loss: Mean cross-entropy in nats.
-        iterations: Of L-BFGS.
+        iterations: Iterations of L-BFGS.
     """
 
     predicted: NDArray[np.int64]
@@ -48,23 +48,23 @@ def on_the_cpu(train: Tensor, codes: Tensor, test: Tensor, classes: int, most: i
 
     Args:
         train: N x D float32, on the CPU.
-        codes: N int64, the classes of the training instances by their place among the sorted ones.
+        codes: N int64, classes of the training instances as indices of the sorted classes.
         test: M x D float32.
         classes: C, two or more.
-        most: Iterations at most.
+        most: Most iterations.
     """
     x: NDArray[np.float64] = train.numpy().astype(np.float64)
     mean, scale = x.mean(axis=0), x.std(axis=0)
-    # A unit that never fires carries nothing; dividing by its deviation of 0 would.
+    # A unit that never fires has deviation 0; do not divide by it.
     scale[scale == 0] = 1.0
     x -= mean
     x /= scale
     model = LogisticRegression(C=np.inf, max_iter=most, tol=TOLERANCE)
     with warnings.catch_warnings():
-        # The result says whether it converged; a warning in a log would be overlooked.
+        # The result says whether it converged, so the warning is not needed.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(x, codes.numpy())
-    # Not predict_log_proba, which takes the logarithm of probabilities that underflow to 0.
+    # predict_log_proba takes the logarithm of probabilities that may underflow to 0.
     scores = model.decision_function(x)
     log_p = log_softmax(scores if scores.ndim == 2 else np.stack([0 * scores, scores], 1), axis=1)
     return Fitted(
@@ -76,9 +76,9 @@ def on_the_cpu(train: Tensor, codes: Tensor, test: Tensor, classes: int, most: i
 
 
 def on_a_device(train: Tensor, codes: Tensor, test: Tensor, classes: int, most: int) -> Fitted:
-    """The same classifier where the features are; arguments as of ``on_the_cpu``."""
+    """The same classifier on the features' device; arguments as for ``on_the_cpu``."""
     x, own = train.to(torch.float64, copy=True), codes.to(train.device)
-    # By the mean first: float64 keeps the digits of a variance that a sum of squares would lose.
+    # Subtract the mean first; a sum of squares would lose digits of the variance.
     mean = x.mean(dim=0)
     x -= mean
     scale = x.square().mean(dim=0).sqrt()
@@ -94,12 +94,12 @@ def on_a_device(train: Tensor, codes: Tensor, test: Tensor, classes: int, most: 
 
 @dataclass(frozen=True)
 class _Optimum:
-    """What a descent ended with.
+    """The result of a descent.
 
     Attributes:
         weight: C x D float64, on the device.
         bias: C float64, on the device.
-        iterations: Of L-BFGS.
+        iterations: Iterations of L-BFGS.
     """
 
     weight: Tensor
@@ -112,24 +112,24 @@ class _Optimum:
 
 
 def _fit(x: Tensor, codes: Tensor, classes: int, most: int) -> _Optimum:
-    """Minimise the mean cross-entropy, without a penalty, from weights of zero.
+    """Minimise the mean cross-entropy without a penalty, starting from zero weights.
 
-    The host waits once for every value of the loss, in which it gets the gradient too.
+    The host waits once per evaluation, for loss and gradient together.
 
     Args:
         x: N x D float64, standardised.
         codes: N int64 on the same device, in 0 to ``classes`` - 1.
-        classes: C, two or more. For two, one score stands for both, as scikit-learn has it.
-        most: Iterations at most.
+        classes: C, two or more. Two classes share one score, as in scikit-learn.
+        most: Most iterations.
     """
     n, dim = x.shape
     scored = 1 if classes == 2 else classes
     own = codes[:, None]
-    # Which scores are those of the instance's class: subtracted from p they give the slope.
+    # 1 for the score of the instance's class; p minus this is the slope.
     members = (own == torch.arange(classes, device=x.device)[classes - scored :]).to(x.dtype)
 
     def parts(flat: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-        # By columns, as scikit-learn lays them out: sums over the entries then round alike.
+        # In scikit-learn's column layout, so that sums over entries round alike.
         matrix = torch.from_numpy(flat.reshape(dim + 1, scored)).to(x.device)
         return matrix[:dim].T, matrix[dim]
 

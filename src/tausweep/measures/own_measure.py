@@ -1,4 +1,4 @@
-"""A user's own measure: a Python file with ``measure(embeddings)``, to names and numbers."""
+"""A user's own measure: a Python file whose ``measure(embeddings)`` returns names and numbers."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ALLOWED = "allowed is a number: an int, a float, or an array or tensor of one el
 def take(
     name: str, module: str, embeddings: Mapping[str, Tensor], say: Callable[[str], None]
 ) -> dict[str, float]:
-    """What the file's ``measure`` says of a run.
+    """Apply the file's ``measure`` to a run.
 
     Args:
         name: What the study calls the measure.
         module: Its file.
         embeddings: The content of ``embeddings.safetensors``; the file gets a copy.
-        say: Told of numbers that are not finite, whose cells stay empty.
+        say: Called for numbers that are not finite, whose cells stay empty.
 
     Raises:
         StudyError: The file cannot be used, or ``measure`` raised, or returned something else than

@@ -1,8 +1,8 @@
 """How the loss penalises negatives, measured on a run's own embeddings and bank.
 
 The paper's statements about the loss itself (Eq. 4 to 7, Fig. 1; claims C11 to C13 and C17) hold
-for any embeddings. Here they are put to the losses that trained the run, at its end, in float64.
-Similarities are s_ij = f(x_i) . v_j of rows taken as they are, as in ``tausweep.losses``.
+for any embeddings. Here they are checked in float64 on the losses and the final embeddings of a
+run. Similarities are s_ij = f(x_i) . v_j of the given rows, as in ``tausweep.losses``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tausweep.measures.separation import check_anchors
 TEMPERATURES = (0.05, 0.07, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """The author's grid (docs/protocol.md)."""
 LOW, HIGH = 1e-5, 1e4
-"""Temperatures that stand for 0+ and infinity: far below the spacing of the nearest negatives, and
-far above any similarity, yet with ten digits of float64 left to the deviation."""
+"""Temperatures used for 0+ and infinity: far below the spacing of the nearest negatives, and far
+above any similarity, but with ten digits of float64 left for the deviation."""
 BEARING = 0.9
 CHUNK = 64
 GROUPS = 64
@@ -40,7 +40,7 @@ class Penalties:
         temperatures: G.
         entropy: M x G float64, H(r_i) in nats, at most log(N - 1).
         width: M x G float64: s_max - s, where s is the largest similarity such that the negatives
-            at or above it bear 90% of the penalty. 0 where the nearest negative bears it alone.
+            at or above it carry 90% of the penalty. 0 if the nearest negative alone carries it.
     """
 
     temperatures: tuple[float, ...]
@@ -54,8 +54,8 @@ class Penalties:
     def interval_narrows(self) -> float:
         """Share of anchors whose interval narrows as tau falls.
 
-        It widens at no step and is strictly narrower at the lowest tau than at the highest; a step
-        without change is allowed, for the negatives are finitely many.
+        It never widens, and is strictly narrower at the lowest tau than at the highest. Steps
+        without change are allowed, because there are finitely many negatives.
         """
         steps = (self.width.diff(dim=1) >= 0).all(dim=1)
         ends = self.width[:, 0] < self.width[:, -1]
@@ -94,8 +94,8 @@ def relative_penalties(
     entropy, width = [], []
     for part, rows in _chunks(anchors, index, entries):
         similarities = (part @ entries.T).scatter_(1, rows[:, None], -torch.inf)
-        # Sorted, the positive is the last column, the hard set the first K, and what bears most of
-        # the penalty a prefix.
+        # After sorting, the positive is the last column, the hard set is the first K, and the
+        # negatives that carry most of the penalty are a prefix.
         nearest = similarities.sort(dim=1, descending=True).values[:, :-1][:, :negatives]
         distance = nearest[:, :1] - nearest
         entropies, widths = [], []
@@ -119,10 +119,10 @@ def gradient_balance(
 ) -> float:
     """Largest |sum_{j != i} |dL/ds_ij| / |dL/ds_ii| - 1| over anchors and temperatures (C11).
 
-    The derivatives come from the loss's own backward pass, which gives dL/df only. So the bank is
-    extended by columns in which the anchors are 0: they leave every similarity as it is, and the
-    gradient in such a column is the sum of dL/ds_ij over the rows that have a 1 there. Every
-    positive of a chunk of anchors has a column to itself; the other rows share columns in groups.
+    The derivatives come from the loss's own backward pass, which only gives dL/df. So the bank gets
+    extra columns in which the anchors are 0. They do not change any similarity, and the gradient in
+    such a column is the sum of dL/ds_ij over the rows that have a 1 there. Every positive of a
+    chunk of anchors has its own column; the other rows share columns in groups.
 
     Args:
         anchors: M x d.
@@ -159,7 +159,7 @@ def gradient_balance(
             # Both 0 (a gradient below float64's range) is balance; 0 against something is not.
             ratios = torch.where(surplus == 0, 0.0, surplus / positive)
             worst.append(ratios.max())
-    # Looked at once, for a host waits for every look at a device's value.
+    # Read once, because the host waits whenever it reads a value from the device.
     return float(torch.stack(worst).max())
 
 
@@ -171,11 +171,11 @@ def exchange_difference(
     loss: LossAt = contrastive,
     seed: int = 0,
 ) -> float:
-    """Largest |L - L'| over temperatures, L' after instances exchanged their places (Fig. 1, C13).
+    """Largest |L - L'| over temperatures, L' after instances exchanged places (Fig. 1, C13).
 
-    The anchors' instances exchange their embeddings among themselves, augmentation and bank entry
-    together; so do the remaining instances of the bank. What a semantic label would notice, the
-    mean loss cannot.
+    The anchors' instances exchange their embeddings (augmentation and bank entry together) among
+    themselves, and so do the other instances of the bank. This changes semantic labels, but not the
+    mean loss.
 
     Args:
         anchors: M x d.
@@ -183,7 +183,7 @@ def exchange_difference(
         index: M int64, none twice.
         temperatures: Each above 0.
         loss: Gives the loss of a temperature.
-        seed: Of the permutation.
+        seed: Seed of the permutation.
 
     Raises:
         ValueError: Inputs that do not belong together, an index twice, bad temperatures.
@@ -211,10 +211,10 @@ def exchange_difference(
 def limit_low_error(anchors: Tensor, bank: Tensor, index: Tensor) -> float:
     """How far tau L is from ``nearest_negative`` at tau = 1e-5 (Eq. 6, C12).
 
-    |tau L - mean max(s_max - s_ii, 0)| over the mean of |s_max - s_ii|: relative to the
-    similarities at stake, for the limit itself is 0 where every anchor is nearest to its own
-    instance. That is what training aims at, and 0 = 0 would show little; so the anchors are also
-    paired with each other's instances, where the limit is not 0, and the larger error counts.
+    |tau L - mean max(s_max - s_ii, 0)| divided by the mean of |s_max - s_ii|. It is not divided by
+    the limit, because that is 0 if every anchor is nearest to its own instance, which is the aim of
+    training. As 0 = 0 would show little, anchors are also paired with each other's instances, where
+    the limit is not 0. The larger error counts.
 
     Args:
         anchors: M x d.
@@ -266,17 +266,17 @@ def measure(
     temperature: float | None = None,
     negatives: int | None = None,
 ) -> dict[str, Any]:
-    """Everything above for one run, JSON-ready.
+    """All of the above for one run, ready for JSON.
 
     Args:
-        anchors: M x d float, embeddings of augmented training images; a few hundred are enough,
-            for time grows with M x N x temperatures (256 x 50,000 take about half a minute on one
+        anchors: M x d float, embeddings of augmented training images. A few hundred are enough;
+            time grows with M x N x temperatures (256 x 50,000 take about half a minute on one
             core).
         bank: N x d float.
         index: M int64, the bank rows of the anchors' own instances, none twice.
         temperatures: The grid, each above 0.
-        temperature: The run's own, for ``effective_negatives``; none where its loss has none.
-        negatives: K of the run's hard loss, for ``effective_negatives`` too; none takes all.
+        temperature: The run's temperature, for ``effective_negatives``, if its loss has one.
+        negatives: K of the run's hard loss, also for ``effective_negatives``; none for all.
 
     Returns:
         Lists along ``temperatures`` (ascending), means over anchors: ``entropy`` (nats),
@@ -335,10 +335,10 @@ def _doubles(anchors: Tensor, bank: Tensor, index: Tensor) -> tuple[Tensor, Tens
 
 
 def _running_sums(r: Tensor) -> Tensor:
-    """Sums of each row's first values, M x N; ``r`` is overwritten.
+    """Running sums of each row, M x N; ``r`` is overwritten.
 
-    On a GPU torch's own may add in any order. There sums over 1, 2, 4, ... values are made of two
-    of half as many.
+    On a GPU, torch's cumsum may add in any order. There, sums over 1, 2, 4, ... values are each
+    made from two sums of half as many.
     """
     if r.device.type == "cpu":
         return r.cumsum_(dim=1)

@@ -1,4 +1,4 @@
-"""Local separation (Fig. 8): how far an anchor's positive stands above its nearest negatives."""
+"""Local separation (Fig. 8): how far an anchor's positive is above its nearest negatives."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Separation:
     Attributes:
         positive: M float32, s_ii.
         negatives: M x k float32, the largest s_ij with j != i, descending.
-        hard_set_same_label: Share of an anchor's hard set that has the anchor's label, mean over
+        hard_set_same_label: Share of an anchor's hard set with the anchor's label, mean over
             anchors; none without labels and a hard set.
-        all_same_label: The same share of all negatives: what a hard set drawn blindly would have.
+        all_same_label: The same share among all negatives, which a random hard set would have.
     """
 
     positive: Tensor
@@ -81,7 +81,7 @@ def separation(
 ) -> Separation:
     """Positive and k largest negative similarities of every anchor against the bank.
 
-    The similarities are those that the losses see: float32 products of rows taken as they are.
+    The similarities are those of the losses: float32 products of the given rows.
 
     Args:
         anchors: M x d, embeddings of augmented training images, L2-normalised by the encoder.
@@ -110,7 +110,7 @@ def separation(
     index = index.to(entries.device)
     own = None if labels is None else labels.to(entries.device)
     positives, negatives, hard, blind = [], [], [], []
-    # A hard set is chosen on copies and masks of as many values.
+    # Choosing a hard set needs copies and masks of the same size.
     at_once = max(1, rows_at_once(4 * len(entries), entries.device))
     with full_precision(entries.device):
         for part, rows in zip(anchors.detach().split(at_once), index.split(at_once), strict=True):
@@ -133,7 +133,7 @@ def separation(
 
 
 def check_anchors(anchors: Tensor, bank: Tensor, index: Tensor) -> None:
-    """Refuse anchors, bank and index that do not belong together.
+    """Check that anchors, bank and index belong together.
 
     Raises:
         ValueError: Anchors are not M x d or bank not N x d with N >= 2, a value is not finite,

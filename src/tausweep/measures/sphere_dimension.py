@@ -1,4 +1,4 @@
-"""Effective dimension: the sphere on which uniform points are as uniform. No torch is needed."""
+"""Effective dimension: that of the sphere on which uniform points are equally uniform; no torch."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What is trained: encoder and memory bank, and their size.
 
-For a notebook: ``Encoder`` and ``MemoryBank``, loaded when they are asked for, and torch with them.
+For a notebook: ``Encoder`` and ``MemoryBank``, which are loaded (with torch) on first access.
 """
 
 from __future__ import annotations

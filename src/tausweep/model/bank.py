@@ -10,8 +10,8 @@ from torch import Tensor
 class MemoryBank:
     """N entries ``v_j``, each a moving average of its instance's embeddings.
 
-    ``update`` is the only thing that changes them. It belongs after the optimiser step, with that
-    step's embeddings, so that a step's loss sees the bank of the step before.
+    Only ``update`` changes them. Call it after the optimiser step with that step's embeddings, so
+    that the loss of a step sees the bank of the previous step.
 
     Attributes:
         entries: N x d float32. At first uniform in ``+-1/sqrt(d/3)`` (length about 1, not

@@ -1,7 +1,7 @@
 """Encoders: a residual trunk with a CIFAR or ImageNet stem, and a head onto the unit sphere.
 
-Source: docs/protocol.md (paper sec. 5.1; He et al. 2016). The blocks are those of torchvision, and
-a test holds them to it; they are written out here because importing torchvision takes two seconds
+Source: docs/protocol.md (paper sec. 5.1; He et al. 2016). The blocks equal those of torchvision,
+which a test checks. They are written out here because importing torchvision would take two seconds
 of every job.
 """
 
@@ -24,8 +24,8 @@ from tausweep.study import TRUNKS, EncoderSettings
 class GhostBatchNorm2d(nn.BatchNorm2d):
     """Batch norm over groups of ``group`` instances, as data-parallel replicas see them.
 
-    Running statistics follow the first group, as they follow the first replica in PyTorch's
-    ``DataParallel``, with which the author trained.
+    Running statistics follow the first group, as in PyTorch's ``DataParallel``, with which the
+    author trained, they follow the first replica.
     """
 
     def __init__(self, channels: int, group: int) -> None:
@@ -35,7 +35,7 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise B x C x H x W in groups of at most ``group`` instances."""
         if len(x) == 0:
-            # A process without a part of the batch: no statistics, and a gradient of zero.
+            # A process without a part of the batch has no statistics and a zero gradient.
             mean, var = self.running_mean, self.running_var
             return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
         if not self.training or len(x) <= self.group:
@@ -66,7 +66,7 @@ class _Synchronised(torch.autograd.Function):
             own[-1] = x.numel() // channels
         rows = processes.rows(own)
         means, variances, counts = rows.split([channels, channels, 1], dim=1)
-        # Chan et al. 1983: no difference of large squares.
+        # Chan et al. 1983; this avoids a difference of large squares.
         count = counts.sum()
         mean = (counts * means).sum(0) / count
         var = (counts * (variances + (means - mean) ** 2)).sum(0) / count
@@ -81,13 +81,13 @@ class _Synchronised(torch.autograd.Function):
         """Gradients to this process's x; to weight and bias, its part of the sums."""
         x, weight, mean, var, count = ctx.saved_tensors
         if x.numel() > 0:
-            # First as if mean and variance were constants ...
+            # First the gradient as if mean and variance were constants ...
             to_x, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
                 upstream, x, weight, mean, var, None, None, False, ctx.eps, [True, True, True]
             )
-        else:  # which that function divides by
+        else:  # the function would divide by zero
             to_x, to_weight, to_bias = upstream, torch.zeros_like(mean), torch.zeros_like(mean)
-        # ... then what they owe to every value: w/sd (-mean(g) - normalised x mean(g x)).
+        # ... then their dependence on every value: w/sd (-mean(g) - normalised x mean(g x)).
         sum_weight, sum_bias = ctx.processes.total([to_weight, to_bias])
         inverse = (var + ctx.eps).rsqrt()
         slope = -weight * inverse**2 * sum_weight / count.to(weight.dtype)
@@ -97,9 +97,9 @@ class _Synchronised(torch.autograd.Function):
 
 
 class SynchronisedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm of a batch that processes share: statistics over all of it, as one would have.
+    """Batch norm for a batch shared by processes, with statistics over the whole batch.
 
-    PyTorch's ``SyncBatchNorm`` is the same, for GPUs only; and this one takes empty parts.
+    PyTorch's ``SyncBatchNorm`` does the same, but only on GPUs and not for empty parts.
     """
 
     def __init__(self, channels: int, processes: Processes) -> None:
@@ -128,9 +128,9 @@ Norm = Callable[[int], nn.Module]
 
 
 def set_tf32(allowed: bool) -> None:
-    """Whether convolutions and matrix products of float32 may round their inputs to TF32.
+    """Allow float32 convolutions and matrix products to round their inputs to TF32, or forbid it.
 
-    Of an NVIDIA GPU, from Ampere on; nothing else is changed. PyTorch lets convolutions do so.
+    This only affects NVIDIA GPUs from Ampere on. By default PyTorch allows it for convolutions.
     """
     torch.backends.cuda.matmul.allow_tf32 = allowed
     torch.backends.cudnn.allow_tf32 = allowed
@@ -213,13 +213,13 @@ class Trunk(nn.Module):
 
     def forward(self, views: Tensor) -> Tensor:
         """B x 3 x H x W float -> B x ``features`` float, averaged over the last stage's map."""
-        # In float32 whatever the maps are in: a mean rounded to bf16 would undo the averaging.
+        # In float32 for any type of maps: rounding the mean to bf16 would undo the averaging.
         maps: Tensor = self.stages(self.stem(views))
         return maps.mean((2, 3), dtype=torch.promote_types(maps.dtype, torch.float32))
 
 
 class PixelTrunk(nn.Module):
-    """No trunk: its features are the normalised image's values, averaged to a square of so many."""
+    """No trunk: the features are the normalised image, averaged to a smaller square if needed."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -235,7 +235,7 @@ class PixelTrunk(nn.Module):
 class Encoder(nn.Module):
     """f of the paper: trunk, head, L2 normalisation.
 
-    Parameters are drawn from ``seed`` alone; the global generator is left as it was.
+    Parameters are drawn only from ``seed``; the global generator is not changed.
 
     Examples:
         >>> import torch
@@ -278,7 +278,7 @@ class Encoder(nn.Module):
     def forward(self, views: Tensor) -> Tensor:
         """Embeddings: B x 3 x H x W float -> B x d float32, rows of length 1.
 
-        The head is float32 under autocast too: ``precision: bf16`` is the trunk's alone.
+        The head is float32 even under autocast: ``precision: bf16`` applies only to the trunk.
         """
         features = self.trunk(views)
         with torch.autocast(features.device.type, enabled=False):

@@ -1,6 +1,6 @@
-"""What an encoder amounts to, from its settings: operations, parameters, activations.
+"""The size of an encoder from its settings: operations, parameters, activations.
 
-Torch is not imported: plans and Snakemake ask.
+Torch is not imported, because plans and Snakemake use this.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tausweep.study import TRUNKS, EncoderSettings
 
 
 def _layers(encoder: EncoderSettings, image_size: int) -> Iterator[tuple[int, int, int, int]]:
-    """Side of the result, kernel area, channels in and out of every layer, the head's last."""
+    """Output side, kernel area, input and output channels of every layer; the head is last."""
     kind, blocks = TRUNKS[encoder.trunk]
     if encoder.trunk == "pixels":
         return
@@ -42,15 +42,15 @@ def _layers(encoder: EncoderSettings, image_size: int) -> Iterator[tuple[int, in
 
 
 def forward_flops(encoder: EncoderSettings, image_size: int) -> float:
-    """Floating-point operations of one image's forward pass (two a multiply-add)."""
+    """Floating-point operations of one image's forward pass (two per multiply-add)."""
     return sum(2.0 * side**2 * k * i * o for side, k, i, o in _layers(encoder, image_size))
 
 
 def parameter_count(encoder: EncoderSettings) -> int:
-    """Parameters of trunk and head: weights, and two a channel for batch norm or bias."""
+    """Parameters of trunk and head: weights, and two per channel for batch norm."""
     layers = [*_layers(encoder, 1)]
     heads = 2 if encoder.head == "mlp" else 1
-    # A head's layer has a bias alone.
+    # A layer of the head has only a bias.
     return sum(k * i * o + 2 * o for _, k, i, o in layers) - sum(o for *_, o in layers[-heads:])
 
 
@@ -61,8 +61,8 @@ def feature_count(encoder: EncoderSettings) -> int:
 
 
 def activation_bytes(encoder: EncoderSettings, image_size: int) -> float:
-    """What training keeps of one image until its gradient: two float32 maps a layer.
+    """Memory that training keeps of one image for the backward pass: two float32 maps per layer.
 
-    Batch norm keeps what the convolution gave, the next convolution what ReLU gave.
+    Batch norm keeps the output of the convolution; the next convolution keeps that of ReLU.
     """
     return sum(2.0 * 4 * side**2 * out for side, _, _, out in _layers(encoder, image_size))

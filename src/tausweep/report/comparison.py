@@ -1,8 +1,8 @@
-"""Two collected tables side by side: every cell's difference, and which verdicts change.
+"""Compare two collected tables: the difference of every cell, and which verdicts change.
 
 Either side may be the paper's numbers (the word ``published``). Differences are A - B, paired by
-seed where both sides have the same seeds, else Welch's interval for two samples; neither is
-narrower than the measure's noise margin allows (``statistics.widened``). The published numbers are
+seed if both sides have the same seeds, else with Welch's interval for two samples. Neither is
+narrower than the measure's noise margin allows (``intervals.widened``). The published numbers are
 single runs without a seed, so their differences have no interval.
 """
 
@@ -45,7 +45,7 @@ CELL_COLUMNS = [
 
 @dataclass(frozen=True)
 class Change:
-    """One claim's verdicts on both sides; dataset is none for that over all common datasets."""
+    """A claim's verdicts on both sides; ``dataset`` is none for all common datasets together."""
 
     claim: str
     text: str
@@ -55,13 +55,13 @@ class Change:
 
     @property
     def changed(self) -> bool:
-        """Whether the sides differ; what one side does not measure counts as its own verdict."""
+        """Whether the sides differ; 'not measured' counts as a verdict."""
         return _word(self.a) != _word(self.b)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two tables side by side.
+    """A comparison of two tables.
 
     Attributes:
         name_a: What A is called.
@@ -70,7 +70,7 @@ class Comparison:
         changes: Every verdict that both sides have.
         only_a: Cells that only A has.
         only_b: Cells that only B has.
-        sources: Where both come from, in one sentence; may be empty.
+        sources: The sources of both in one sentence, or empty.
     """
 
     name_a: str
@@ -82,11 +82,11 @@ class Comparison:
     sources: str = ""
 
     def csv(self) -> str:
-        """Cells as CSV: numbers in the shortest form that reads back exactly, what is not empty."""
+        """Cells as CSV, with numbers in the shortest form that reads back exactly."""
         return self.cells.to_csv(index=False, lineterminator="\n")
 
     def markdown(self) -> str:
-        """Verdicts that change, then one table a measure; GitHub's Markdown."""
+        """Verdicts that change, then one table per measure, in GitHub's Markdown."""
         lines = [
             f"# {escape_pipes(self.name_a)} against {escape_pipes(self.name_b)}",
             "",
@@ -169,17 +169,17 @@ def compare(
 ) -> Comparison:
     """Compare two collected tables.
 
-    Verdicts are compared on the datasets that both have, and so is the one over all of them.
+    Verdicts are compared on the datasets that both have, and over all of these.
 
     Args:
         a: Columns of ``records.csv``, one study.
         b: The same for the other side.
-        name_a: What A is called.
-        name_b: What B is called.
+        name_a: Name of A.
+        name_b: Name of B.
         measures: Columns to compare; by default the ``labels.MAIN_MEASURES`` that both sides have.
 
     Raises:
-        StudyError: A measure that a side has no column of numbers for.
+        StudyError: A side has no numeric column for a measure.
         ValueError: A table cannot be judged; see ``claims.judge``.
     """
     chosen = _measures(a, b, measures)
@@ -206,22 +206,22 @@ def compare_files(
 ) -> str:
     """Compare two files of records, either of which may be the word ``published``.
 
-    With ``datasets`` the two may be one file: a study that has a dataset twice, once with another
-    setting, is compared with itself.
+    With ``datasets`` both may be the same file, to compare two datasets of one study, such as one
+    with another setting.
 
     Args:
         path_a: A ``records.csv``, or ``published``.
-        path_b: The same.
+        path_b: Likewise.
         measures: As for ``compare``.
-        csv: Where to write all cells as CSV; nowhere if not given.
-        datasets: Which dataset of A, and which of B, are set side by side as if they were one;
-            by default each with its namesake.
+        csv: Where to write all cells as CSV, if given.
+        datasets: A dataset of A and one of B to compare as if they were the same; by default
+            datasets with the same name are compared.
 
     Returns:
         Markdown.
 
     Raises:
-        StudyError: A file is not there, is no table of records, or cannot be compared.
+        StudyError: A file is missing, is not a table of records, or cannot be compared.
     """
     a, b = _read(path_a), _read(path_b)
     name_a, name_b = _study(a, path_a), _study(b, path_b)
@@ -290,7 +290,7 @@ def _ordered(keys: Iterable[Key]) -> list[Key]:
 
 
 def _cell_names(keys: Iterable[Key]) -> list[str]:
-    """Cells in words, the temperatures of a dataset's loss together."""
+    """Cells in words, with the temperatures of a dataset and loss together."""
     taus: dict[str, list[str]] = {}
     for dataset, loss, tau in keys:
         grid = taus.setdefault(f"{labels.dataset(dataset)} {labels.loss(loss)}", [])
@@ -326,7 +326,7 @@ def _changes(a: pd.DataFrame, b: pd.DataFrame, shared: set[Any]) -> list[Change]
         return []
     judged = []
     for frame in (a, b):
-        # The noise of one run is known for the published numbers alone.
+        # The noise of one run is known only for the published numbers.
         known = PUBLISHED in set(frame["study"]) if "study" in frame else False
         found = judging.judge(frame[frame["dataset"].isin(shared)], run_noise=known)
         judged.append({(v.claim, v.dataset): v for v in found})

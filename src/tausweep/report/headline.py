@@ -1,4 +1,4 @@
-"""The headline of a study for a terminal: its cells, its verdicts and where the rest is."""
+"""A summary of a study for the terminal: its cells, its verdicts and the paths of the rest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tausweep.storage.layout import File, Folder, Layout
 from tausweep.study import Study
 
 DIFFERENCES = 10
-"""How many numbers that differ from the kept ones are listed; the report has all."""
+"""How many differences from the kept numbers are listed; the report lists all."""
 
 HEADS = ("linear acc. %", "kNN acc. %", "uniformity", "tolerance")
 
@@ -24,7 +24,7 @@ HEADS = ("linear acc. %", "kNN acc. %", "uniformity", "tolerance")
 def describe(study: Study, study_file: str, layout: Layout) -> str:
     """Cells as mean ± half-width of the 95% interval over seeds (n), verdicts, and paths.
 
-    Of a study that has kept records: whether its numbers are the same here, and what differs.
+    If records of the study are kept, it also says whether the numbers are the same here.
 
     Raises:
         StudyError: The records are not collected.
@@ -55,7 +55,7 @@ def _kept(beside: kept.Beside, folder: Path) -> list[str]:
     lines += [f"  {line}" for line in beside.lines(DIFFERENCES)]
     if beside.differences:
         tables = f"{beside.folder}/{File.RECORDS} {folder}/{File.RECORDS}"
-        lines.append(f"  to see cells and verdicts side by side: tausweep compare {tables}")
+        lines.append(f"  to compare cells and verdicts: tausweep compare {tables}")
     return lines
 
 

@@ -1,8 +1,8 @@
-"""How a study differs from the paper's protocol, read off its resolved settings.
+"""How a study differs from the paper's protocol, found by comparing resolved settings.
 
-The paper's settings of a run are what ``tausweep.study`` resolves for the same dataset and loss
-when a study file says nothing (docs/protocol.md); whatever is different is a departure, and a
-departure that makes the study smaller scales it down.
+The paper's settings of a run are those that ``tausweep.study`` resolves for the same dataset and
+loss by default (docs/protocol.md). Every difference is a departure. A departure that makes the
+study smaller scales it down.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tausweep.study import BASELINES, MEASURES, TRUNKS, Run, RunSettings, Study
 PAPER_DATASETS = ("cifar10", "cifar100", "svhn", "imagenet100")
 PAPER_LOSSES = ("contrastive", "simple", "hard_contrastive", "hard_simple")
 PAPER_TEMPERATURES = (0.05, 0.07, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-"""The author's grid; Table 1 has 0.07, 0.3, 0.7 and 1.0 of it."""
+"""The author's grid; Table 1 uses 0.07, 0.3, 0.7 and 1.0."""
 
 LABELS = {
     "dataset": "dataset",
@@ -34,8 +34,8 @@ LABELS = {
     "linear.epochs": "epochs of the linear probe",
     "separation.anchors": "anchors of the separation",
 }
-"""What shrinks a study, in the order of the summary, and the source; other settings go by their own
-names."""
+"""Names in print of settings that can make a study smaller, in the order of the summary, and of
+the source. Other settings keep their own names."""
 
 UNIT = {
     "dataset.train_limit": "training images",
@@ -53,9 +53,9 @@ class Departure:
     """One setting that is not the paper's.
 
     Attributes:
-        setting: Its place in the settings, such as ``pretrain.epochs``.
+        setting: Its path in the settings, such as ``pretrain.epochs``.
         paper: The paper's value in print.
-        here: The study's.
+        here: The study's value.
         where: Which runs have it; empty for all.
         smaller: Whether it makes the study smaller.
     """
@@ -74,11 +74,11 @@ class Departure:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A study against the paper.
+    """A study compared with the paper.
 
     Attributes:
-        departures: What is set otherwise, scaled-down settings first.
-        absent: What the paper has and the study does not, one sentence each.
+        departures: Settings that differ, those that scale down first.
+        absent: What the paper has but the study does not, one sentence each.
     """
 
     departures: list[Departure]
@@ -117,21 +117,21 @@ def scaled_down(study: Study) -> str | None:
 
 
 def _one_seed(study: Study) -> list[Run]:
-    # A baseline departs from the paper as the losses beside it do.
+    # Baselines are left out: they differ from the paper in the same way as the losses.
     runs = [run for run in study.runs() if run.loss not in BASELINES]
     return [run for run in runs if run.seed == study.seeds[0]]
 
 
 def _kind(run: Run) -> str:
-    """The paper's dataset that a run stands for: by its source, else by its name (a folder)."""
+    """The paper's dataset that a run uses, by its source or else (for a folder) by its name."""
     source = run.settings.dataset.source.kind
     return source if source in PAPER_DATASETS else run.dataset
 
 
 def _paper_settings(run: Run) -> RunSettings:
-    """A dataset that the paper does not have is held against its protocol for CIFAR."""
+    """The paper's settings for a run; those of CIFAR10 if the paper does not have the dataset."""
     kind = _kind(run) if _kind(run) in PAPER_DATASETS else "cifar10"
-    # A plug-in has no place in the paper; the settings around it do.
+    # The paper does not have the plug-in's loss, but its other settings can be compared.
     known = run.settings.loss.module is None
     loss = run.loss if known else "contrastive"
     temperature = run.temperature if known else 0.3
@@ -172,7 +172,7 @@ def _difference(setting: str, paper: Any, here: Any) -> Iterable[tuple[str, str,
 
 
 def _size(value: Any) -> float:
-    """Size of a setting that scales; a limit that is not set is the largest."""
+    """Size of a setting that can scale down a study; no limit counts as infinite."""
     if value is None:
         return float("inf")
     return float(sum(TRUNKS[value][1])) if value in TRUNKS else float(value)
@@ -195,7 +195,7 @@ def _print(value: Any, absent: str) -> str:
 
 
 def _where(found: list[Run], runs: list[Run]) -> str:
-    """Runs in words: all, those of some datasets, those of some losses, or how many."""
+    """Runs in words: all, those of some datasets or losses, or else their number."""
     if len(found) == len(runs):
         return ""
     for part, label in (("dataset", labels.dataset), ("loss", labels.loss)):
@@ -209,10 +209,10 @@ def _absent(study: Study) -> Iterable[str]:
     present = {_kind(run) for run in _one_seed(study)} & {*PAPER_DATASETS}
     datasets = [labels.dataset(name) for name in PAPER_DATASETS if name not in present]
     if present and datasets:
-        yield f"Datasets of the paper that are not here: {', '.join(datasets)}."
+        yield f"Datasets of the paper that this study lacks: {', '.join(datasets)}."
     losses = [labels.loss(name) for name in PAPER_LOSSES if name not in study.losses]
     if losses:
-        yield f"Losses of the paper that are not here: {', '.join(losses)}."
+        yield f"Losses of the paper that this study lacks: {', '.join(losses)}."
     lacking: dict[tuple[float, ...], list[str]] = {}
     for loss in ("contrastive", "hard_contrastive"):
         grid = study.losses[loss].temperature if loss in study.losses else None

@@ -15,7 +15,7 @@ __all__ = ["read"]
 
 
 def read(path: str | Path) -> pd.DataFrame:
-    """The collected records of a study, ``results/<study>/records.csv``, one row a run.
+    """The collected records of a study, ``results/<study>/records.csv``, one row per run.
 
     Raises:
         StudyError: There is no such table, or it is damaged.

@@ -1,10 +1,11 @@
 """Cells: one loss at one temperature on one dataset, with the runs of its seeds.
 
-Everything that reads a table of records by cell starts here. A loss without a temperature has
-``None`` in Python, an empty field in a CSV file and ``none`` in a path (``study.canonical``); a
-temperature is spelt alike everywhere: 0.10 is ``0.1``, 1 is ``1.0``.
+Everything that reads a table of records by cell uses this module. A loss without a temperature has
+``None`` in Python, an empty field in a CSV file and ``none`` in a path (``study.canonical``).
+Temperatures have one spelling everywhere: 0.10 is ``0.1``, 1 is ``1.0``.
 
-pandas is imported where it is used: Snakemake reads names of figures through here, often.
+pandas is imported inside functions, because Snakemake often imports this module for the names of
+figures.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ KEY_COLUMNS = ["dataset", "loss", "temperature"]
 
 
 class Key(NamedTuple):
-    """What names a cell.
+    """The name of a cell.
 
     Attributes:
         dataset: As in the study file.
-        loss: The same.
+        loss: As in the study file.
         temperature: None for a loss without one.
     """
 
@@ -39,7 +40,7 @@ class Key(NamedTuple):
 
 
 def temperature_of(value: Any) -> float | None:
-    """The temperature in a field of a table: None where the field is empty or NaN."""
+    """The temperature in a field of a table; None if the field is empty or NaN."""
     if value is None or value == "" or math.isnan(float(value)):
         return None
     return float(value)
@@ -85,7 +86,7 @@ class Cell:
         return [int(seed) for seed in self.all_seeds[self.status == status]]
 
     def values(self, column: str) -> pd.Series[float]:
-        """The finite numbers of a column by seed, of complete runs; none if it does not exist."""
+        """The finite numbers of complete runs in a column, by seed; empty if it does not exist."""
         import numpy as np
         import pandas as pd
 
@@ -98,7 +99,7 @@ class Cell:
         return pd.Series(numbers[known], pd.Index(seeds[known].astype(np.int64), name="seed"))
 
     def text(self, column: str) -> str:
-        """The text of a column if there is exactly one complete run; else empty."""
+        """The text of a column if there is exactly one complete run, else empty."""
         complete = self.rows[self.status == "complete"]
         if column not in self.table.columns or len(complete) != 1:
             return ""
@@ -107,11 +108,11 @@ class Cell:
 
     @property
     def collapsed(self) -> int:
-        """How many complete runs have embeddings that are all one point."""
+        """Number of complete runs whose embeddings are all one point."""
         return int((self.values("collapsed") == 1).sum())
 
     def other_code(self, code: str) -> int:
-        """How many complete runs name another version of the code than this one."""
+        """Number of complete runs with another version of the code than this one."""
         if "code_version" not in self.table.columns:
             return 0
         complete = self.rows[self.status == "complete"]
@@ -120,12 +121,12 @@ class Cell:
 
     @property
     def unfinished(self) -> int:
-        """How many runs are neither complete nor diverged."""
+        """Number of runs that are neither complete nor diverged."""
         return sum(status not in ("complete", "diverged") for status in self.status)
 
     @staticmethod
     def empty(key: Key) -> Cell:
-        """A cell that no record belongs to."""
+        """A cell without records."""
         import numpy as np
         import pandas as pd
 

@@ -17,7 +17,7 @@ class Difference:
     """A - B of one cell.
 
     Attributes:
-        mean: Of A minus that of B; NaN if a side has no complete run.
+        mean: Mean of A minus that of B; NaN if a side has no complete run.
         low: Lower end of the 95% interval; none if there is none.
         high: Upper end.
         method: ``paired``, ``Welch``, or empty without an interval.
@@ -30,24 +30,24 @@ class Difference:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether there is an interval and 0 lies outside of it."""
+        """Whether there is an interval and 0 is outside it."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
 def difference(a: pd.Series[float], b: pd.Series[float], margin: float = 0.0) -> Difference:
-    """A - B of one number a seed, indexed by seed; NaN counts as a seed that is not there.
+    """A - B, each with one number per seed, indexed by seed; NaN counts as a missing seed.
 
-    With the same two seeds or more on both sides the interval is that of the paired difference,
-    else Welch's (Welch 1947, by SciPy), for which each side needs two seeds. Its half-width is that
-    of the known noise at least; without scatter and without known noise there is no interval.
+    If both sides have the same two or more seeds, the interval is that of the paired difference,
+    else Welch's (Welch 1947, from SciPy), for which each side needs two seeds. Its half-width is at
+    least that of the known noise. Without scatter and known noise there is no interval.
 
     Args:
-        a: One number a seed.
+        a: One number per seed.
         b: The same for the other side.
         margin: Noise margin of one seed's difference, 0 or more; 0 if it is not known.
 
     Raises:
-        ValueError: A seed stands in an index twice.
+        ValueError: An index has a seed twice.
     """
     a, b = a.dropna(), b.dropna()
     if set(a.index) == set(b.index):
@@ -58,14 +58,14 @@ def difference(a: pd.Series[float], b: pd.Series[float], margin: float = 0.0) ->
     mean = float(a.mean() - b.mean()) if len(a) and len(b) else math.nan
     if len(a) < 2 or len(b) < 2:
         return Difference(mean, None, None, "")
-    # Of two single runs' difference each has half the variance.
+    # Each of two single runs has half the variance of their difference.
     least = margin * math.sqrt((1 / len(a) + 1 / len(b)) / 2)
     if a.var() + b.var() == 0:
         if not least:
             return Difference(mean, None, None, "")
         return Difference(mean, mean - least, mean + least, "Welch")
     with warnings.catch_warnings():
-        # Seeds that agree to the last digit, as accuracies on a small split do, are no mistake.
+        # Seeds may agree to the last digit, as accuracies on a small split do.
         warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
         test = stats.ttest_ind(a.to_numpy(), b.to_numpy(), equal_var=False)
         interval = test.confidence_interval(CONFIDENCE)

@@ -1,9 +1,9 @@
 """Seeds -> mean, interval, paired difference.
 
-The only thing that counts as a repetition is a seed: every function takes one number a seed (or one
-curve a seed), so that images, epochs and temperatures never enter n. Intervals are 95% Student t
-intervals of a mean over seeds: plain ones for a cell; for a verdict moderated ones, whose variances
-are shrunk towards those of the other comparisons of the same measure (``Noise``).
+Only seeds count as repetitions. Every function takes one number (or curve) per seed, so images,
+epochs and temperatures never count towards n. Intervals are 95% Student t intervals of a mean over
+seeds. Cells have plain ones; verdicts have moderated ones, whose variances are shrunk towards those
+of the measure's other comparisons (``Noise``).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from scipy import special, stats
 CONFIDENCE = 0.95
 
 ACCURACY_MARGIN = 0.85
-"""Points between two single runs that are noise: 1.96 x sqrt 2 x 0.30, rounded up; 0.30 is the
-standard deviation of the author's seven repeats of one CIFAR100 setting."""
+"""Difference in points of two single runs that can be noise: 1.96 x sqrt 2 x 0.30, rounded up. 0.30
+is the standard deviation of the author's seven repeats of one CIFAR100 setting."""
 
 MARGINS = {
     "linear_accuracy": ACCURACY_MARGIN,
@@ -32,20 +32,20 @@ MARGINS = {
     "similarity": 0.01,
 }
 """Noise margins of a one-seed difference. Nobody published repeats of uniformity or similarities.
-Theirs are 1.96 x sqrt 2 times the scatter over tau of Table 1's hard contrastive rows on CIFAR10
-and SVHN, where neither shows a trend (0.013 and 0.0025: 0.036 and 0.007, rounded up; what tau does
-there is counted as noise, so they are wide rather than narrow). 0.01 is also what rounding does to
-the tolerances that are printed to two decimals."""
+Their margins are 1.96 x sqrt 2 times the scatter over tau of Table 1's hard contrastive rows on
+CIFAR10 and SVHN, which show no trend (0.013 and 0.0025 give 0.036 and 0.007, rounded up). Any
+effect of tau there counts as noise, so the margins are rather wide. 0.01 is also the rounding of
+tolerances that are printed to two decimals."""
 
 MARGINS_SOURCE = (
-    f"Noise margins: {MARGINS['linear_accuracy']:g} points of accuracy (unless another is asked "
-    f"for), {MARGINS['uniformity']:g} of uniformity, {MARGINS['tolerance']:g} of tolerance and of "
+    f"Noise margins: {MARGINS['linear_accuracy']:g} points of accuracy (unless another is given), "
+    f"{MARGINS['uniformity']:g} of uniformity, {MARGINS['tolerance']:g} of tolerance and of "
     "similarities. That of accuracy is 1.96 x sqrt 2 times the standard deviation of the author's "
     "seven repeats of one CIFAR100 setting, 0.30 points, and is used on every dataset. Nobody "
-    "published repeats of the others. Theirs are estimated from the scatter over tau of Table 1's "
-    "hard contrastive rows on CIFAR10 and SVHN, which show no trend; these are the very rows in "
-    "which C16 is undecided, so that what tau may do there counts as noise. That of similarities "
-    "is taken from tolerance."
+    "published repeats for the other measures. Their margins are estimated from the scatter over "
+    "tau of Table 1's hard contrastive rows on CIFAR10 and SVHN, which show no trend; these are "
+    "the rows in which C16 is undecided, so any effect of tau there counts as noise. The margin of "
+    "similarities is that of tolerance."
 )
 """Where the margins come from, for print."""
 
@@ -54,16 +54,16 @@ ACCURACIES = (
     *("knn_accuracy", "knn_accuracy_bank"),
 )
 SIMILARITY_COLUMNS = ("tolerance_literal", "positive_similarity")
-"""Columns with the margin of accuracy and that of similarities."""
+"""Columns with the margin of similarities; those of ``ACCURACIES`` have that of accuracy."""
 
 PRIOR_DF = 6.0
-"""Most degrees of freedom that a prior of variances may have. A handful of cells with two or three
-seeds cannot show that all have one variance; with this cap intervals cover where they differ too
+"""Most degrees of freedom of a prior of variances. A handful of cells with two or three seeds
+cannot show that all have the same variance. With this cap, intervals also cover if they differ
 (docs/claims.md has the simulation)."""
 
 PRIOR_CELLS = 10
-"""Fewest cells that give a prior. With five, where one scatters more than the others, intervals
-cover as little as 91%; plain t-intervals stand there instead."""
+"""Fewest cells for a prior. With five cells, if one scatters more than the others, intervals cover
+as little as 91%, so plain t-intervals are used."""
 
 
 def noise_margin(column: str) -> float:
@@ -78,7 +78,7 @@ def noise_margin(column: str) -> float:
 
 @dataclass(frozen=True)
 class Summary:
-    """What n seeds say about one number.
+    """A number over n seeds.
 
     Attributes:
         mean: Mean over seeds; NaN for n = 0.
@@ -98,24 +98,24 @@ class PairedSummary(Summary):
     """Summary of a difference over the seeds that both sides have.
 
     Attributes:
-        unpaired: Seeds that only one side has; they are left out.
+        unpaired: Number of seeds that only one side has; they are left out.
     """
 
     unpaired: int = 0
 
 
 def summary(values: ArrayLike) -> Summary:
-    """Mean, standard deviation and 95% t-interval of one number a seed.
+    """Mean, standard deviation and 95% t-interval over seeds.
 
     Args:
-        values: n numbers, one a seed; NaN marks a seed without one and is left out.
+        values: n numbers, one per seed; NaN marks a seed without one and is left out.
 
     Raises:
-        ValueError: ``values`` is not one-dimensional or holds an infinite number.
+        ValueError: ``values`` is not one-dimensional or has an infinite number.
     """
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1:
-        raise ValueError(f"values: shape {x.shape} is not allowed; one number a seed is needed")
+        raise ValueError(f"values: shape {x.shape} is not allowed; one number per seed is needed")
     if np.isinf(x).any():
         raise ValueError("values: an infinite number is not allowed; mark a missing seed with NaN")
     x = x[~np.isnan(x)]
@@ -131,11 +131,11 @@ def paired(a: pd.Series[float], b: pd.Series[float]) -> PairedSummary:
     """Summary of a - b, paired by seed.
 
     Args:
-        a: One number a seed, indexed by seed.
-        b: The same for the other side. NaN counts as a seed that is not there.
+        a: One number per seed, indexed by seed.
+        b: The same for the other side. NaN counts as a missing seed.
 
     Raises:
-        ValueError: A seed stands in an index twice.
+        ValueError: An index has a seed twice.
     """
     if a.index.equals(b.index) and a.index.is_unique and not (a.isna() | b.isna()).any():
         of_all = summary(a.to_numpy(np.float64) - b.to_numpy(np.float64))
@@ -158,12 +158,12 @@ def paired(a: pd.Series[float], b: pd.Series[float]) -> PairedSummary:
 
 @dataclass(frozen=True)
 class Prior:
-    """What the variances of many comparisons say about that of one (Smyth 2004).
+    """A prior of one comparison's variance, from the variances of many (Smyth 2004).
 
     Attributes:
         df: Degrees of freedom d0 of the prior, above 0.
         variance: Its location s0^2.
-        pooled: Degrees of freedom of all data together; no interval may claim more.
+        pooled: Degrees of freedom of all data together, an upper limit for any interval.
     """
 
     df: float
@@ -259,11 +259,11 @@ def prior_of_cells(table: pd.DataFrame) -> Prior | None:
 
 @dataclass(frozen=True)
 class Noise:
-    """How far two numbers of one measure differ for no reason.
+    """The noise in differences of a measure.
 
     Attributes:
-        margin: Of one run's difference; 0 if not known.
-        prior: Of half a difference's variance; none for plain t-intervals.
+        margin: Noise margin of a difference of single runs; 0 if not known.
+        prior: Prior of half the variance of a difference; none for plain t-intervals.
         one_run: Whether ``margin`` may decide between single runs.
     """
 
@@ -277,11 +277,11 @@ class Noise:
         """Half-width of the interval of a mean difference over seeds; infinite if not known.
 
         Args:
-            gap: Over seeds.
+            gap: The difference over seeds.
             weight: Sum of squared weights of the runs in it: 2 for a difference of two.
-            split: Variance that the sampling of the test images adds. All seeds share the images,
-                so it is not divided by their number.
-            family: Comparisons that are made at once (Bonferroni).
+            split: Variance from the sampling of the test images. All seeds share the images, so it
+                is not divided by their number.
+            family: Number of simultaneous comparisons (Bonferroni).
         """
         tail = (1 - CONFIDENCE) / family / 2
         z = float(special.ndtri(1 - tail))
@@ -299,7 +299,7 @@ class Noise:
         return math.sqrt(seeds**2 + z**2 * split)
 
     def shown(self, gap: PairedSummary, weight: float = 2.0, split: float = 0.0) -> PairedSummary:
-        """A difference with this interval; a single run stays without."""
+        """A difference with this interval; a single run has none."""
         if gap.n < 2:
             return gap
         return replace(gap, half_width=self.half_width(gap, weight, split))
@@ -311,12 +311,11 @@ _Z = float(special.ndtri((1 + CONFIDENCE) / 2))
 def widened(gap: PairedSummary, margin: float) -> PairedSummary:
     """A difference whose interval is not narrower than the known noise allows.
 
-    The half-width is margin / sqrt n at least, the interval of n seeds if the noise is what the
-    margin of one says: seeds that tie, or nearly, by chance (accuracies on a small split are
-    coarse) are no certainty. n < 2 stays without an interval.
+    The half-width is at least margin / sqrt n, the interval of n seeds at the known noise. Seeds
+    can agree by chance, as accuracies on a small split are coarse. With n < 2 there is no interval.
 
     Args:
-        gap: Over seeds.
+        gap: The difference over seeds.
         margin: Noise margin of one seed's difference, 0 or more.
     """
     if gap.half_width is None:
@@ -344,13 +343,13 @@ def rank_correlation(means: pd.Series[float]) -> float:
 
 
 def format_cell(cell: Summary, digits: int | None = None, signed: bool = False) -> str:
-    """``mean ± half-width (n)``; one seed shows its number and no interval, none shows a dash.
+    """``mean ± half-width (n)``; a single seed has no interval, and no seed gives a dash.
 
     Args:
-        cell: What to show.
+        cell: The summary to format.
         digits: Decimals. By default the half-width gets two significant digits and the mean as
-            many decimals (4 at most); a single number gets four significant digits.
-        signed: Show a plus too, for differences; what rounds to 0 has no sign.
+            many decimals (at most 4); a single number gets four significant digits.
+        signed: Also show a plus, for differences; a number that rounds to 0 has no sign.
     """
     if cell.n == 0:
         return "–"
@@ -359,12 +358,12 @@ def format_cell(cell: Summary, digits: int | None = None, signed: bool = False) 
 
 
 def format_parts(cell: Summary, digits: int | None = None, signed: bool = False) -> tuple[str, str]:
-    """Mean and half-width as ``format_cell`` shows them; without an interval the latter is empty.
+    """Mean and half-width as in ``format_cell``; the latter is empty without an interval.
 
     Args:
-        cell: What to show, of one seed at least.
+        cell: The summary to format, of at least one seed.
         digits: See ``format_cell``.
-        signed: The same.
+        signed: See ``format_cell``.
     """
     if cell.half_width is None:
         return _number(cell.mean, ".4g" if digits is None else f".{digits}f", signed), ""
@@ -376,5 +375,5 @@ def format_parts(cell: Summary, digits: int | None = None, signed: bool = False)
 
 def _number(value: float, form: str, signed: bool) -> str:
     text = f"{value:{'+' if signed else ''}{form}}"
-    # What rounds to 0 has no sign: neither -0 nor +0 says anything.
+    # A number that rounds to 0 has no sign.
     return text if float(text) else text.lstrip("+-")

@@ -1,7 +1,7 @@
-"""A study beside what was kept of it: whether it gives the same numbers here, and what differs.
+"""Compare a study with its kept records: whether the numbers are the same, and what differs.
 
-What is kept lies beside the study file, in the layout of a results folder (docs/reruns.md):
-``benchmarks/measured/demo`` is that of ``benchmarks/demo.yaml``.
+Kept records are beside the study file, in the layout of a results folder (docs/reruns.md):
+``benchmarks/measured/demo`` belongs to ``benchmarks/demo.yaml``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tausweep.study import Study, StudyError
 from tausweep.study.columns import IDENTITY, INSTRUCTIONS, ORIGIN
 
 FOLDER = "measured"
-"""Beside the study file."""
+"""The folder of kept records, beside the study file."""
 
 MADE_BY = ("device", "threads", INSTRUCTIONS, "precision", "code_version")
 """Columns that say how a number was made."""
@@ -29,12 +29,12 @@ NOT_COMPARED = {*IDENTITY, *ORIGIN, INSTRUCTIONS, *records.TIMED}
 MADE = ("complete", "diverged")
 
 RecordRow = Mapping[str, Any]
-"""Of a table by its columns; none is an empty cell."""
+"""A row of a table by column; an empty cell is none."""
 
 
 @dataclass(frozen=True)
 class ChangedNumber:
-    """One number that is not what was kept."""
+    """One number that differs from the kept one."""
 
     run: str
     column: str
@@ -47,15 +47,15 @@ class ChangedNumber:
 
 @dataclass(frozen=True)
 class Beside:
-    """A study's records beside those that were kept.
+    """A comparison of a study's records with the kept ones.
 
     Attributes:
-        folder: Where these lie.
-        runs: How many runs both have, of the same settings and data.
-        numbers: How many numbers were compared.
-        differences: Those that are not the same, by run in the study's order.
-        otherwise: What was different in how these runs were made, in words.
-        left_out: Runs of both that were not compared, in words; empty if there are none.
+        folder: The folder of the kept records.
+        runs: Number of runs in both with the same settings and data.
+        numbers: Number of compared numbers.
+        differences: The numbers that differ, by run in the study's order.
+        otherwise: How these runs were made differently, in words.
+        left_out: Runs in both that were not compared, in words; empty if there are none.
     """
 
     folder: Path
@@ -67,50 +67,50 @@ class Beside:
 
     @property
     def headline(self) -> str:
-        """One sentence without its full stop."""
+        """One sentence without a full stop."""
         of = f"{self.numbers:,} numbers of {self.runs} run{'s' * (self.runs != 1)}"
         if not self.runs:
-            said = "no run of the same settings and data to compare"
+            said = "no run with the same settings and data to compare"
         elif not self.differences:
-            said = f"the same, all {of}"
+            said = f"all {of} are the same"
         else:
             said = f"{len(self.differences):,} of the {of} differ"
         return f"{said}; {self.left_out}" if self.left_out else said
 
     def lines(self, most: int | None = None) -> list[str]:
-        """The numbers that differ, a line each, and how these runs were made otherwise.
+        """The numbers that differ, one per line, and how these runs were made differently.
 
         Args:
-            most: Of these numbers, the first so many; all if not given.
+            most: Most differences to list; by default all.
         """
         shown = [str(difference) for difference in self.differences[:most]]
         if more := len(self.differences) - len(shown):
             shown.append(f"and {more:,} more")
         if shown and self.otherwise:
-            shown.append(f"made otherwise: {'; '.join(self.otherwise)}")
+            shown.append(f"made differently: {'; '.join(self.otherwise)}")
         return shown
 
 
 def folder_of(study_file: str | Path, study: Study) -> Path:
-    """Where records of a study are kept, if any are."""
+    """The folder for kept records of a study."""
     return Path(study_file).parent / FOLDER / study.study
 
 
 def beside(
     study: Study, study_file: str | Path, layout: Layout, table: pd.DataFrame
 ) -> Beside | None:
-    """Compare a study's collected table with the one that was kept; none if none was.
+    """Compare a study's collected table with the kept one; none if there is none.
 
-    Numbers are the same if they are equal, to the last bit. Times are no such numbers.
+    Numbers are the same if they are equal to the last bit. Times are not compared.
 
     Args:
-        study: What is asked for.
+        study: The study.
         study_file: Its file.
-        layout: Where its results lie.
+        layout: Where its results are.
         table: Its collected table, or a partial one (columns of ``records.csv``).
 
     Raises:
-        StudyError: What was kept is no table of records.
+        StudyError: The kept file is not a table of records.
     """
     folder = folder_of(study_file, study)
     if (
@@ -146,12 +146,12 @@ def beside(
             otherwise |= dict.fromkeys(_otherwise(kept, now))
             places = (kept_layout.run(run), layout.run(run))
             otherwise |= dict.fromkeys(_other_packages(*map(_packages, places)))
-    left_out = f"{len(others)} of other settings or data left out" if others else ""
+    left_out = f"{len(others)} with other settings or data left out" if others else ""
     return Beside(folder, runs, numbers, tuple(differences), tuple(otherwise), left_out)
 
 
 def _rows(table: pd.DataFrame) -> dict[tuple[Key, int], RecordRow]:
-    """Rows of a table by cell and seed; what is empty is none."""
+    """Rows of a table by cell and seed; empty fields are none."""
     found: dict[tuple[Key, int], RecordRow] = {}
     for row in table.to_dict("records"):
         plain: dict[str, Any] = {
@@ -170,7 +170,7 @@ def _otherwise(kept: RecordRow, now: RecordRow) -> list[str]:
 
 
 def _packages(folder: Path) -> RecordRow:
-    """Versions that a run's record names; none if the record is not there."""
+    """Versions of packages in a run's record; empty if there is no record."""
     try:
         made = records.read(folder / File.RECORD)
     except (FileNotFoundError, StudyError):

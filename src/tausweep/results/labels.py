@@ -1,4 +1,4 @@
-"""What datasets, losses and measures are called in print, and the order they stand in."""
+"""Names of datasets, losses and measures in print, and their order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DATASET_LABELS = {
     "digits": "Digits",
     "translated_digits": "translated digits",
 }
-"""Those with a name of their own, in the paper's order."""
+"""Datasets with their own name in print, in the paper's order."""
 
 LOSS_LABELS = {
     "contrastive": "contrastive",
@@ -24,7 +24,7 @@ LOSS_LABELS = {
     "untrained": "untrained encoder",
     "raw_pixels": "raw pixels",
 }
-"""In the order of Table 1, the baselines after them; others follow by name."""
+"""Losses in the order of Table 1, then baselines; others follow by name."""
 
 MAIN_MEASURES = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
 """What is shown of a run or a cell where there is room for few numbers."""
@@ -38,7 +38,7 @@ class Measure:
 
     Attributes:
         label: Its name, with the unit in brackets.
-        digits: Decimals; none lets the interval decide.
+        digits: Number of decimals; by default the interval decides.
     """
 
     label: str
@@ -84,7 +84,7 @@ MEASURE_LABELS = {
 
 
 def dataset(name: str) -> str:
-    """A dataset in print; one without a name of its own is called as in the study file."""
+    """The name of a dataset in print; by default that of the study file."""
     return DATASET_LABELS.get(name, name)
 
 
@@ -94,7 +94,7 @@ def loss(name: str) -> str:
 
 
 def measure(column: str) -> Measure:
-    """A column in print; those of the training split are called like those of the test split."""
+    """The name of a column in print; columns of both splits have the same name."""
     same = MEASURE_LABELS.get(column) or MEASURE_LABELS.get(column.removeprefix("train_"))
     return same or Measure(column.replace("_", " "))
 

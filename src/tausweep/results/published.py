@@ -1,4 +1,4 @@
-"""Numbers of others in the shape of our records, so that the same code can judge both.
+"""Published numbers in the shape of our records, so that the same code can judge both.
 
 The files are ``benchmarks/published/*.csv`` (``tausweep.storage.shipped`` finds them). Every row
 names its source.
@@ -20,7 +20,7 @@ PRINTED_MEASURES = ("accuracy", "uniformity", "tolerance")
 
 
 def folder() -> Path:
-    """Folder of the published files.
+    """The folder of the published files.
 
     Raises:
         FileNotFoundError: The package was installed without them.
@@ -29,17 +29,17 @@ def folder() -> Path:
 
 
 def load(name: str) -> pd.DataFrame:
-    """One published file as it is: dataset, loss, temperature, accuracy (percent), ..., source."""
+    """One published file: dataset, loss, temperature, accuracy (percent), ..., source."""
     return pd.read_csv(folder() / name, keep_default_na=False, na_values=[""])
 
 
 def printed_column(column: str) -> str:
-    """Name of the column that has a measure's published text."""
+    """The name of the column with a measure's published text."""
     return f"{column}_printed"
 
 
 def records() -> pd.DataFrame:
-    """Table 1 and the author's sweep merged, one row a cell, with the columns of ``records.csv``.
+    """Table 1 and the author's sweep merged, one row per cell, with columns of ``records.csv``.
 
     A cell that both files have is taken once, with Table 1's geometry. ``study`` is ``published``;
     the author set no seed and printed single runs, so ``seed`` is 0 throughout and n is 1. Columns
@@ -70,7 +70,7 @@ def records() -> pd.DataFrame:
 
 
 def _with_text(name: str) -> pd.DataFrame:
-    """A published file, every measure beside its text."""
+    """A published file with the text of every measure beside it."""
     table = load(name)
     text = pd.read_csv(folder() / name, dtype=str, keep_default_na=False, na_values=[""])
     for measure in PRINTED_MEASURES:

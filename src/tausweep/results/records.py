@@ -1,4 +1,4 @@
-"""What runs measured: one record a run, and the collected table of a study."""
+"""Records: one per run with all its measures, and the collected table of a study."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ALONG_IDENTITY = ("study", "dataset", "loss", "temperature", "seed", "share", "epoch")
-"""A run, and where in its training: an epoch, and the share of all epochs that the study names."""
+"""A run and its position in training: an epoch, and the share of epochs that the study names."""
 TEXT = {"study", "dataset", "loss", "status", "device", INSTRUCTIONS, "precision", *ORIGIN[3:]}
 TIMED = ("images_per_second", "pretrain_seconds")
-"""Columns that differ between two runs of the same study."""
+"""Columns of times, which differ whenever the same study runs again."""
 
 
 def flat(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -39,8 +39,8 @@ def flat(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
     Args:
         measured: Content of ``linear.json``, ``knn.json`` ... by name; empty for a diverged run,
-            without ``separation`` and ``penalty`` for an encoder that no loss has trained. What an
-            evaluation did not come to is empty.
+            without ``separation`` and ``penalty`` for a baseline. Measures that are missing become
+            empty columns.
     """
     if not measured:
         return {}
@@ -78,13 +78,13 @@ def record(
     evaluate: Mapping[str, Any],
     code_version: str,
 ) -> dict[str, Any]:
-    """The record of one run, JSON-ready.
+    """The record of one run, ready for JSON.
 
     Args:
-        run: Its settings and place.
+        run: The run.
         status: ``complete`` or ``diverged``.
-        measured: Every measure's values by its name; empty for a diverged run.
-        pretrain: What the pretraining wrote of itself (``pretrain.json``).
+        measured: Values by measure; empty for a diverged run.
+        pretrain: The content of ``pretrain.json``.
         evaluate: Provenance of the evaluation.
         code_version: Digests of the code of both stages.
     """
@@ -114,12 +114,12 @@ def _identity(run: Run, status: str) -> dict[str, Any]:
 def so_far(
     run: Run, measured: Mapping[str, Mapping[str, Any]], pretrain: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The columns of a run that is pretrained and has no record: what there is of them.
+    """The columns that exist for a pretrained run without a record.
 
     Args:
-        run: Its settings and place.
-        measured: Values by measure, of those that are there.
-        pretrain: What the pretraining wrote of itself.
+        run: The run.
+        measured: Values of the measures that exist.
+        pretrain: The content of ``pretrain.json``.
 
     Raises:
         KeyError: The pretraining's description lacks something.
@@ -134,7 +134,7 @@ def so_far(
 
 
 def _instructions(pretrain: Mapping[str, Any], evaluate: Mapping[str, Any]) -> str | None:
-    """Of both stages: ``portable`` only where both are, for numbers come from both."""
+    """``portable`` only if both stages are, because numbers come from both."""
     found = [stage.get("hardware", {}).get(INSTRUCTIONS) for stage in (pretrain, evaluate)]
     return found[0] if found[0] == found[1] else "native"
 
@@ -159,10 +159,10 @@ def file_digest(path: Path) -> str:
 
 
 def sealed(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A record with the digests of its run's files, and of itself with these.
+    """A record with digests of its run's files and of itself.
 
     Args:
-        content: As ``record`` gives it.
+        content: The result of ``record``.
         folder: The run's folder; checkpoints, locks and half-written files do not count.
     """
     files = {
@@ -175,7 +175,7 @@ def sealed(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def is_sealed(content: Mapping[str, Any]) -> bool:
-    """Whether a record that has digests is as it was written."""
+    """Whether a record with digests is unaltered."""
     rest = {name: value for name, value in content.items() if name != "digests"}
     digests = content["digests"]
     try:
@@ -185,7 +185,7 @@ def is_sealed(content: Mapping[str, Any]) -> bool:
 
 
 def is_intact(content: Mapping[str, Any], folder: Path) -> bool:
-    """Whether a sealed record is as it was written, and so is every file of its run.
+    """Whether a sealed record and every file of its run are unaltered.
 
     Raises:
         KeyError: It has no digests.
@@ -203,7 +203,7 @@ def _own_digest(content: Mapping[str, Any], files: Mapping[str, str]) -> str:
 
 
 def _sizes(pretrain: Mapping[str, Any]) -> dict[str, Any]:
-    """The bank's N, and K and alpha of a loss that has a hard set."""
+    """The bank's N, and K and alpha if the loss has a hard set."""
     bank, hard = pretrain["bank_size"], pretrain["hard_set_size"]
     alpha = None if hard is None else hard / (bank - 1)
     return {"bank_size": bank, "hard_set_size": hard, "alpha": alpha}
@@ -219,7 +219,7 @@ def read(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: There is none.
-        StudyError: It is truncated or no record.
+        StudyError: It is truncated or not a record.
     """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -227,15 +227,15 @@ def read(path: Path) -> dict[str, Any]:
             raise KeyError("columns")
     except (ValueError, KeyError, TypeError, AttributeError):
         raise StudyError(
-            f"{path}: damaged or not a record; delete it, and the next start makes it again"
+            f"{path}: is damaged or not a record; delete it, and the next start makes it again"
         ) from None
     return content
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as CSV: ``COLUMNS``, then further columns by name; what is missing is empty.
+    """Rows as CSV: ``COLUMNS``, then further columns by name; missing values are empty.
 
-    Numbers stand in the shortest form that reads back exactly.
+    Numbers are in the shortest form that reads back exactly.
     """
     rows = list(rows)
     further = sorted({name for row in rows for name in row} - {*COLUMNS})
@@ -259,7 +259,7 @@ def _missing(value: Any) -> bool:
 
 
 def along(run: Run, path: Path) -> list[dict[str, Any]]:
-    """The rows of a run along its training, of the epochs that its study asks for.
+    """The rows of a run along its training, for the epochs that its study asks for.
 
     Args:
         run: The run.
@@ -275,7 +275,7 @@ def along(run: Run, path: Path) -> list[dict[str, Any]]:
         found = {row["epoch"]: {name: row["values"][name] for name in ALONG} for row in rows}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise StudyError(
-            f"{path}: missing or damaged; delete the record beside it, and the next start makes "
+            f"{path}: is missing or damaged; delete the record beside it, and the next start makes "
             "both again"
         ) from None
     return [
@@ -286,15 +286,15 @@ def along(run: Run, path: Path) -> list[dict[str, Any]]:
 
 
 def along_table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Such rows as CSV; see ``table``."""
+    """Rows of ``along`` as CSV; see ``table``."""
     return _csv(rows, [*ALONG_IDENTITY, *ALONG])
 
 
 def read_along(path: Path) -> pd.DataFrame | None:
-    """Read an ``along.csv``, missing values NaN; none if there is no such file.
+    """Read an ``along.csv`` with missing values as NaN; none if there is no such file.
 
     Raises:
-        StudyError: It is no such table.
+        StudyError: It is not such a table.
     """
     import pandas as pd
 
@@ -313,12 +313,12 @@ def read_along(path: Path) -> pd.DataFrame | None:
 
 
 def _separator(header: str) -> str:
-    """What separates the columns of a table that was saved by another program; else nothing."""
+    """The separator of a table that another program saved, if it is not a comma; else empty."""
     return next((mark for mark in ";\t|" if {*IDENTITY} <= {*header.split(mark)}), "")
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a collected table; missing values are NaN, and so are columns that came later.
+    """Read a collected table; missing values and newer columns are NaN.
 
     Raises:
         StudyError: There is no such file, or it lacks a column that identifies a run.

@@ -1,1 +1,1 @@
-"""Where results lie and how files are written."""
+"""Where results are stored and how files are written."""

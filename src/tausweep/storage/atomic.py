@@ -1,4 +1,4 @@
-"""Files that are either the old or the new, whole, at any instant and for any reader."""
+"""Atomic writes: every reader sees either the old or the complete new file."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from typing import Any
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; move it there, synced, when the block succeeds.
+    """Yield a temporary path beside ``path``; sync it and move it there if the block succeeds.
 
-    At any instant, for any reader, ``path`` is either the old file or the whole new one. Its mode
-    is that of a file that is simply opened for writing there, whoever writes the temporary one.
+    Every reader sees either the old file or the complete new one. The mode of the file is that of
+    a file that is simply opened for writing, whichever library writes the temporary one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        # Asked of a file and not of os.umask, which can be read only by setting it, for all threads
-        # of the process; the folder's default access list counts as well.
+        # Taken from a file, because os.umask can only be read by setting it for all threads, and
+        # because the folder's default access list counts too.
         with temporary.open("wb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         yield temporary
-        # Libraries write to files of their own that only this user may read: safetensors does.
+        # Some libraries, such as safetensors, write files that only this user may read.
         temporary.chmod(mode)
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
@@ -36,12 +36,12 @@ def replacing(path: Path) -> Iterator[Path]:
             os.close(descriptor)
         temporary.replace(path)
     except OSError as error:
-        unnamed = error.filename is None and error.errno == errno.ENOSPC  # by a write
+        unnamed = error.filename is None and error.errno == errno.ENOSPC  # raised by a write
         if unnamed or error.filename == str(temporary):
-            error.filename, error.filename2 = str(path), None  # what the user knows of
+            error.filename, error.filename2 = str(path), None  # the name that the user knows
         raise
     finally:
-        with contextlib.suppress(OSError):  # of a folder that cannot be written nothing is left
+        with contextlib.suppress(OSError):  # nothing is left in a folder that cannot be written
             temporary.unlink(missing_ok=True)
 
 

@@ -31,9 +31,9 @@ def reserve(
     """Be the one workflow that has prepared data made, or wait until another had them made.
 
     Args:
-        folder: Of the data; made if needed.
-        whole: Whether they are there and of today's source.
-        say: Told once whom this waits for.
+        folder: Folder of the data; created if needed.
+        whole: Whether the data is there and matches today's source.
+        say: Called once if this has to wait.
 
     Returns:
         The reservation: it holds until it is released, or to the end of its process. None if the
@@ -47,7 +47,7 @@ def reserve(
             reservation.acquire(blocking=False)
         except Timeout:
             if not told:
-                say(f"{folder}: another workflow prepares these data; waiting for them")
+                say(f"{folder}: another workflow is preparing these data; waiting for it")
                 told = True
             time.sleep(POLL_SECONDS)
         else:

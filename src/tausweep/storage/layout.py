@@ -1,4 +1,4 @@
-"""Where things lie below ``results/``; the same for Snakemake and for every command."""
+"""Paths in ``results/``, for Snakemake and for all commands."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from tausweep.study import DatasetSettings, Run, digest
 
 KEPT_BYTES = 16e6
-"""Weights along a training stay when they are measured, for a changed setting of a measure, if they
-take at most this. Larger ones, 70 MB for a CIFAR run of the paper, are deleted then."""
+"""Weights along the training of at most this size are kept after they are measured, in case a
+setting of a measure changes. Larger ones (70 MB for a CIFAR run of the paper) are deleted."""
 
 
 class Folder(StrEnum):
@@ -27,7 +27,7 @@ class Folder(StrEnum):
 
 
 class File(StrEnum):
-    """Names of the files below ``results/``; each is a string, as in ``folder / File.RECORD``."""
+    """Names of files in ``results/``; each is a string, as in ``folder / File.RECORD``."""
 
     # Of prepared data, beside those of its splits (``SplitFile``).
     MANIFEST = "manifest.json"
@@ -35,7 +35,7 @@ class File(StrEnum):
     DATA_RESERVED = ".reserved"
     SOURCE_CONTENTS = ".source.json"  # decides no number and enters no digest, so hidden
 
-    # Of a run: what pretraining leaves, and meanwhile its checkpoints.
+    # A run: outputs of pretraining, and its checkpoints until it ends.
     SETTINGS = "settings.json"
     HISTORY = "history.csv"
     ENCODER = "encoder.safetensors"
@@ -57,7 +57,7 @@ class File(StrEnum):
     RECORD = "record.json"
     AHEAD = "record.json.ahead"
 
-    # Of a study.
+    # A study.
     STUDY = "study.json"
     RECORDS = "records.csv"
     ALONG_TABLE = "along.csv"
@@ -107,7 +107,7 @@ class Layout:
         return self.logs(run) / f"{stage}.log"
 
     def prepared(self, settings: DatasetSettings) -> Path:
-        """Folder of prepared data: shared by all that name the same source and preparation."""
+        """Folder of prepared data, shared by all runs with the same source and preparation."""
         return self.root / Folder.DATA / prepared_name(settings)
 
 
@@ -122,7 +122,7 @@ def checkpoint_files(folder: Path) -> list[Path]:
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Remove all checkpoints from a run's folder, half-written ones too: the run has its record."""
+    """Remove all checkpoints, even half-written ones, of a run that has its record."""
     for path in folder.glob("*checkpoint.*safetensors*"):
         path.unlink()
 
@@ -133,7 +133,7 @@ def weights_after(folder: Path, epoch: int) -> Path:
 
 
 def kept_weights(folder: Path) -> dict[int, Path]:
-    """Those that are there, by their epoch."""
+    """The files that exist of ``weights_after``, by epoch."""
     found = {}
     for path in folder.glob("encoder-epoch*.safetensors"):
         number = path.name.removeprefix("encoder-epoch").removesuffix(".safetensors")

@@ -1,4 +1,4 @@
-"""What made a result: code, packages, hardware, command, time."""
+"""Provenance of a result: code, packages, hardware, command, time."""
 
 from __future__ import annotations
 
@@ -100,10 +100,10 @@ NUMBERS: dict[str, tuple[str, ...]] = {
     "separation": ("measures.separation", "machine.precision", *_LOSSES),
     "penalty": ("measures.penalty", "measures.separation", "machine.precision", *_LOSSES),
 }
-"""What makes the numbers of a stage or measure: its own module, then all that it computes with.
+"""The modules that make the numbers of a stage or measure: its own first, then those that it uses.
 
-The lists are explicit so that a module can move without a record becoming one of other code. A test
-holds them against the import graph and says why some imports are not in them.
+The lists are explicit, so that moving a module does not change the code version of records. A test
+compares them with the import graph and says why some imports are not listed.
 """
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "safetensors",
@@ -114,8 +114,8 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", 
 def code_version(stage: str, alone: bool = False) -> str:
     """Digest of the code that makes the numbers of a stage or measure (``NUMBERS``).
 
-    Syntax trees are digested: comments, docstrings, formatting and imports do not count, nor does
-    where a module lies.
+    It covers syntax trees, so comments, docstrings, formatting, imports and the paths of modules do
+    not count.
 
     Args:
         stage: A stage or measure, such as ``pretrain``, ``evaluate`` or ``knn``.
@@ -136,12 +136,12 @@ def _module_digest(module: str) -> str:
 
 
 def now() -> str:
-    """The time in UTC, to the second, ISO 8601."""
+    """The time in UTC to the second, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def describe(started: str, hardware: dict[str, Any]) -> dict[str, Any]:
-    """Provenance of a job that ends now, JSON-ready."""
+    """Provenance of a job that ends now, ready for JSON."""
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": _commit(),
@@ -162,10 +162,10 @@ def _version(package: str) -> str | None:
 
 @cache
 def _commit() -> str | None:
-    """The commit of the checkout that the code runs from, ``+`` if the code differs from it.
+    """The commit of the checkout that the code runs from, with ``+`` if the code differs from it.
 
-    Code that was carried to a machine without its checkout has its commit in ``TAUSWEEP_COMMIT``,
-    which is asked first: it may lie within the checkout of something else.
+    Code that was copied to a machine without its checkout has its commit in ``TAUSWEEP_COMMIT``.
+    That is read first, because the code may be inside the checkout of something else.
     """
     if (carried := os.environ.get("TAUSWEEP_COMMIT")) is not None:
         return carried

@@ -1,9 +1,10 @@
-"""One writer a run: a lock file with process, host and heartbeat.
+"""The lock of a run, so that it has one writer: a file with process, host and heartbeat.
 
-A killed Snakemake leaves its training child alive, so a second start must find out that somebody
-still writes. On the same host the process itself is asked; from another host (a cluster's shared
-folder) a heartbeat decides. Who finds a live writer is refused, or waits for it: what it leaves is
-the same to the byte, so a job that Snakemake starts again has then little or nothing to do.
+If Snakemake is killed, its training process stays alive, so a second start must find out that the
+run is still being written. On the same host it looks at the process itself. On another host (with a
+cluster's shared folder) the heartbeat decides. A job that finds a live writer is refused, or waits
+for it. The writer's results are the same to the byte, so a waiting job then has little or nothing
+to do.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from tausweep.storage.layout import File
 HEARTBEAT_SECONDS = 10.0
 POLL_SECONDS = 0.5
 STALE_SECONDS = 120.0
-"""A foreign lock without a heartbeat for so long is taken over; far above the clock skew and the
-attribute caching of network file systems."""
+"""A lock of another host without a heartbeat for so long is taken over. This is far above the clock
+skew and attribute caching of network file systems."""
 
 
 class RunLockedError(RuntimeError):
-    """Another live process writes this run; the sentence names it."""
+    """Another live process is writing this run; the message names it."""
 
 
 def _me() -> dict[str, Any]:
@@ -39,20 +40,20 @@ def _me() -> dict[str, Any]:
 
 
 def _holder(path: Path) -> dict[str, Any] | None:
-    """Who holds the lock and lives; none if nobody does."""
+    """The live process that holds the lock; or none."""
     try:
         holder: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         beat = path.stat().st_mtime
     except FileNotFoundError:
         return None
     except ValueError:
-        # Locks appear whole (see _take), so this one was damaged by something else.
+        # Locks are created whole (see _take), so something else damaged this one.
         return None
     if holder["host"] != platform.node():
         return holder if time.time() - beat < STALE_SECONDS else None
     try:
         process = psutil.Process(holder["pid"])
-        # A process id is used again, a process id with its start time is not.
+        # Process ids are recycled; a pair of process id and start time is not.
         same = abs(process.create_time() - holder["started"]) < 1.0
         return holder if same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
@@ -60,13 +61,13 @@ def _holder(path: Path) -> dict[str, Any] | None:
 
 
 def _take(path: Path) -> bool:
-    """Create the lock whole, or find that somebody else did."""
+    """Create the lock as a whole; false if another process already did."""
     path.parent.mkdir(parents=True, exist_ok=True)
     mine = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     mine.write_text(json.dumps(_me()), encoding="utf-8")
     try:
-        # link() fails if the name exists, on network file systems too; open(O_EXCL) would leave
-        # an instant with an empty lock.
+        # link() fails if the name exists, even on network file systems. open(O_EXCL) would leave
+        # the lock empty for an instant.
         os.link(mine, path)
     except FileExistsError:
         return False
@@ -76,9 +77,10 @@ def _take(path: Path) -> bool:
 
 
 def _bury(path: Path) -> None:
-    """Move a stale lock away, and back if it was no longer the stale one.
+    """Remove a stale lock, but put it back if it is no longer the stale one.
 
-    Two starters may both find the lock stale; the slower must not remove the faster one's.
+    Two processes may both find the lock stale; the slower one must not remove the lock of the
+    faster one.
     """
     grave = path.with_name(f".{path.name}.stale.{os.getpid()}")
     with contextlib.suppress(FileNotFoundError):
@@ -90,9 +92,9 @@ def _bury(path: Path) -> None:
 
 
 def half_written(folder: Path) -> list[Path]:
-    """Files of a run that were being written when their writer was killed.
+    """Files of a run that a killed process left half-written.
 
-    Ours are named ``.NAME.PID.tmp``; safetensors writes to ``.tmpXXXXXX`` first.
+    Ours are named ``.NAME.PID.tmp``; safetensors first writes to ``.tmpXXXXXX``.
     """
     return sorted([*folder.glob(".*.tmp"), *folder.glob(".tmp*")])
 
@@ -105,15 +107,16 @@ def run_lock(
 ) -> Iterator[None]:
     """Hold the lock of a run's folder while the block runs.
 
-    Files that a killed writer left half written are removed.
+    Files that a killed writer left half-written are removed.
 
     Args:
         folder: The run's folder.
-        wait: Told once whom this waits for; none is refused at once.
-        stop: Asked while waiting; when true, waiting ends.
+        wait: Called once with the name of the process that this waits for; without it, a held lock
+            is an error.
+        stop: Asked while waiting; if true, waiting ends.
 
     Raises:
-        RunLockedError: A live process holds it, and nobody waits or waiting was stopped.
+        RunLockedError: A live process holds the lock, and ``wait`` is none or waiting was stopped.
     """
     path = folder / File.RUN_LOCK
     while not _take(path):
@@ -146,5 +149,5 @@ def run_lock(
 
 
 def held_by(folder: Path) -> dict[str, Any] | None:
-    """The live process (``pid``, ``host``, ``started``) that writes the run; none if nobody."""
+    """The live process (``pid``, ``host``, ``started``) that writes the run; or none."""
     return _holder(folder / File.RUN_LOCK)

@@ -1,4 +1,4 @@
-"""What a study asks for: one typed study description, its defaults, and its expansion into runs.
+"""The typed description of a study: its settings with all defaults, and the runs that it defines.
 
 Every default of the project is set in this package and nowhere else, with its source: *paper* is
 Wang & Liu 2021, *author* the first author's public code, *InstDisc* Wu et al. 2018, *AU* Wang &

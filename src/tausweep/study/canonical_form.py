@@ -1,4 +1,4 @@
-"""One spelling of what is the same: temperatures in paths, settings as digests."""
+"""One spelling for equal things: temperatures in paths, digests of settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def canonical(temperature: float | None) -> str:
-    """A temperature as paths have it: 0.10 and 1e-1 are ``0.1``, 1 is ``1.0``; else ``none``."""
+    """A temperature as in paths: ``0.1`` for 0.10 and 1e-1, ``1.0`` for 1, ``none`` for none."""
     if temperature is None:
         return "none"
     text = format(Decimal(repr(float(temperature))), "f")

@@ -1,4 +1,4 @@
-"""The columns of ``records.csv`` and ``along.csv``: every measure by its one name."""
+"""The columns of ``records.csv`` and ``along.csv``, with one name for each measure."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ PENALTY = (
     "limit_high_error",
 )
 FLAGS = ("collapsed",)
-"""1 where all test embeddings are one point (``geometry.collapsed``), else 0."""
+"""1 if all test embeddings are one point (``geometry.collapsed``), else 0."""
 TRAINING = ("train_loss", "images_per_second", "pretrain_seconds")
 SIZES = ("test_images", "bank_size", "hard_set_size", "alpha")
-"""M, whose size bounds how exact accuracies are; N, K and K / (N - 1): the printed alphas belong to
+"""M, which limits how exact accuracies are; N, K and K / (N - 1). The paper's alphas belong to
 K = 4,095 and other N (docs/protocol.md)."""
 ORIGIN = ("device", "threads", "precision", "data_digest", "settings_digest", "code_version")
 INSTRUCTIONS = "instructions"
-"""``portable`` or ``native``; empty of records made before they told."""
+"""``portable`` or ``native``; empty for records that are older than this column."""
 COLUMNS = (
     *IDENTITY,
     *FLAGS,
@@ -61,7 +61,7 @@ COLUMNS = (
     INSTRUCTIONS,
     *ORIGIN[2:],
 )
-"""Columns of ``records.csv``, accuracies in percent; plug-ins' measures follow after them."""
+"""Columns of ``records.csv``, accuracies in percent. Measures of plug-ins come after them."""
 
 ALONG = (
     "knn_accuracy",
@@ -69,5 +69,5 @@ ALONG = (
     *(name for name in GEOMETRY if name != "alignment"),
     *(name for name in SEPARATION if name != "hard_set_same_label"),
 )
-"""What is measured of a run along its training: columns of ``along.csv``, named as in
-``records.csv``. The linear probe is a short one of its own."""
+"""Columns of ``along.csv``: what is measured along a run's training. Names are as in
+``records.csv``; the linear probe is a separate, short one."""

@@ -16,8 +16,8 @@ class Source(Settings):
     Attributes:
         kind: ``digits``, ``translated_digits``, ``folder``, ``cifar10``, ``cifar100``, ``svhn``,
             ``imagenet100`` or ``plugin``.
-        path: Folder of the images or of the original archives; ``data/<kind>`` if not given.
-        download: Fetch the original archives where the source allows it.
+        path: Folder of the images or of the original archives; ``data/<kind>`` by default.
+        download: Download the original archives, if the source allows it.
         extra: SVHN only: add the 531,131 images of its ``extra`` split to the training split.
         module: ``plugin`` only: a Python file with ``read(source, split)``.
         options: ``plugin`` only: passed through to it.
@@ -42,7 +42,7 @@ class Source(Settings):
     @field_validator("path")
     @classmethod
     def _canonical(cls, value: str | None) -> str | None:
-        # However it is spelt: ./data/odd/ is the folder data/odd, and the runs are the same.
+        # ./data/odd/ and data/odd are the same folder, so they must give the same runs.
         return os.path.normpath(value) if value else value
 
     @model_validator(mode="after")
@@ -50,7 +50,7 @@ class Source(Settings):
         if self.kind == "folder" and self.path is None:
             raise ValueError("a source of kind folder needs a path")
         if (self.kind == "plugin") != (self.module is not None):
-            raise ValueError("a module belongs to a source of kind plugin, and only to it")
+            raise ValueError("a source of kind plugin needs a module, and no other kind has one")
         return self
 
 
@@ -60,17 +60,17 @@ class DatasetSettings(Settings):
     Attributes:
         image_size: Side of the views in pixels.
         form: ``squares``: images are prepared as squares of ``image_size`` (shorter side resized,
-            antialiased bilinear; centre cropped), which views are cropped from and evaluation
-            takes whole. ``originals``: they keep their size; views are cropped from them, and
-            evaluation takes 224 of 256 pixels, or whatever these are for ``image_size``.
-        train_limit: Size of a class-balanced subset of the training split; none takes all.
-        test_limit: The same of the test split.
-        subset_seed: Seed of both subsets. In a study file also ``run``: each run's own seed
-            chooses its training images, so that seeds differ by their images too; the test
-            subset stays that of seed 0, the same for all.
-        test_subset_seed: Seed of the test subset where it is not ``subset_seed``.
-        validation: The test split is ``test_limit`` images that the training subset leaves in the
-            training split, so that settings can be chosen without a look at the test images.
+            antialiased bilinear; centre cropped). Views are cropped from these, and evaluation
+            uses them whole. ``originals``: images keep their size. Views are cropped from them,
+            and evaluation uses 224 of 256 pixels, or the same share for another ``image_size``.
+        train_limit: Size of a class-balanced subset of the training split; all images by default.
+        test_limit: The same for the test split.
+        subset_seed: Seed of both subsets. A study file may also say ``run``: then each run's own
+            seed chooses its training images, so seeds differ in their images too. The test subset
+            is always that of seed 0, the same for all runs.
+        test_subset_seed: Seed of the test subset, if it is not ``subset_seed``.
+        validation: Use as test split ``test_limit`` images that the training subset leaves over in
+            the training split, so that settings can be chosen without looking at the test images.
     """
 
     source: Source
@@ -90,22 +90,22 @@ class DatasetSettings(Settings):
             )
         if self.validation and self.test_subset_seed is not None:
             raise ValueError(
-                "validation: seeds with their own training images leave no images that all could "
-                "be measured on; set subset_seed to a number"
+                "validation: with subset_seed: run, no images are left that all seeds could be "
+                "measured on; set subset_seed to a number"
             )
         return self
 
     def identity_json(self) -> dict[str, Any]:
-        """What decides the images of a run, JSON-ready.
+        """The settings that decide the images of a run, ready for JSON.
 
-        Where the original archives of a published dataset lie, and whether they may be
-        downloaded, does not: their content is verified.
+        The path of a published dataset's archives, and whether they may be downloaded, do not
+        count, because the content of the archives is verified.
         """
         content = self.model_dump(mode="json", exclude_none=True)
         content["source"].pop("download")
         if self.source.kind not in ("folder", "plugin"):
             content["source"].pop("path", None)
-        # The form that was the only one once: settings of that time keep their digests.
+        # It was once the only form; older settings must keep their digests.
         if self.form == "squares":
             content.pop("form")
         if not self.validation:
@@ -113,7 +113,7 @@ class DatasetSettings(Settings):
         return content
 
     def preparation_json(self) -> dict[str, Any]:
-        """What decides the prepared data, JSON-ready: originals serve views of every size."""
+        """The settings that decide the prepared data; originals serve views of every size."""
         content = self.identity_json()
         if self.form == "originals":
             content.pop("image_size")

@@ -15,12 +15,12 @@ TRUNKS = {
     "resnet50": ("bottleneck", (3, 4, 6, 3)),
     "pixels": ("none", ()),
 }
-"""Block kind and blocks a stage; resnet10 is for miniatures, the others are He et al. 2016's, and
-pixels passes the normalised image through, for the baseline of that name."""
+"""Kind of block, and blocks per stage. resnet10 is for miniatures; resnet18, 34 and 50 are those of
+He et al. 2016; pixels passes the normalised image through, for the baseline ``raw_pixels``."""
 
 
 SMALLEST_IMAGE = {"cifar": 8, "imagenet": 32}
-"""Total stride of a trunk by stem: a smaller image would leave nothing to its last stage."""
+"""Total stride of a trunk, by stem; a smaller image would leave no pixel for the last stage."""
 
 
 class EncoderSettings(Settings):
@@ -29,10 +29,10 @@ class EncoderSettings(Settings):
     Attributes:
         trunk: A name of ``TRUNKS``.
         stem: ``cifar`` (3x3, stride 1, no max-pool) or ``imagenet`` (7x7, stride 2, max-pool).
-        width: Channels of the first stage. Below 8 channels the CPU's channels-last convolution
-            (oneDNN, torch 2.14) writes outside of its memory in the backward pass.
+        width: Channels of the first stage. With fewer than 8, the CPU's channels-last convolution
+            (oneDNN, torch 2.14) writes out of bounds in its backward pass.
         dim: Dimension d of the embedding.
-        head: ``linear`` (one layer with bias) or ``mlp`` (hidden layer of the feature's width).
+        head: ``linear`` (one layer with bias) or ``mlp`` (a hidden layer as wide as the feature).
     """
 
     trunk: Literal["resnet10", "resnet18", "resnet34", "resnet50", "pixels"] = "resnet18"

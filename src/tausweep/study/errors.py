@@ -1,4 +1,4 @@
-"""Bad input of a user, in one sentence that names the field, the value and what is allowed."""
+"""Errors in a user's input: one sentence that names the field, the value and what is allowed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tausweep.study.fields import Settings
 
 
 class StudyError(ValueError):
-    """Bad input of a user: one sentence that names the field, the value and what is allowed."""
+    """An error in a user's input, in one sentence: the field, the value and what is allowed."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean X`` for the known word that is nearest, or nothing."""
+    """``; did you mean X`` with the nearest known word, or an empty text if none is near."""
     close = difflib.get_close_matches(str(word), list(known), n=1)
     return f"; did you mean {close[0]}" if close else ""
 
 
 def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields where an unknown key was found, by walking the models' annotations."""
+    """The field names that are allowed where an unknown key was found."""
     for part in path:
         if isinstance(part, str) and part in model.model_fields:
             inner = next(_models(model.model_fields[part].annotation), None)
@@ -36,7 +36,7 @@ def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models that an annotation such as ``dict[str, LossGrid]`` speaks of."""
+    """The models inside an annotation such as ``dict[str, LossGrid]``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
@@ -44,7 +44,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def sentence(error: ValidationError, model: type[Settings], context: Mapping[str, str]) -> str:
-    """The first complaint as one sentence: field, value, what is allowed."""
+    """The first validation error as one sentence: field, value, what is allowed."""
     first = error.errors(include_url=False)[0]
     path = tuple(p for p in first["loc"] if p != "[key]")
     names = [context.get(str(path[0]), str(path[0])), *path[1:]] if path else []
@@ -56,10 +56,10 @@ def sentence(error: ValidationError, model: type[Settings], context: Mapping[str
     value = first.get("input")
     if first["type"] == "extra_forbidden":
         known = _known_keys(model, path[:-1])
-        listed = f"; known are {', '.join(known)}" if known else ""
+        listed = f"; known keys are {', '.join(known)}" if known else ""
         return f"{field}: unknown key{did_you_mean(str(path[-1]), known)}{listed}"
     if first["type"] == "missing":
-        return f"{field}: is needed but not given"
+        return f"{field}: is required but missing"
     if first["type"] == "value_error" and (
         not field or isinstance(value, BaseModel) or (isinstance(value, dict) and value)
     ):
@@ -69,7 +69,7 @@ def sentence(error: ValidationError, model: type[Settings], context: Mapping[str
         shown = str(value)
     if first["type"] == "string_type" and first["loc"][-1] == "[key]":
         above = ".".join(str(part) for part in path[:-1])
-        return f"{above}: the name {shown} is not a text; put it in quotes"
+        return f"{above}: the name {shown} must be text; put it in quotes"
     message = message[0].lower() + message[1:].replace("a valid tuple", "a list")
     if message.startswith("input should be "):
         return f"{field}: {shown} is not allowed; it should be {message[16:]}"

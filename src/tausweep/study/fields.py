@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def _no_bool(value: Any) -> Any:
-    # YAML's `yes` and `true` would pass as the number 1.
+    # Otherwise YAML's `true` would pass as the number 1.
     if isinstance(value, bool):
         raise ValueError("a number is needed")
     return value
@@ -39,7 +39,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def __hash__(self) -> int:
-        # Options of plug-ins are dicts, which have no hash.
+        # Options of plug-ins are dicts, which cannot be hashed.
         return hash(self.model_dump_json())
 
 
@@ -47,10 +47,10 @@ Interval = tuple[Positive, Positive]
 
 
 def increasing(value: tuple[float, ...]) -> tuple[float, ...]:
-    """Milestones, if they increase.
+    """The milestones, checked to be increasing.
 
     Raises:
-        ValueError: They do not.
+        ValueError: They are not increasing.
     """
     if any(b <= a for a, b in itertools.pairwise(value)):
         raise ValueError("the milestones must increase")
@@ -64,7 +64,7 @@ Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 
 
 def first_repeated(values: tuple[Any, ...]) -> Any:
-    """The first value that is listed twice; none if all differ."""
+    """The first value that is listed twice; none if all are different."""
     seen: set[Any] = set()
     for value in values:
         if value in seen:

@@ -1,4 +1,4 @@
-"""How figures look."""
+"""Settings of the look of figures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from tausweep.study.fields import Positive, Settings
 
 
 class FigureSettings(Settings):
-    """How figures look; decides no number (see ``tausweep.report.figures``).
+    """The look of figures; it affects no number (see ``tausweep.report.figures``).
 
     Attributes:
-        width: Of a figure in inches; 5.2 keeps 9-point text readable at 390 pixels and in print.
-        panel_height: Of a row of panels in inches.
-        font_size: In points; the same for ``line_width`` and ``marker_size``.
-        band_opacity: Of an interval's band.
+        width: Width of a figure in inches; 5.2 keeps 9-point text readable at 390 pixels and in
+            print.
+        panel_height: Height of a row of panels in inches.
+        font_size: In points; so are ``line_width`` and ``marker_size``.
+        band_opacity: Opacity of an interval's band.
         dpi: Dots per inch of the PNG.
     """
 

@@ -1,4 +1,4 @@
-"""A study: its datasets, losses, seeds and overrides, and the runs that they make."""
+"""A study: its datasets, losses, seeds and overrides, and the runs that result."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Sections(Settings):
 
 
 class Override(Sections):
-    """Narrower settings for the runs of a dataset, a loss, a temperature, or several of these."""
+    """Settings for only the runs of a dataset, a loss, a temperature, or a combination of these."""
 
     dataset: str | None = None
     loss: str | None = None
@@ -69,7 +69,7 @@ class Override(Sections):
     literal_topk: bool | None = None
 
     def matches(self, dataset: str, loss: str, temperature: float | None) -> bool:
-        """Whether the override speaks of this cell."""
+        """Whether the override applies to this cell."""
         return (
             self.dataset in (None, dataset)
             and self.loss in (None, loss)
@@ -83,21 +83,21 @@ RESERVED_FILES = frozenset(
         *("settings", "pretrain", "record", "lock"),
     }
 )
-"""Names of the JSON files of a run's folder."""
+"""Names of JSON files in a run's folder."""
 
 
 RESERVED_STUDIES = frozenset({"data", "logs"})
-"""Folders beside the studies."""
+"""Folders in ``results`` that are not studies."""
 
 
 class Study(Sections):
     """A study file, validated. ``Study.runs()`` gives its runs, fully resolved.
 
-    The baselines run beside the losses, for a loss that is no better has taught nothing;
-    ``baselines: false`` leaves out those that ``losses`` does not name. ``order`` names runs that
-    are wanted first where time is short (see ``tausweep fill``). ``evaluate_at`` has shares of the
-    epochs of pretraining after which a run is measured as well (see ``tausweep.measures.along``),
-    the end among them whether it is named or not; by default none.
+    The baselines run beside the losses, because a loss that does not beat them has learnt nothing.
+    ``baselines: false`` leaves out those that ``losses`` does not name. ``order`` names runs to do
+    first when time is short (see ``tausweep fill``). ``evaluate_at`` lists shares of the epochs
+    after which a run is also measured (see ``tausweep.measures.along``). The end is always one of
+    them, named or not. By default the list is empty.
 
     Examples:
         >>> from tausweep.study import load
@@ -120,7 +120,7 @@ class Study(Sections):
     @field_validator("datasets", "losses", "overrides", mode="before")
     @classmethod
     def _empty_is_default(cls, value: Any) -> Any:
-        # `simple:` with nothing behind it is YAML's null; the user meant "all defaults".
+        # An empty `simple:` is null in YAML; the user means "all defaults".
         if isinstance(value, Mapping):
             return {k: {} if v is None else v for k, v in value.items()}
         return {} if value is None else value
@@ -143,7 +143,7 @@ class Study(Sections):
             raise ValueError("at least one share is needed")
         if any(b <= a for a, b in itertools.pairwise(value)):
             raise ValueError("the shares must increase")
-        # What came before is compared with the end, which needs no weights of its own.
+        # Earlier epochs are compared with the end, whose weights are kept anyway.
         return value if value[-1] == 1 else (*value, 1.0)
 
     @field_validator("datasets", "losses")
@@ -159,9 +159,11 @@ class Study(Sections):
             check_loss(name, grid)
         for measure in self.measures:
             if measure in RESERVED_FILES:
-                raise ValueError(f"measures.{measure}: the name is taken by a file of each run")
+                raise ValueError(f"measures.{measure}: this name is reserved; choose another one")
         if self.study in RESERVED_STUDIES:
-            raise ValueError(f"study: {self.study} is not allowed: a folder of that name is in use")
+            raise ValueError(
+                f"study: {self.study} is reserved for a folder of results; choose another"
+            )
         for i, override in enumerate(self.overrides):
             cells = [c for c in self._cells() if override.matches(*c)]
             if not cells:
@@ -178,18 +180,18 @@ class Study(Sections):
                     yield dataset, loss, temperature
 
     def _asked(self) -> dict[str, LossGrid]:
-        """The losses, and behind them the baselines that are not among them."""
+        """The losses, followed by the baselines that are not among them."""
         lacking = [name for name in BASELINES if self.baselines and name not in self.losses]
         return self.losses | {name: LossGrid() for name in lacking}
 
     def resolve(self, dataset: str, loss: str, temperature: float | None, seed: int) -> RunSettings:
-        """The settings of one run, every default filled in.
+        """The settings of one run with every default filled in.
 
-        Later wins: the models' defaults, the protocol of the dataset's kind, the study's sections,
-        the dataset's own, the overrides in their order.
+        Later ones win: the models' defaults, the protocol of the dataset's kind, the study's
+        sections, the dataset's own settings, the overrides in their order.
 
         Raises:
-            StudyError: A value is not allowed; the sentence names field and value.
+            StudyError: A value is not allowed; the message names the field and the value.
         """
         entry, grid = self.datasets[dataset], self._asked()[loss]
         preparation = entry.model_dump(exclude={"views"}, exclude_none=True)
@@ -199,7 +201,7 @@ class Study(Sections):
         if preparation.get("subset_seed") == OF_THE_RUN:
             if entry.train_limit is None:
                 raise StudyError(
-                    f"datasets.{dataset}.subset_seed: run chooses each run's training images, "
+                    f"datasets.{dataset}.subset_seed: run gives each seed its own training images, "
                     "which needs a train_limit"
                 )
             preparation |= {"subset_seed": seed, "test_subset_seed": 0}
@@ -270,7 +272,7 @@ class Study(Sections):
         ]
 
     def by_worth(self) -> list[Run]:
-        """All runs, those that ``order`` names first, in its order; the rest as ``runs`` has them.
+        """All runs: first those that ``order`` names, in its order, then the rest as in ``runs``.
 
         Raises:
             StudyError: ``order`` names a run that the study does not have.
@@ -285,14 +287,13 @@ class Study(Sections):
 
     @property
     def uniformity_t(self) -> float:
-        """Uniformity's t, for captions and for what is published at t = 2."""
+        """Uniformity's t, for captions and for comparison with numbers published at t = 2."""
         return self.runs()[0].settings.geometry.t
 
     def canonical_json(self) -> str:
         """The study as one line of JSON, independent of the order and spelling of its file.
 
-        How figures look and what is wanted first are left out: they decide nothing that is
-        measured.
+        ``figures`` and ``order`` are left out, because they change nothing that is measured.
         """
         given = self.model_dump(mode="json", exclude_defaults=True, exclude={"figures", "order"})
         given = json.loads(json.dumps(given, sort_keys=True))
@@ -304,7 +305,7 @@ class Study(Sections):
 
 
 def module_digest(module: str, field: str) -> str:
-    """Digest of a user's own file by its code."""
+    """Digest of the code in a user's own file."""
     try:
         return syntax_digest(expanded(module, field).read_text(encoding="utf-8"))[:16]
     except (OSError, UnicodeDecodeError):

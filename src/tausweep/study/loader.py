@@ -1,4 +1,4 @@
-"""YAML 1.2 as study files have it: each key once, numbers as YAML 1.2 reads them."""
+"""YAML as study files use it: each key once, and numbers as in YAML 1.2."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import yaml
 
 
 class StudyLoader(yaml.SafeLoader):
-    """YAML whose mappings name each key once; SafeLoader takes the last silently."""
+    """Rejects a mapping that names a key twice; SafeLoader would silently use the last one."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Compose a mapping whose keys are all different.
+        """Compose a mapping and check that its keys are all different.
 
         Raises:
             yaml.constructor.ConstructorError: A key is listed twice, or is not a word or a number.
         """
-        # Before merge keys are resolved: a key may stand both in a mapping and in what it merges.
+        # Checked before merge keys are resolved: a mapping may override a key that it merges.
         node = super().compose_mapping_node(anchor)
         seen: set[Any] = set()
         for key, _ in node.value:
@@ -44,8 +44,8 @@ def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
     )
 
 
-# Numbers as YAML 1.2 has them: to 1.1, which PyYAML reads, 1e-3 is a text, 010 is 8, 1:30 is 90 and
-# 2024-01-01 is a date.
+# Numbers follow YAML 1.2. In YAML 1.1, which PyYAML implements, 1e-3 is text, 010 is 8, 1:30 is 90
+# and 2024-01-01 is a date.
 _OTHER_SCALARS = ("bool", "merge", "null", "yaml", "value")
 
 

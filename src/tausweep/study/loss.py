@@ -17,25 +17,25 @@ HARD = frozenset({"hard_contrastive", "hard_simple"})
 
 
 BASELINES = ("untrained", "raw_pixels")
-"""In the place of a loss, what any of them has to beat: the encoder's weights as initialised (with
-batch norm's statistics from an epoch of views), and no encoder. The measures that speak of bank and
-loss are left out."""
+"""Stand in for a loss as what every loss has to beat: the encoder with its initial weights (and
+batch norm statistics from one epoch of views), and no encoder at all. They have no measures of bank
+and loss."""
 
 
 TEMPERATURE_FREE = frozenset({"simple", "hard_simple", "nearest_negative", *BASELINES})
 
 
 class LossSettings(Settings):
-    """One member of the family of losses, as a run has it.
+    """The loss of a run, one member of the family.
 
     Attributes:
         name: One of ``LOSSES`` or ``BASELINES``, or a free name with a ``module``.
         temperature: tau; none for the losses without one.
         negatives: Size K of the hard set (author: 4095).
         alpha: The hard set as a share of the negatives instead of K (Eq. 9).
-        literal_topk: The author's variant: the positive is counted in the hard set.
+        literal_topk: The author's variant, in which the positive counts as part of the hard set.
         module: A Python file with ``make(temperature, negatives, **options)``.
-        module_digest: Of that file's code: a changed loss is another loss.
+        module_digest: Digest of that file's code: a changed loss is a different loss.
         options: Passed to that ``make``.
     """
 
@@ -49,7 +49,7 @@ class LossSettings(Settings):
     options: dict[str, Any] | None = None
 
     def hard_set_size(self, bank_size: int) -> int | None:
-        """K for a bank of this size; none where the loss takes all negatives.
+        """K for a bank of this size; none if the loss uses all negatives.
 
         Raises:
             StudyError: K is larger than the number of negatives, N - 1.
@@ -59,13 +59,13 @@ class LossSettings(Settings):
         if self.negatives is not None and self.negatives > bank_size - 1:
             raise StudyError(
                 f"losses.{self.name}.negatives: {self.negatives} is more than the bank's "
-                f"{bank_size - 1} negatives; allowed is 1 to {bank_size - 1}"
+                f"{bank_size - 1} negatives; 1 to {bank_size - 1} are allowed"
             )
         return self.negatives
 
 
 class LossGrid(Settings):
-    """A loss in the study file: the runs are the product of its temperatures and the seeds."""
+    """A loss in the study file; its runs are all pairs of its temperatures and the seeds."""
 
     temperature: tuple[Positive, ...] | None = None
     negatives: Count | None = None
@@ -104,7 +104,7 @@ def check_loss(name: str, grid: LossGrid) -> None:
         grid: What the study file sets for it.
 
     Raises:
-        ValueError: The sentence names the field.
+        ValueError: The message names the field.
     """
     if grid.module is None:
         if name not in (*LOSSES, *BASELINES):
@@ -113,20 +113,22 @@ def check_loss(name: str, grid: LossGrid) -> None:
                 f"{', '.join((*LOSSES, *BASELINES))}, and any name with a module"
             )
         if name in TEMPERATURE_FREE and grid.temperature is not None:
-            raise ValueError(f"losses.{name}.temperature: {name} has none")
+            raise ValueError(f"losses.{name}.temperature: {name} has no temperature")
         if name not in TEMPERATURE_FREE and grid.temperature is None:
             raise ValueError(f"losses.{name}.temperature: at least one temperature is needed")
         if name not in HARD:
             for option in LOSS_OPTIONS:
                 if getattr(grid, option):
-                    raise ValueError(f"losses.{name}.{option}: only the hard losses have one")
+                    raise ValueError(
+                        f"losses.{name}.{option}: only the hard losses have this option"
+                    )
         if grid.options:
             raise ValueError(f"losses.{name}.options: only a loss with a module takes options")
     for option in ("temperature", "negatives"):
         if option in (grid.options or {}):
             raise ValueError(
-                f"losses.{name}.options.{option}: is passed to make() anyway; set "
+                f"losses.{name}.options.{option}: make() gets it as an argument of its own; set "
                 f"losses.{name}.{option} instead"
             )
     if grid.negatives is not None and grid.alpha is not None:
-        raise ValueError(f"losses.{name}.alpha: either negatives or alpha can be set, not both")
+        raise ValueError(f"losses.{name}.alpha: set either negatives or alpha, not both")

@@ -1,4 +1,4 @@
-"""Settings of the measures, and their names."""
+"""Names of the measures, and their settings."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class LinearSettings(Settings):
     Attributes:
         epochs: Passes over the training features.
         milestones: Where lr is multiplied by ``decay``: shares of ``epochs`` (40, 60, 80 of 100).
-        views: What varies between epochs: ``flip`` (both versions cached), ``colour`` (jitter and
-            grayscale, SVHN), ``crop`` (ImageNet100) or ``none``.
-        versions: How many random versions of ``colour`` and ``crop`` are cached.
+        views: What varies between epochs: ``flip`` (both versions are cached), ``colour`` (jitter
+            and grayscale, for SVHN), ``crop`` (for ImageNet100) or ``none``.
+        versions: How many random versions are cached for ``colour`` and ``crop``.
     """
 
     epochs: Count = 100
@@ -33,7 +33,7 @@ class LinearSettings(Settings):
     _check = field_validator("milestones")(increasing)
 
     def lr_at(self, epoch: int) -> float:
-        """Learning rate of an epoch counted from 0: 30, then 6, 1.2 and 0.24."""
+        """Learning rate of an epoch (from 0): 30, then 6, 1.2 and 0.24."""
         passed = sum(epoch >= round(share * self.epochs) for share in self.milestones)
         return self.lr * self.decay**passed
 
@@ -46,13 +46,13 @@ class KnnSettings(Settings):
 
 
 class GeometrySettings(Settings):
-    """Uniformity's t (AU's default; the paper gives none, and its ceiling fits t = 2)."""
+    """Uniformity's t (AU's default; the paper gives none, but its values fit t = 2)."""
 
     t: Annotated[Positive, Field(le=300)] = 2.0
 
 
 class SeparationSettings(Settings):
-    """Local separation and penalties (Fig. 8): how many anchors, augmented, against the bank."""
+    """Local separation and penalties (Fig. 8): how many augmented anchors meet the bank."""
 
     anchors: Count = 2048
 
@@ -66,8 +66,8 @@ MEASURES: dict[str, type[Settings]] = {
 
 
 MEASURED = (*MEASURES, "penalty")
-"""A run's measures, by the names of their files."""
+"""The measures of a run, by the names of their files."""
 
 
 OF_THE_LOSS = ("separation", "penalty")
-"""Those that look at the bank that a loss was trained against."""
+"""Measures that need the bank that a loss was trained against."""

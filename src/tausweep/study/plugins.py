@@ -1,4 +1,4 @@
-"""A user's own Python file: a loss, a dataset or a measure that the study names."""
+"""Loading of a user's own Python file: a loss, a dataset or a measure that a study names."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def function(module: str, name: str, field: str) -> Callable[..., Any]:
     """The function ``name`` of the Python file ``module``.
 
     Args:
-        module: Path of the file, absolute or from where the command runs.
+        module: Path of the file, absolute or relative to the working directory.
         name: What the file must define.
-        field: The study's field that names it, for the sentence of an error.
+        field: The field of the study that names the file, for error messages.
 
     Raises:
-        StudyError: There is no such file, it cannot be imported, or it lacks the function; and
-            when the function is called, see ``guarded``.
+        StudyError: The file does not exist, cannot be imported, or lacks the function. Calls of the
+            function raise it too, see ``guarded``.
     """
     path = expanded(module, field)
     if not path.is_file():
         raise StudyError(f"{field}: there is no file {path}; a Python file with {name}() is needed")
-    # The name keeps files of the same name apart; dataclasses look up their module by it.
+    # A unique name keeps files with the same name apart; dataclasses look up their module by it.
     unique = f"tausweep_plugin_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(unique, path)
     if spec is None or spec.loader is None:
@@ -56,14 +56,14 @@ def guarded(
     defined: Callable[..., Any] | None = None,
     diverges: bool = False,
 ) -> Callable[..., Any]:
-    """A function of a user's file, whose errors are told in one sentence with file and line.
+    """Wrap a function of a user's file so that its errors become one sentence with file and line.
 
     Args:
-        function: Of that file, or one that calls it.
+        function: A function of that file, or one that calls it.
         module: The file.
-        field: The study's field that names it.
+        field: The field of the study that names it.
         defined: The file's own function, if ``function`` calls it.
-        diverges: Whether a FloatingPointError says that a run has diverged, and passes.
+        diverges: Whether a FloatingPointError means that a run has diverged and is passed on.
 
     Raises:
         StudyError: The function raised anything but a StudyError.
@@ -76,7 +76,7 @@ def guarded(
             return function(*arguments, **options)
         except StudyError:
             raise
-        # A file that calls sys.exit would end the command as if all was well.
+        # SystemExit too: a file that calls sys.exit would end the command as if all were well.
         except (Exception, SystemExit) as error:
             if diverges and isinstance(error, FloatingPointError):
                 raise
@@ -86,9 +86,9 @@ def guarded(
 
 
 def place(function: Callable[..., Any], module: str) -> str:
-    """The file, and the line where a function of it is defined, if it is."""
+    """The file, and the line of the function if it is defined there."""
     path, own = Path(module).expanduser(), inspect.unwrap(function)
-    # An object that can be called has its code in its class.
+    # A callable object has its code in its class.
     code = getattr(own, "__code__", None) or getattr(type(own).__call__, "__code__", None)
     if code is not None and Path(code.co_filename).resolve() == path.resolve():
         return f"{path}, line {code.co_firstlineno}"
@@ -98,7 +98,7 @@ def place(function: Callable[..., Any], module: str) -> str:
 def _sentence(
     error: BaseException, path: Path, field: str, function: Callable[..., Any] | None = None
 ) -> str:
-    """Where in the user's file it failed, and what Python says of it."""
+    """Where in the user's file it failed, and Python's message."""
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)

@@ -13,17 +13,17 @@ class PretrainSettings(Settings):
     """Optimisation of the contrastive loss against the bank (paper sec. 5.1; author).
 
     Attributes:
-        epochs: Passes over the training split (author; his 201st is a slip). 0 leaves the weights
-            as they were initialised.
-        batch_size: Anchors a step; the last, partial batch is kept.
+        epochs: Passes over the training split (author, whose 201st is a slip). With 0 the weights
+            stay as initialised.
+        batch_size: Anchors per step; the last, partial batch is kept.
         lr: Learning rate of SGD without Nesterov.
         milestones: Where lr is multiplied by ``decay``: shares of ``epochs`` (160 and 190 of 200).
         bank_momentum: m of v <- normalise(m v + (1 - m) f) (InstDisc).
-        bn_group: Ghost batch norm: statistics over groups of this many anchors; none takes the
-            whole batch. The author's four GPUs had 32 each.
-        precision: ``float32``, ``tf32`` or ``bf16`` (the trunk only; similarities, softmax,
-            selection and bank are float32 always). On a CPU bf16 is faster than float32 where it
-            has instructions for it, and slower elsewhere; ``tausweep plan`` says which.
+        bn_group: Ghost batch norm: statistics over groups of this many anchors; by default over
+            the whole batch. The author's four GPUs had 32 each.
+        precision: ``float32``, ``tf32`` or ``bf16``. It applies to the trunk only; similarities,
+            softmax, selection and bank are always float32. On a CPU with bf16 instructions, bf16
+            is faster than float32; on others it is slower. ``tausweep plan`` says which.
     """
 
     epochs: Annotated[Integer, Field(ge=0)] = 200
@@ -40,6 +40,6 @@ class PretrainSettings(Settings):
     _check = field_validator("milestones")(increasing)
 
     def lr_at(self, epoch: int) -> float:
-        """Learning rate of an epoch counted from 0: 0.03, from 160 on 0.003, from 190 on 0.0003."""
+        """Learning rate of an epoch (from 0): 0.03, then 0.003 from 160 and 0.0003 from 190."""
         passed = sum(epoch >= round(share * self.epochs) for share in self.milestones)
         return self.lr * self.decay**passed

@@ -1,4 +1,4 @@
-"""What the paper sets for each dataset, where it differs from the settings' own defaults."""
+"""The paper's settings for each dataset, where they differ from our defaults."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from tausweep.study.measures import MEASURES
 
 PROTOCOL: dict[str, dict[str, Any]] = {
-    # docs/protocol.md, one column a dataset; what is not named here is the models' own default.
+    # One column of docs/protocol.md per dataset. What is not named here has the models' default.
     "cifar10": {},
     "cifar100": {},
     "svhn": {"linear": {"views": "colour"}},
@@ -20,14 +20,14 @@ PROTOCOL: dict[str, dict[str, Any]] = {
     },
     "folder": {},
     "plugin": {},
-    # Ours: handwritten digits have no colour and are not what they were when mirrored.
+    # Our choice: handwritten digits have no colour, and mirroring changes them.
     "digits": {"dataset": {"image_size": 8}, "linear": {"views": "none"}},
     "translated_digits": {"dataset": {"image_size": 12}, "linear": {"views": "none"}},
 }
 
 
 OF_THE_RUN = "run"
-"""A ``subset_seed`` that is each run's own seed."""
+"""The ``subset_seed`` that means each run's own seed."""
 
 
 SECTIONS = ("views", "encoder", "pretrain", *MEASURES)

@@ -1,4 +1,4 @@
-"""Study files: read, validated, resolved."""
+"""Read study files and validate them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tausweep.study.grid import Study
 from tausweep.study.loader import StudyLoader
 
 DEEPEST = 60
-"""Levels of mappings and lists; the settings of tausweep have six, the rest is for options."""
+"""Allowed levels of mappings and lists. tausweep's own settings need six; options may need more."""
 
 TOO_DEEP = f"it is nested too deeply; {DEEPEST} levels are allowed"
 
@@ -27,7 +27,7 @@ def load(path: str | Path) -> Study:
     """Read, validate and fully resolve a study file.
 
     Raises:
-        StudyError: The file cannot be read, is no YAML mapping, names a key twice or an unknown
+        StudyError: The file cannot be read, is not a YAML mapping, names a key twice or an unknown
             one, or has a value that is not allowed.
 
     Examples:
@@ -43,10 +43,10 @@ def load(path: str | Path) -> Study:
 
 
 def content_of(path: str | Path) -> dict[str, Any]:
-    """Read a study file, its settings not yet validated.
+    """Read a study file without validating its settings.
 
     Raises:
-        StudyError: The file cannot be read, is no YAML mapping, or names a key twice.
+        StudyError: The file cannot be read, is not a YAML mapping, or names a key twice.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -64,7 +64,7 @@ def content_of(path: str | Path) -> dict[str, Any]:
         problem = getattr(error, "problem", None) or getattr(error, "reason", "it is not YAML")
         raise StudyError(f"study file {path}{where}: {problem}") from None
     if not isinstance(content, dict):
-        raise StudyError(f"study file {path}: a mapping of settings is needed")
+        raise StudyError(f"study file {path}: must be a mapping of settings, such as `study: name`")
     return content
 
 
@@ -83,26 +83,26 @@ def check_nesting(text: str) -> None:
 
 
 def _read(text: str) -> Any:
-    """YAML; or JSON, which is YAML too but for tabs between its parts."""
+    """Parse YAML, or JSON, which is YAML too except for tabs between its parts."""
     if text.lstrip().startswith("{"):
         with contextlib.suppress(json.JSONDecodeError):
             json.loads(text)
-            # Within strings JSON has no tabs, so these only indent.
+            # JSON strings cannot contain tabs, so these only indent.
             text = text.replace("\t", "  ")
     return yaml.load(text, StudyLoader)
 
 
 def _check_depth(content: Any) -> None:
-    """Refuse what is nested so deeply that a library would not write it as JSON, or in itself.
+    """Refuse content that contains itself, or is nested too deeply to be written as JSON.
 
     Raises:
-        RecursionError: It is.
+        RecursionError: It does, or is.
     """
     level = [content]
     for _ in range(DEEPEST):
         mappings = (part.values() for part in level if isinstance(part, Mapping))
         lists = (part for part in level if isinstance(part, list | tuple))
-        # By identity: aliases of YAML multiply what is written once.
+        # By identity, because YAML aliases repeat what is written once.
         inner = {id(part): part for part in itertools.chain(*mappings, *lists)}
         level = list(inner.values())
     if level:
@@ -110,7 +110,7 @@ def _check_depth(content: Any) -> None:
 
 
 def parse(content: Mapping[str, Any]) -> Study:
-    """Validate a study given as a mapping, every run's settings included.
+    """Validate a study given as a mapping, including the settings of every run.
 
     Raises:
         StudyError: As for ``load``.

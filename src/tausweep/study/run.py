@@ -1,4 +1,4 @@
-"""One run: its settings, resolved, and its name."""
+"""One run: its resolved settings and its name."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from tausweep.study.pretrain import PretrainSettings
 from tausweep.study.views import ViewSettings
 
 RAW_SIDE = 32
-"""Pixels of a side to which ``raw_pixels`` averages larger images: those of 224 would be 150,528
-features, which a probe of 126,689 images would take 76 GB for."""
+"""Side in pixels to which ``raw_pixels`` averages larger images. At 224 pixels an image would have
+150,528 features, and a probe of 126,689 images would need 76 GB."""
 
 
 EVALUATED = {*MEASURES, "measures", "measure_digests", "evaluate_at"}
-"""Sections of a run's settings that decide its measures and not its encoder."""
+"""Sections of a run's settings that affect its measures but not its encoder."""
 
 
 class RunSettings(Settings):
-    """Everything that decides a run's numbers, resolved: no default is left to be filled in."""
+    """Everything that decides a run's numbers, with every default filled in."""
 
     dataset: DatasetSettings
     views: ViewSettings
@@ -56,17 +56,17 @@ class RunSettings(Settings):
         if self.dataset.image_size < smallest:
             raise ValueError(
                 f"dataset.image_size: {self.dataset.image_size} is too small for the trunk "
-                f"{self.encoder.trunk} with a {self.encoder.stem} stem, which takes {smallest} "
-                "pixels or more"
+                f"{self.encoder.trunk} with a {self.encoder.stem} stem; {smallest} pixels or more "
+                "are needed"
             )
         if self.encoder.trunk == "pixels" and self.pretrain.epochs > 0:
             raise ValueError(
-                "encoder.trunk: pixels has nothing to train; it is for the baseline raw_pixels"
+                "encoder.trunk: pixels has nothing to train; it is only for the baseline raw_pixels"
             )
         return self
 
     def as_baseline(self) -> RunSettings:
-        """These settings untrained and, for ``raw_pixels``, with the image as its embedding."""
+        """These settings without training and, for ``raw_pixels``, with the image as embedding."""
         epochs = self.pretrain.model_copy(update={"epochs": 0})
         untrained = {"pretrain": epochs, "evaluate_at": None}
         if self.loss.name == "untrained":
@@ -77,17 +77,17 @@ class RunSettings(Settings):
 
     @property
     def along(self) -> dict[int, float]:
-        """Epochs after which the run is measured along its training, and their shares, rising.
+        """Epochs after which the run is measured along its training, with their shares, ascending.
 
-        The last is the end of the training. Of shares that fall on the same epoch, in a short
-        training, the largest counts; none falls before the end of the first epoch.
+        The last is the end of training. In a short training, several shares can fall on the same
+        epoch; the largest counts then. The first possible epoch is 1.
         """
         epochs = self.pretrain.epochs
         shares = self.evaluate_at if epochs and self.evaluate_at else ()
         return {max(1, round(share * epochs)): share for share in shares}
 
     def check_batches(self, count: int) -> None:
-        """Refuse batches that batch norm cannot normalise: one image, whose last map is one pixel.
+        """Refuse batches that batch norm cannot normalise: one image whose last map is one pixel.
 
         Args:
             count: Number of training images.
@@ -102,23 +102,23 @@ class RunSettings(Settings):
             if size == 1 or (group is not None and size % group == 1):
                 what = f"bn_group: {group}" if group is not None else f"batch_size: {batch}"
                 raise StudyError(
-                    f"pretrain.{what} leaves one of {count} images to a batch by itself, which "
-                    "batch norm cannot normalise at this image size; any size that leaves two or "
-                    "more is allowed"
+                    f"pretrain.{what} leaves one of the {count} images alone in a batch, which "
+                    "batch norm cannot normalise at this image size; choose a size that leaves two "
+                    "or more"
                 )
 
     def pretrain_json(self) -> dict[str, Any]:
-        """What decides the encoder, JSON-ready; unset options are left out.
+        """The settings that decide the encoder, ready for JSON, without unset options.
 
-        So an option that is new and unset leaves the digests of finished runs as they are.
+        So a new option that is not set does not change the digests of finished runs.
         """
         content = self.model_dump(mode="json", exclude_none=True, exclude=EVALUATED)
-        # Nulls that say something: `crop_scale: null` is another view than the default.
+        # Here null has a meaning: `crop_scale: null` is not the default view.
         content["views"] = self.views.model_dump(mode="json")
         return content | {"dataset": self.dataset.identity_json()}
 
     def evaluate_json(self) -> dict[str, Any]:
-        """What decides the measures beside the encoder, JSON-ready."""
+        """The settings that decide the measures apart from the encoder, ready for JSON."""
         return self.model_dump(mode="json", exclude_none=True, include=EVALUATED)
 
     @cached_property
@@ -159,7 +159,7 @@ class Run:
 
     @property
     def seed(self) -> int:
-        """Seed of initialisation, order and views."""
+        """Seed of the initialisation, the order of images and the views."""
         return self.settings.seed
 
     @property

@@ -1,4 +1,4 @@
-"""The JSON schema of study files, by which editors complete and check them."""
+"""The JSON schema of study files, which editors use to complete and check them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ MODELS: dict[str, type[BaseModel]] = {
 def study_schema() -> dict[str, Any]:
     """The JSON schema of a study file (draft 2020-12).
 
-    It knows every key, its kind and its range. What only a look at several keys together tells,
-    such as a temperature that is missing, `tausweep plan` says.
+    It knows every key with its type and range. Errors that involve several keys, such as a missing
+    temperature, are found by `tausweep plan`.
     """
     schema = Study.model_json_schema()
     definitions: dict[str, Any] = schema.pop("$defs")
@@ -60,7 +60,7 @@ def study_schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """The schema as ``docs/study.schema.json`` has it."""
+    """The text of ``docs/study.schema.json``."""
     return json.dumps(study_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -73,7 +73,7 @@ _KEYWORDS = {
 
 
 def _standard(schema: Any) -> Any:
-    """Bounds by JSON schema's keywords: behind a validator pydantic leaves its own."""
+    """Rename bounds to JSON schema's keywords; behind a validator pydantic keeps its own names."""
     if isinstance(schema, list):
         return [_standard(part) for part in schema]
     if not isinstance(schema, dict):
@@ -82,12 +82,12 @@ def _standard(schema: Any) -> Any:
 
 
 def _optional(model: type[BaseModel]) -> dict[str, Any]:
-    """A section's schema; a study file may leave out whatever it likes."""
+    """A section's schema with no required keys, because a study file may leave out any of them."""
     schema = model.model_json_schema()
     schema.pop("required", None)
     schema.pop("$defs", None)
     _describe(schema, model)
-    # ``pretrain:`` with nothing behind it is the same as no ``pretrain``.
+    # An empty ``pretrain:`` means the same as no ``pretrain`` at all.
     schema["type"] = ["object", "null"]
     return schema
 
@@ -116,12 +116,12 @@ def _complete_loss(grid: dict[str, Any]) -> None:
 
 
 def _suggested(definition: str, names: list[str]) -> dict[str, Any]:
-    """Known names that an editor may propose; any other is allowed too."""
+    """Names that an editor may suggest; others are allowed too."""
     return {"properties": {name: {"$ref": f"#/$defs/{definition}"} for name in names}}
 
 
 def _describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """Give each property the words that the model's docstring has for it."""
+    """Describe each property with its text in the model's docstring."""
     for name, words in _attributes(model).items():
         if name in schema["properties"]:
             schema["properties"][name]["description"] = words

@@ -1,4 +1,4 @@
-"""What Python code means, as a digest: comments, docstrings and formatting do not count."""
+"""A digest of Python code that ignores comments, docstrings and formatting."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ def syntax_digest(source: str, imports: bool = True) -> str:
 
     Args:
         source: Python code.
-        imports: Whether import statements count. Without them the digest does not depend on where
-            the modules lie that the code uses.
+        imports: Whether import statements count. Without them the digest does not change if the
+            imported modules move.
 
     Raises:
         SyntaxError: It is not Python.
     """
-    # The same on every Python from 3.11 on. Their trees differ in what they leave empty: 3.12 gave
-    # functions and classes a list of type parameters, 3.13 prints no field that is empty, and the
-    # empty texts between the parts of an f-string come and go. So nothing that is empty counts.
+    # The digest must be the same on every Python from 3.11 on. Their syntax trees differ only in
+    # empty fields: 3.12 added lists of type parameters, 3.13 omits empty fields, and the empty
+    # strings between the parts of an f-string vary. So empty fields do not count.
     tree = ast.parse(source)
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(tree):
         if isinstance(node, documented):
-            # A string alone as a statement is a docstring, of a function or of a constant.
+            # A statement that is only a string is a docstring, of a function or of a constant.
             node.body = [s for s in node.body if not _is_text(s)] or [ast.Pass()]
     if not imports:
         tree = _WithoutImports().visit(tree)
@@ -33,7 +33,7 @@ def syntax_digest(source: str, imports: bool = True) -> str:
 
 
 class _WithoutImports(ast.NodeTransformer):
-    """Takes import statements out; a block of nothing else becomes empty."""
+    """Removes import statements; a block that has only imports becomes empty."""
 
     def visit_Import(self, node: ast.Import) -> None:
         """Drop ``import x``."""
@@ -43,7 +43,7 @@ class _WithoutImports(ast.NodeTransformer):
 
 
 def _shape(node: Any) -> Any:
-    """A syntax tree as nested tuples of names, values and what is not empty."""
+    """A syntax tree as nested tuples of names, values and non-empty fields."""
     if isinstance(node, ast.Constant):
         return ("Constant", repr(node.value))
     if isinstance(node, ast.JoinedStr):

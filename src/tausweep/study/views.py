@@ -13,16 +13,16 @@ class ViewSettings(Settings):
     """Random views, in the order crop, jitter, grayscale, blur, flip (paper sec. 5.1, author).
 
     Attributes:
-        crop_scale: Share of the image's area; none leaves the image uncropped.
+        crop_scale: Share of the image's area; null leaves the image uncropped.
         crop_ratio: Width over height of the crop (author: torchvision's defaults).
-        brightness: Factor from U(max(0, 1-b), 1+b); the same for contrast and saturation.
+        brightness: Factor from U(max(0, 1-b), 1+b); contrast and saturation likewise.
         hue: Shift from U(-h, h), in turns.
         jitter_probability: How often the four colour operations are applied.
         grayscale: Probability of three equal channels.
-        flip: Mirror horizontally with probability 1/2. The paper's text has it on CIFAR, the code
-            that printed Table 1's numbers does not; the numbers decide: off.
+        flip: Mirror horizontally with probability 1/2. The paper's text does so on CIFAR, but not
+            the code that printed Table 1. We follow the numbers: off.
         blur_probability: How often a Gaussian blur is applied (ImageNet100).
-        blur_sigma: Its standard deviation in pixels, uniform.
+        blur_sigma: Range of its standard deviation in pixels, drawn uniformly.
     """
 
     crop_scale: Interval | None = (0.2, 1.0)

@@ -1,4 +1,4 @@
-"""The batches of an epoch: which instances, in which order, and a view of each."""
+"""The batches of an epoch: its instances in order, and a view of each."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tausweep.views.parameters import ViewParameters
 
 
 class EpochBatches:
-    """Index and views of every step of an epoch; a function of seed, epoch and instance.
+    """Index and views of every step of an epoch, as functions of seed, epoch and instance.
 
     Args:
         pixels: The training images.
-        settings: The run's: seed, views, batch size, epochs.
-        sharing: Which part of each batch is rendered here.
-        device: Where the views are wanted.
+        settings: The run's settings: seed, views, batch size, epochs.
+        sharing: Decides which part of each batch this process renders.
+        device: The device for the views.
 
     Attributes:
-        ahead: Whether an epoch is drawn on the CPU while the one before is computed: on a GPU.
+        ahead: Whether the next epoch is drawn on the CPU during the current one (for GPUs).
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class EpochBatches:
         """The epoch's batches from a step on.
 
         Yields:
-            B int64, all the batch's instances, and b x 3 x S x S, the views of this process's part
-            of them, both on the device. The last batch of an epoch may be smaller.
+            The instances of the whole batch (B int64), and the views of this process's part
+            (b x 3 x S x S), both on the device. The last batch of an epoch may be smaller.
         """
         order, views = self._drawn(epoch)
         batches = order.split(self._settings.pretrain.batch_size)
-        # A resumed epoch begins with a whole chunk: images rendered in the same shapes as in an
-        # undisturbed one have the same bits.
+        # A resumed epoch begins with a whole chunk, because only images rendered in the same shapes
+        # as without interruption have the same bits.
         chunk = max(1, self._pixels.images_at_once() // self._settings.pretrain.batch_size)
         begin = first_step // chunk * chunk
         chunks = [batches[i : i + chunk] for i in range(begin, len(batches), chunk)]
@@ -61,7 +61,7 @@ class EpochBatches:
     def _rendered(
         self, chunks: list[tuple[Tensor, ...]], drawn: ViewParameters
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Index and views of every batch; those of a chunk are rendered together."""
+        """Index and views of every batch; the views of a chunk are rendered together."""
         parts = [[self._sharing.part(index) for index in chunk] for chunk in chunks]
         rendered = self._pixels.views(map(torch.cat, parts), drawn)
         for chunk, own, views in zip(chunks, parts, rendered, strict=True):
@@ -69,7 +69,7 @@ class EpochBatches:
                 yield index.to(self._device), part
 
     def _drawn(self, epoch: int) -> tuple[Tensor, ViewParameters]:
-        """Order (N int64) and views of an epoch, where the pixels are looked up."""
+        """Order (N int64) and view parameters of an epoch, placed where pixels are looked up."""
         if not self.ahead:
             return self._pixels.placed(*self._draw(epoch))
         if self._next is None or self._next[0] != epoch:

@@ -1,9 +1,9 @@
-"""Checkpoints: the whole state of a pretraining run, saved atomically, verified when loaded.
+"""Checkpoints: the complete state of a pretraining run, saved atomically and verified on loading.
 
 A checkpoint is one safetensors file (nothing is unpickled) whose header carries the position in the
 run, the identity of the settings and data it belongs to, and a digest of its tensors. The one
-before it is kept, so that a checkpoint that a full disk or a crash left damaged costs one interval,
-never the run. Checkpoints lie beside a run's outputs but are none of Snakemake's: it deletes the
+before it is kept, so if a full disk or a crash damages one, only one interval is lost, never the
+run. Checkpoints are beside a run's outputs but are not declared to Snakemake, which deletes the
 declared outputs of a failed job.
 """
 
@@ -30,7 +30,7 @@ Message = Callable[[str], None]
 
 
 class DamagedFileError(ValueError):
-    """A tensor file is truncated, altered or not what it should be; the sentence names it."""
+    """A tensor file is truncated, altered or of the wrong kind; the message names it."""
 
 
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
@@ -49,17 +49,17 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     The same tensors and metadata give the same bytes.
 
     Raises:
-        OSError: The file cannot be written: a full disk, above all.
+        OSError: The file cannot be written, usually because the disk is full.
     """
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     content = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
     described = {"content": content, "digest": _digest(plain, content)}
     with replacing(path) as temporary:
-        # One metadata entry only: safetensors writes several in no fixed order.
+        # Only one metadata entry, because safetensors writes several in no fixed order.
         try:
             save_file(plain, temporary, {"tausweep": json.dumps(described, sort_keys=True)})
         except SafetensorError as error:
-            # It has the system's error only in its text: "No space left on device (os error 28)".
+            # The system's error is only in its text: "No space left on device (os error 28)".
             if (found := re.search(r"\(os error (\d+)\)", str(error))) is None:
                 raise
             number = int(found[1])
@@ -67,7 +67,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what ``save_tensors`` wrote, onto the CPU, its digest verified.
+    """Read what ``save_tensors`` wrote onto the CPU, and verify its digest.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -81,9 +81,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except FileNotFoundError:
         raise
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise DamagedFileError(f"{path}: damaged or not a file of tausweep ({error})") from None
+        raise DamagedFileError(f"{path}: is damaged or not a file of tausweep ({error})") from None
     if _digest(tensors, content) != expected:
-        raise DamagedFileError(f"{path}: damaged: its content does not match its digest")
+        raise DamagedFileError(f"{path}: is damaged: its content does not match its digest")
     return tensors, json.loads(content)
 
 
@@ -93,7 +93,7 @@ def _digest(tensors: Mapping[str, Tensor], content: str) -> str:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """State and position of a run that was interrupted."""
+    """State and position of an interrupted run."""
 
     tensors: dict[str, Tensor]
     position: dict[str, Any]
@@ -105,7 +105,7 @@ class CheckpointFile:
 
     Attributes:
         folder: The run's folder.
-        identity: What a checkpoint must have been made of to be resumed: settings, data digest.
+        identity: The settings and data digest that a checkpoint must have to be used.
     """
 
     folder: Path
@@ -122,7 +122,7 @@ class CheckpointFile:
         return self.folder / File.CHECKPOINT_BEFORE
 
     def save(self, tensors: Mapping[str, Tensor], position: Mapping[str, Any]) -> None:
-        """Save; the last checkpoint becomes the previous one only when the new one is whole."""
+        """Save; the last checkpoint becomes the previous one only once the new one is complete."""
         fresh = self.folder / File.CHECKPOINT_NEW
         save_tensors(fresh, tensors, {"identity": self.identity, "position": position})
         if self.path.exists():
@@ -130,9 +130,9 @@ class CheckpointFile:
         fresh.replace(self.path)
 
     def load(self, say: Message) -> Checkpoint | None:
-        """The newest checkpoint that is whole and belongs to this run; none starts afresh.
+        """The newest intact checkpoint of this run; none if the run has to start afresh.
 
-        One that is damaged or of other settings or data is named, and not used.
+        Checkpoints that are damaged, or of other settings or data, are reported and not used.
         """
         candidates = [self.folder / File.CHECKPOINT_NEW, self.path, self.previous]
         found: list[Checkpoint] = []

@@ -1,4 +1,4 @@
-"""What pretraining leaves in a run's folder: settings, history, weights, checkpoints."""
+"""The outputs of pretraining in a run's folder: settings, history, weights, checkpoints."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tausweep.training.trainer import Keep, Pretrained
 
 
 def is_pretrained(folder: Path, run: Run, data: Prepared) -> bool:
-    """Whether a run's folder has what pretraining leaves, whole and of these settings and data."""
+    """Whether a run's folder has all outputs of pretraining for these settings and data."""
     if not all((folder / name).exists() for name in (File.SETTINGS, File.HISTORY)):
         return False
     try:
         described = json.loads((folder / File.PRETRAIN).read_text(encoding="utf-8"))
         _, metadata = load_tensors(folder / File.ENCODER)
     except (OSError, ValueError):
-        return False  # absent or damaged (DamagedFileError is a ValueError): it is made again
+        return False  # missing or damaged (DamagedFileError is a ValueError), so it is made again
     wanted = (run.settings.pretrain_digest, data.digest)
     return all(
         (found.get("settings_digest"), found.get("data_digest")) == wanted
@@ -41,9 +41,9 @@ def checkpoints_of(run: Run, data: Prepared, folder: Path) -> CheckpointFile:
 
 
 def kept_epochs(run: Run, data: Prepared, folder: Path) -> Keep:
-    """What keeps encoder and bank at the epochs that are measured along training, but for the last.
+    """A function that saves encoder and bank at the epochs measured along training.
 
-    The last one's are what pretraining leaves.
+    The last epoch is left out, because pretraining saves its weights anyway.
     """
     wanted = run.settings.along.keys() - {run.settings.pretrain.epochs}
     made = {"settings_digest": run.settings.pretrain_digest, "data_digest": data.digest}
@@ -68,13 +68,13 @@ def write_pretrained(
     started: str,
     hardware: dict[str, Any],
 ) -> None:
-    """Write what pretraining a run leaves: settings, history, encoder with bank, provenance.
+    """Write the outputs of pretraining: settings, history, encoder with bank, provenance.
 
     Args:
         run: The run.
         data: What it was trained on.
         folder: Where its files go.
-        trained: What training ended with.
+        trained: The result of training.
         started: When it began, see ``provenance.now``.
         hardware: See ``devices.describe``.
     """
@@ -99,9 +99,9 @@ def write_pretrained(
     write_text(folder / File.HISTORY, history_csv(history))
     _save_encoder(folder / File.ENCODER, trained.encoder, trained.bank, made)
     for epoch, path in kept_weights(folder).items():
-        # Those of another `evaluate_at`, and of a run that diverged after them, mislead.
+        # Weights of another `evaluate_at`, or of a run that diverged later, would mislead.
         if epoch not in settings.along or trained.outcome != "complete":
             path.unlink()
     write_json(folder / File.PRETRAIN, described)
-    # The checkpoints stay until there is a record: a Snakemake that was killed before it took note
-    # of this job's end deletes its outputs at the next start, and then little is to be repeated.
+    # Checkpoints are kept until there is a record. If Snakemake is killed before it notes the end
+    # of this job, it deletes these outputs at the next start; then little has to be repeated.

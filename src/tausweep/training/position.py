@@ -1,4 +1,4 @@
-"""Where a run of pretraining is, and the history of its epochs."""
+"""The position of a pretraining run, and the history of its epochs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ HISTORY = ("epoch", "lr", "loss", "positive_similarity", "seconds", "images_per_
 
 @dataclass
 class Position:
-    """Where a run is; JSON-ready as ``vars``.
+    """The position of a run; ``vars`` of it are ready for JSON.
 
     Attributes:
-        epoch: Epochs done.
-        step: Steps done of the present epoch.
-        steps: Steps done in all.
-        loss: Sum of the loss over the present epoch's anchors so far, as last read.
-        positive_similarity: The same of the similarity of anchor and positive.
-        seconds: What the present epoch took so far.
+        epoch: Completed epochs.
+        step: Completed steps of the current epoch.
+        steps: Completed steps in total.
+        loss: Sum of the loss over the current epoch's anchors so far, as last read.
+        positive_similarity: The same for the similarity of anchor and positive.
+        seconds: Time spent on the current epoch so far.
         history: One row per epoch, keyed by ``HISTORY``.
     """
 
@@ -32,7 +32,7 @@ class Position:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def end_epoch(self, lr: float, count: int) -> None:
-        """Append the epoch, whose sums over ``count`` images are read, to the history."""
+        """Append the current epoch, with sums over ``count`` images, to the history."""
         self.history.append(
             {
                 "epoch": self.epoch + 1,

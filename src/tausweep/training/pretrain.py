@@ -1,8 +1,8 @@
 """Pretraining: one run from its settings and prepared data to an encoder and a bank.
 
-A run that was killed and resumed from its checkpoint ends with the same bytes as one that was not.
-Several processes may share a run: each takes its part of every batch, and all add up what they
-found (see ``tausweep.machine.batch_sharing``).
+A run that is killed and resumed from its checkpoint ends with the same bytes as an uninterrupted
+one. Several processes may share a run: each takes its part of every batch, and the results are
+summed (see ``tausweep.machine.batch_sharing``).
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ def pretrain(
         data: Prepared data; only the training images are used, never their labels.
         device: Where to train.
         checkpoints: Where the state is kept.
-        say: Takes a progress line per epoch, and every message about checkpoints.
-        stop: Asked after every step; when true, the state is saved and the run ends.
+        say: Receives a progress line per epoch, and messages about checkpoints.
+        stop: Asked after every step; if true, the state is saved and the run ends.
         checkpoint_seconds: Least time between checkpoints.
-        processes: Those that share the run. The first saves and speaks; a stop that one of them is
-            asked for stops all of them after the same step.
-        keep: Called in the first process after every epoch, before the state after it is saved: a
-            resumed run has kept what the one before has passed.
+        processes: The processes that share the run. The first saves and reports. If one is asked to
+            stop, all stop after the same step.
+        keep: Called in the first process after every epoch, before the state is saved, so that a
+            resumed run never misses an epoch.
 
     Raises:
         StoppedError: ``stop`` was true.
@@ -65,7 +65,7 @@ def pretrain(
     saved = time.monotonic()
 
     def stopped() -> bool:
-        """Whether to stop here; saves before that, and when it is due."""
+        """Whether to stop here; saves first, and also when a checkpoint is due."""
         nonlocal saved
         due = time.monotonic() - saved >= checkpoint_seconds
         stopping, saving = processes.any(stop(), due and processes.first)
@@ -73,7 +73,7 @@ def pretrain(
             trainer.check_same()
             if processes.first:
                 checkpoints.save(*trainer.state())
-            processes.any(True)  # nobody leaves, or goes on, before it is saved
+            processes.any(True)  # all wait here until it is saved
             saved = time.monotonic()
         return stopping
 

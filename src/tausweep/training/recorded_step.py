@@ -11,11 +11,11 @@ from tausweep.training.step_graph import StepGraph
 
 
 class RecordedStep:
-    """Calls a step as it is once, then records it and replays the record (see ``StepGraph``).
+    """Calls a step once directly, then records it and replays the recording (see ``StepGraph``).
 
     Args:
-        step: Takes index (B int64), views (B x 3 x S x S) and learning rate; it must not wait for
-            the host.
+        step: A function of index (B int64), views (B x 3 x S x S) and learning rate; it must not
+            wait for the host.
         batch: B.
         size: S.
         device: Where the tensors are.
@@ -43,11 +43,11 @@ class RecordedStep:
         self._index.copy_(index)
         self._views.copy_(views)
         if self._recorded is None or self._recorded[0] != lr:
-            self.forget()  # its memory goes before the next one takes as much
+            self.forget()  # free its memory before the next one allocates as much
             step = StepGraph(lambda: self._step(self._index, self._views, lr), self._device)
             self._recorded = lr, step
         self._recorded[1]()
 
     def forget(self) -> None:
-        """Drop the record: it holds the addresses of tensors that were replaced."""
+        """Drop the recording, because its tensors have been replaced."""
         self._recorded = None

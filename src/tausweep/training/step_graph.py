@@ -1,4 +1,4 @@
-"""A step over fixed tensors, recorded once and replayed: one launch in the place of hundreds."""
+"""A step over fixed tensors, recorded once and replayed: one launch instead of hundreds."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 class StepGraph:
     """``function()`` as a CUDA graph on the current stream; a plain call elsewhere.
 
-    At batch 128 a GPU computes a step faster than a host can ask for its 470 kernels one by one.
-    The function reads and writes the same tensors in every call, and nothing in it waits for the
-    host. It must have run before on this stream in this process, for libraries set themselves up
-    in their first call, which cannot be recorded.
+    At batch 128 a GPU computes a step faster than the host can launch its 470 kernels one by one.
+    The function must use the same tensors in every call and must not wait for the host. It must
+    also have run once before on this stream in this process, because libraries initialise in their
+    first call, which cannot be recorded.
 
     Args:
         function: The step.
@@ -27,8 +27,8 @@ class StepGraph:
             stream = torch.cuda.current_stream(device)
             stream.synchronize()
             self._graph = torch.cuda.CUDAGraph()
-            # On the run's own stream: graphs recorded on one stream share cuBLAS's workspace, so
-            # two of them could not run at once. Other threads may go on using CUDA meanwhile.
+            # On the run's own stream, because graphs recorded on the same stream share cuBLAS's
+            # workspace and so could not run concurrently. Other threads may use CUDA meanwhile.
             with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
                 function()
 

@@ -1,9 +1,9 @@
-"""Where the pixels of a split come from: views and plain images of prepared data of either form.
+"""Views and plain images of prepared data, in either form.
 
-Squares are views' input as they are. Originals are decoded by threads, some groups of images ahead
-of the one that is asked for, and cropped to the size of the views there; mirroring, colour and blur
-follow on the device, as for squares. A view depends on its image and its parameters alone, neither
-on the group that it is asked for in nor on the threads.
+Squares are used directly. Originals are decoded by threads, some groups of images ahead of the
+current one, and cropped to the size of the views there. Mirroring, colour and blur follow on the
+device, as for squares. A view depends only on its image and its parameters, not on the group or the
+threads.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from tausweep.views.parameters import ViewParameters
 KeptImages = NDArray[np.uint8] | Tensor | Originals
 
 IMAGES_AHEAD = 256
-"""Images, in whole groups, that are decoded before they are asked for: 39 MB at 224 pixels."""
+"""How many images to decode ahead, in whole groups: 39 MB at 224 pixels."""
 
 
 class Pixels(Protocol):
-    """A split's images as views on a device.
+    """The images of a split as views on a device.
 
     Groups are int64 index tensors, on the CPU or where ``placed`` puts them.
     """
@@ -47,19 +47,19 @@ class Pixels(Protocol):
         """Parameters of one view of each image; see ``views.draw``."""
 
     def images_at_once(self) -> int:
-        """How many images are best asked for in a group; see ``views.images_at_once``."""
+        """The best number of images per group; see ``views.images_at_once``."""
 
     def staged(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
-        """An epoch's order and views, made ready to be placed while others compute."""
+        """An epoch's order and views, prepared for ``placed`` while others compute."""
 
     def placed(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
-        """The same where ``views`` looks them up, without waiting: its groups may lie there."""
+        """The same, moved without waiting to where ``views`` looks them up."""
 
     def views(self, groups: Iterable[Tensor], drawn: ViewParameters) -> Iterator[Tensor]:
         """The view of each image of each group, float32 B x 3 x S x S, normalised."""
 
     def plain(self, groups: Iterable[Tensor]) -> Iterator[Tensor]:
-        """The un-augmented images of each group, of the same shape."""
+        """The images of each group without augmentation, in the same shape."""
 
 
 def pixels(
@@ -69,11 +69,11 @@ def pixels(
 
     Args:
         images: ``Prepared.train_images`` or ``.test_images``; or squares as a tensor on ``device``,
-            which are then not brought there again.
+            which are then not copied again.
         size: Side S of the views in pixels.
-        mean: Normalisation constants a channel, of images in [0, 1].
-        std: The same.
-        device: Where the views are wanted.
+        mean: Mean of each channel, for images in [0, 1].
+        std: Standard deviation of each channel.
+        device: The device for the views.
     """
     if isinstance(images, Originals):
         return OriginalPixels(images, size, mean, std, device)
@@ -83,7 +83,7 @@ def pixels(
 def resident(images: KeptImages, device: torch.device) -> KeptImages:
     """Squares brought to the device as a whole: 150 MB for CIFAR, so no loader is in the way.
 
-    Originals stay where they are.
+    Originals are returned unchanged.
     """
     if isinstance(images, np.ndarray):
         return torch.from_numpy(np.array(images)).to(device)
@@ -130,13 +130,13 @@ class SquarePixels(_Split[NDArray[np.uint8] | Tensor]):
         return rendering.images_at_once(*self._extents(), self.size, self.device)
 
     def staged(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
-        """See ``Pixels.staged``: in pinned memory, which a GPU copies while the host goes on."""
+        """See ``Pixels.staged``: in pinned memory, which a GPU can copy asynchronously."""
         if self.device.type != "cuda":
             return order, drawn
         return order.pin_memory(), drawn.pinned()
 
     def placed(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
-        """See ``Pixels.placed``: on the device, at once."""
+        """See ``Pixels.placed``: on the device."""
         return order.to(self.device, non_blocking=True), drawn.to(self.device)
 
     def views(self, groups: Iterable[Tensor], drawn: ViewParameters) -> Iterator[Tensor]:
@@ -146,7 +146,7 @@ class SquarePixels(_Split[NDArray[np.uint8] | Tensor]):
             yield rendering.render(self._taken(index), taken, self.size, self.mean, self.std)
 
     def plain(self, groups: Iterable[Tensor]) -> Iterator[Tensor]:
-        """See ``Pixels.plain``: whole squares, resized where needed."""
+        """See ``Pixels.plain``: whole squares, resized if needed."""
         for index in groups:
             yield rendering.plain(self._taken(index), self.size, self.mean, self.std)
 
@@ -157,29 +157,29 @@ class SquarePixels(_Split[NDArray[np.uint8] | Tensor]):
 
 
 Cut = Callable[[Image, int], Tensor]
-"""Of an image and its row in the split: the square, uint8 S x S x 3."""
+"""From an image and its row in the split to a square, uint8 S x S x 3."""
 
 
 class OriginalPixels(_Split[Originals]):
     """Images of their original sizes, decoded when they are needed.
 
-    As many threads decode as torch has; results wait in memory for two groups ahead, or for
-    ``IMAGES_AHEAD`` images if that is more.
+    As many threads decode as torch has. They work two groups ahead, or ``IMAGES_AHEAD`` images if
+    that is more.
     """
 
     def _extents(self) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(self.images.heights), torch.from_numpy(self.images.widths)
 
     def images_at_once(self) -> int:
-        """See ``Pixels.images_at_once``: what is rendered has the views' size already."""
+        """See ``Pixels.images_at_once``: the squares to render already have the views' size."""
         return rendering.images_at_once(self.size, self.size, self.size, self.device)
 
     def staged(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
-        """See ``Pixels.staged``: as they are."""
+        """See ``Pixels.staged``: unchanged."""
         return order, drawn
 
     def placed(self, order: Tensor, drawn: ViewParameters) -> tuple[Tensor, ViewParameters]:
-        """See ``Pixels.placed``: on the host, which decodes."""
+        """See ``Pixels.placed``: on the host, which decodes them."""
         return order, drawn
 
     def views(self, groups: Iterable[Tensor], drawn: ViewParameters) -> Iterator[Tensor]:
@@ -217,7 +217,7 @@ class OriginalPixels(_Split[Originals]):
     def _begun(
         self, pool: ThreadPoolExecutor, index: Tensor, cut: Cut
     ) -> tuple[Tensor, Tensor, list[Future[None]]]:
-        # Pinned memory is copied to a GPU while the host goes on.
+        # A GPU can copy pinned memory asynchronously.
         pinned = self.device.type == "cuda"
         shape = (len(index), self.size, self.size, 3)
         squares = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
@@ -231,13 +231,13 @@ class OriginalPixels(_Split[Originals]):
             task.result()
         return index, squares.to(self.device, non_blocking=True)
 
-    # The mode is a thread's own, and evaluation makes its buffers in it.
+    # Inference mode is set per thread, and evaluation creates its buffers in it.
     @torch.inference_mode()
     def _fill(self, square: Tensor, row: int, cut: Cut) -> None:
         """Decode an image into its place.
 
         Raises:
-            StudyError: The prepared file was damaged since it was opened.
+            StudyError: The prepared file was damaged after it was opened.
         """
         content = self.images.encoded(row)
         try:
@@ -252,7 +252,7 @@ class OriginalPixels(_Split[Originals]):
 
 
 def _uncropped(parameters: ViewParameters, size: int) -> ViewParameters:
-    """The same views of squares of the views' size, which were cropped already."""
+    """The same views for squares that are already cropped to the views' size."""
     start = torch.zeros_like(parameters.top)
     whole = torch.full_like(parameters.top, size)
     return replace(parameters, top=start, left=start, height=whole, width=whole)

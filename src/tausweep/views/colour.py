@@ -1,11 +1,11 @@
-"""Colour operations on a batch, each image with its own factors and its own order.
+"""Colour operations on a batch; each image has its own factors and order.
 
-Images are planes: float32 3 x B x P in [0, 1], P pixels an image. The formulas are those of
-torchvision on float images.
+Images are planes: float32 3 x B x P in [0, 1], with P pixels per image. The formulas are those of
+torchvision for float images.
 
 Brightness, contrast and saturation are one operation with different coefficients,
-x <- clamp(a x + b luma(x) + c mean(luma(x)), 0, 1). Only hue is of another kind; so whatever its
-order, an image goes through some affine steps, then hue, then the remaining affine steps.
+x <- clamp(a x + b luma(x) + c mean(luma(x)), 0, 1). Only hue is different. So in any order, an
+image goes through some affine steps, then hue, then the remaining affine steps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LUMA = (0.2989, 0.587, 0.114)
 """Shares of red, green and blue in a gray value (ITU-R BT.601, as torchvision rounds them)."""
 
 STEPS = 3
-"""Affine steps of an image: brightness, contrast and saturation in its order."""
+"""Affine steps of an image: brightness, contrast and saturation, in its own order."""
 
 
 def luma(planes: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ def luma(planes: Tensor) -> Tensor:
 def affine(planes: Tensor, gain: Tensor, luma_share: Tensor, mean_share: Tensor) -> None:
     """X <- clamp(gain x + luma_share luma(x) + mean_share mean(luma(x)), 0, 1), in place.
 
-    In place. With f the factor of an operation, (gain, luma_share, mean_share) is (f, 0, 0) for
+    With f the factor of an operation, (gain, luma_share, mean_share) is (f, 0, 0) for
     brightness, (f, 0, 1 - f) for contrast, (f, 1 - f, 0) for saturation; (1, 0, 0) changes nothing.
 
     Args:
@@ -49,7 +49,7 @@ def affine(planes: Tensor, gain: Tensor, luma_share: Tensor, mean_share: Tensor)
 
 
 def shift_hue(planes: Tensor, shift: Tensor) -> None:
-    """Turn the hue of every pixel, in place, without the way to HSV and back.
+    """Shift the hue of every pixel in place, without a conversion to HSV and back.
 
     With V and m the largest and the smallest channel and C = V - m, the hue in sixths of a turn is
     h = sign(G - B) (G + B - R + V - 2 m) / C: one formula for all sectors. At hue h the channels
@@ -66,12 +66,12 @@ def shift_hue(planes: Tensor, shift: Tensor) -> None:
     torch.minimum(lowest, red, out=lowest)
     hue = torch.add(green, blue)
     hue.sub_(red).add_(highest).sub_(lowest, alpha=2)
-    # A gray pixel has no hue: whatever the division gives is multiplied by a chroma of nothing.
+    # A gray pixel has no hue; the result of the division is later multiplied by a chroma of 0.
     chroma = torch.sub(highest, lowest).clamp_(min=1e-12)
     hue.div_(chroma)
     work = torch.sub(green, blue)
     hue.copysign_(work)
-    # Shifted above 0, so that the fraction of a turn wraps it round.
+    # Made positive, so that taking the fraction wraps it around.
     torch.add(shift + 1, hue, alpha=1 / 6, out=hue).frac_().mul_(6)
     channels = ((red, lowest, 3, 1), (green, highest, 2, -1), (blue, highest, 4, -1))
     for plane, base, opposite, sign in channels:
@@ -84,10 +84,10 @@ class JitterSteps:
     """The colour jitter of B images, its operations sorted into affine steps and hue.
 
     Attributes:
-        coefficients: float32 3 x 3 x B x 1: of each affine step gain, luma share and mean share
+        coefficients: float32 3 x 3 x B x 1: gain, luma share and mean share of each affine step
             (see ``affine``).
-        before_hue: int64 B, how many of the affine steps come before hue.
-        shift: float32 B x 1, of the hue.
+        before_hue: int64 B, how many affine steps come before hue.
+        shift: float32 B x 1, shift of the hue.
         turned: bool B, whether the hue is shifted.
         jitter: bool B, whether there is any jitter.
     """
@@ -126,8 +126,8 @@ def jitter(planes: Tensor, parameters: ViewParameters, by_masks: bool) -> Tensor
 
     Args:
         planes: float32 3 x B x P in [0, 1]; may be overwritten.
-        parameters: Of B rows, on the same device.
-        by_masks: Ask the device for no values (see ``jitter_by_masks``).
+        parameters: B rows on the same device.
+        by_masks: Never wait for values from the device (see ``jitter_by_masks``).
 
     Returns:
         Jittered planes 3 x B x P.
@@ -137,10 +137,10 @@ def jitter(planes: Tensor, parameters: ViewParameters, by_masks: bool) -> Tensor
 
 
 def jitter_by_ranges(planes: Tensor, steps: JitterSteps) -> Tensor:
-    """Jitter where asking for values is free: no operation is computed for nothing.
+    """Jitter without wasted operations, on a device where reading values is free.
 
-    Sorted by the number of steps before hue, the images that a step applies to lie together, so
-    each step is one operation on a range, however many orders there are.
+    Images are sorted by the number of steps before hue. Then the images of each step are
+    contiguous, so a step is one operation on a range, however many orders there are.
     """
     key = torch.where(steps.turned, steps.before_hue, STEPS + 1)
     key = torch.where(steps.jitter, key, STEPS + 2)
@@ -165,9 +165,9 @@ def jitter_by_ranges(planes: Tensor, steps: JitterSteps) -> Tensor:
 
 
 def jitter_by_masks(planes: Tensor, steps: JitterSteps) -> Tensor:
-    """Jitter without asking the device anything: every step for all, neutral where it is not due.
+    """Jitter without reading values: every step for all images, neutral where it does not apply.
 
-    The same numbers as ``jitter_by_ranges``, for 6 affine steps instead of 3.
+    Gives the same numbers as ``jitter_by_ranges``, at the cost of 6 affine steps instead of 3.
     """
     early = torch.arange(STEPS, device=planes.device)[:, None] < steps.before_hue
     for number in range(STEPS):
@@ -186,7 +186,7 @@ def grayscale(planes: Tensor, chosen: Tensor, by_masks: bool) -> Tensor:
     Args:
         planes: float32 3 x B x P; may be overwritten.
         chosen: bool B.
-        by_masks: Ask the device for no values.
+        by_masks: Never wait for values from the device.
 
     Returns:
         Planes 3 x B x P.
@@ -201,7 +201,7 @@ def grayscale(planes: Tensor, chosen: Tensor, by_masks: bool) -> Tensor:
 
 
 def _due(coefficients: Tensor, due: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Gain, luma share and mean share, B x 1 each, neutral where a step is not ``due`` (bool B)."""
+    """Gain, luma share and mean share (B x 1 each), neutral where ``due`` (bool B) is false."""
     gain, luma_share, mean_share = coefficients
     due = due[:, None]
     return (

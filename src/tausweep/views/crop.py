@@ -1,10 +1,10 @@
-"""Crop, resize and blur of a batch as two batched matrix products, with one matrix an image.
+"""Crop, resize and blur a batch as two batched matrix products, with one matrix per image.
 
-Bilinear resizing is linear and separable: a view is R X C^T, where each row of R (size x H) holds
-the weights with which the image's rows make one row of the view, and C the same for columns. The
-crop box, the antialiasing and the mirroring are all in the weights, so they cost nothing more.
+Bilinear resizing is linear and separable: a view is R X C^T. Each row of R (size x H) holds the
+weights of the image's rows in one row of the view; C does the same for columns. The weights include
+the crop box, antialiasing and mirroring, so these cost nothing extra.
 
-The products are the out variants: those autocast leaves in float32.
+The products use the ``out`` variants, which autocast leaves in float32.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def weights(
         length: int64 B, pixels of the crop, 1 or more; ``start + length <= extent``.
         extent: Pixels of the whole line.
         size: Pixels of the result.
-        mirror: bool B, where the result is mirrored; none mirrors nothing.
-        antialias: Widen the triangle to the step of the result where the line shrinks.
+        mirror: bool B, whether to mirror the result; none mirrors nothing.
+        antialias: If the line shrinks, widen the triangle to the step of the result.
 
     Returns:
         float32 B x size x extent; every row sums to 1.
@@ -45,8 +45,8 @@ def weights(
     centre = position * step
     pixel = torch.arange(extent, device=start.device) - start[:, None] + 0.5
     if extent <= size or not antialias:
-        # Nothing shrinks: repeating the edge pixel is the same as leaving out what is beyond it
-        # and sharing its weight among the rest.
+        # Without shrinking, repeating the edge pixel is the same as leaving out pixels beyond it
+        # and renormalising the weights.
         last = length[:, None] - 0.5
         centre = torch.minimum(centre.clamp_(min=0.5), last)
         distance = (pixel[:, None, :] - centre[:, :, None]).abs_()
@@ -65,11 +65,11 @@ def crop(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     Args:
         images: uint8 B x H x W x 3.
         rows: float32 B x S x H, from ``weights``.
-        columns: float32 B x S x W, the same.
+        columns: float32 B x S x W, likewise.
 
     Returns:
-        float32 3 x B x S x S in [0, 1]: whole planes lie together, so that colour operations run
-        over long contiguous stretches.
+        float32 3 x B x S x S in [0, 1]. Planes are contiguous, so that colour operations run over
+        long stretches of memory.
     """
     batch, height, width, _ = images.shape
     size = rows.shape[1]
@@ -84,7 +84,7 @@ def crop(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def blur_kernel_size(size: int) -> int:
-    """Pixels of the blur kernel: a tenth of the view, made odd (SimCLR), and 3 at least."""
+    """Size of the blur kernel in pixels: a tenth of the view, made odd (SimCLR), at least 3."""
     return max(3, size // 10 | 1)
 
 
@@ -109,17 +109,17 @@ def blur(planes: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _blur_matrices(sigma: Tensor, size: int) -> Tensor:
-    """float32 B x S x S: row i holds the weights with which pixels j make pixel i."""
+    """float32 B x S x S: row i holds the weights of pixels j in pixel i."""
     radius = min(blur_kernel_size(size) // 2, size - 1)
     offset = torch.arange(-radius, radius + 1, device=sigma.device)
     density = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
     density /= density.sum(1, keepdim=True)
-    # By distance, and 0 beyond the radius.
+    # Weights by distance, 0 beyond the radius.
     by_distance = torch.nn.functional.pad(density[:, radius:], (0, 1))
     i = torch.arange(size, device=sigma.device)[:, None]
     j = torch.arange(size, device=sigma.device)
     matrices = sigma.new_zeros(len(sigma), size * size)
-    # Pixel j itself, its image in the first pixel, its image in the last; an edge has none.
+    # Pixel j itself, its reflection at the first pixel and at the last; edges have none.
     for distance, there in (
         (abs(i - j), j >= 0),
         (i + j, j > 0),

@@ -1,8 +1,9 @@
-"""The random numbers of an epoch: which view of which instance, decided before any pixel moves.
+"""The random numbers of an epoch, drawn before any pixel is touched: one view per instance.
 
-Random numbers belong to (seed, epoch, instance). Every kind of number has a stream of its own, and
-instance i takes the i-th number of it; so a view does not depend on batch size, batch composition,
-order, device or threads, and switching one operation on leaves the draws of the others untouched.
+Random numbers are functions of (seed, epoch, instance). Every kind of number has its own stream,
+and instance i takes the i-th number of it. So a view does not depend on batch size, batch
+composition, order, device or threads, and turning on one operation does not change the draws of the
+others.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
-"""Numbers of the colour operations in ``ViewParameters.jitter_order`` (torchvision's)."""
+"""Numbers of the colour operations in ``ViewParameters.jitter_order``, as in torchvision."""
 
 _ORDERS = np.array(list(itertools.permutations((BRIGHTNESS, CONTRAST, SATURATION, HUE))))
 _CROP_ATTEMPTS = 10
@@ -42,8 +43,8 @@ class ViewParameters:
         jitter: bool, whether the four colour operations are applied.
         grayscale, flip, blur: bool, whether that operation is applied.
         sigma: float32, standard deviation of the blur in pixels of the view.
-        may_jitter, may_blur: Whether any row may have ``jitter`` or ``blur`` set. Known on the
-            host, so that a device need not be asked.
+        may_jitter, may_blur: Whether any row may have ``jitter`` or ``blur`` set. These are known
+            on the host, so that it need not wait for the device.
     """
 
     top: Tensor
@@ -81,11 +82,11 @@ class ViewParameters:
         return self._each(lambda value: value[index])
 
     def to(self, device: torch.device | str) -> ViewParameters:
-        """The same parameters on ``device``; from pinned memory, the host does not wait."""
+        """The same parameters on ``device``, copied asynchronously from pinned memory."""
         return self._each(lambda value: value.to(device, non_blocking=value.is_pinned()))
 
     def pinned(self) -> ViewParameters:
-        """The same parameters in memory that a GPU copies while the host goes on."""
+        """The same parameters in pinned memory, for asynchronous copies to a GPU."""
         return self._each(lambda value: value.pin_memory())
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> ViewParameters:
@@ -119,13 +120,13 @@ def draw(
     RandomApply, RandomHorizontalFlip.
 
     Args:
-        settings: What to draw from.
-        height: Of the stored images in pixels; an int, or int64 n for images of different sizes.
-        width: The same.
+        settings: The distributions.
+        height: Height of the stored images in pixels; an int, or int64 n if they differ in size.
+        width: Their width, likewise.
         n: Number of instances.
-        seed: Of the run.
+        seed: The run's seed.
         epoch: Counted from 0.
-        stream: Name of an independent sequence: evaluation does not disturb training.
+        stream: Name of an independent sequence, so that evaluation does not affect training.
 
     Returns:
         Parameters of n rows on the CPU.
@@ -176,12 +177,12 @@ def draw(
 
 
 def _uniform(n: int, seed: int, epoch: int, stream: str, name: str) -> Floats:
-    """The first n numbers in [0, 1) of the stream with this address; more of n only append."""
+    """The first n numbers in [0, 1) of the stream with this address."""
     if seed < 0 or epoch < 0:
         field, value = ("seed", seed) if seed < 0 else ("epoch", epoch)
         raise ValueError(f"{field}: {value} is not allowed; it should be 0 or more")
-    # Hashed, for neighbouring seeds must not give related streams, nor seed 1 in epoch 2 that of
-    # seed 2 in epoch 1.
+    # Hashed, so that neighbouring seeds are not related, and seed 1 in epoch 2 does not get the
+    # stream of seed 2 in epoch 1.
     address = hashlib.sha256(repr((seed, epoch, stream, name)).encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(address, "big"))).random(n)
 
@@ -203,8 +204,8 @@ def _extent(name: str, pixels: int | Tensor, n: int) -> Integers:
 
 
 def _offset(last: Integers, uniform: Floats) -> Integers:
-    """A uniform integer from 0 to ``last``, both included."""
-    # The product can round up to last + 1 where the number is within an ulp of 1.
+    """A uniform integer from 0 to ``last``, inclusive."""
+    # The product can round up to last + 1 if the number is within an ulp of 1.
     return np.minimum((uniform * (last + 1)).astype(np.int64), last)
 
 
@@ -216,7 +217,7 @@ def _crop_box(
     uniform: Callable[[str], Floats],
 ) -> tuple[Integers, Integers, Integers, Integers]:
     """Top, left, height and width of torchvision's RandomResizedCrop box for each image."""
-    # What is left when no attempt fits: the largest central box of an allowed ratio.
+    # The fallback if no attempt fits: the largest central box of an allowed ratio.
     aspect = np.clip(columns / rows, *ratio)
     height = np.minimum(rows, np.rint(columns / aspect)).astype(np.int64)
     width = np.minimum(columns, np.rint(rows * aspect)).astype(np.int64)
@@ -224,8 +225,8 @@ def _crop_box(
     low, high = np.log(ratio)
     pending = np.arange(len(rows))
     for attempt in range(_CROP_ATTEMPTS):
-        # Every attempt has streams of its own, so the numbers of the fifth do not depend on how
-        # many images needed it.
+        # Every attempt has its own streams, so its numbers do not depend on how many images need
+        # it.
         share = scale[0] + (scale[1] - scale[0]) * uniform(f"crop scale {attempt}")[pending]
         aspect = np.exp(low + (high - low) * uniform(f"crop ratio {attempt}")[pending])
         area = share * (rows * columns)[pending]

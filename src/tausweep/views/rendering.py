@@ -7,7 +7,7 @@ sec. 5.1; the author's code). ``draw`` decides, ``render`` computes::
     index = order(len(images), seed, epoch)[:2048]
     views = render(images[index], parameters.take(index), 32, mean, std)
 
-What comes out equals torchvision's operations on float images with the same parameters.
+The result equals torchvision's operations on float images with the same parameters.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from tausweep.views.parameters import ViewParameters, draw, order
 __all__ = ["ViewParameters", "draw", "flip", "order", "plain", "render"]
 
 _PIXELS_AT_ONCE = 2**17
-"""128 images of 32 x 32: small enough for a CPU's cache, large enough to hide a call's cost."""
+"""128 images of 32 x 32: fits in a CPU's cache, and large enough to hide the cost of a call."""
 _IMAGES_AT_ONCE = 2048
-"""On an accelerator: sixty small kernels are paid once for all of them."""
+"""On an accelerator, so that the launch of sixty small kernels is shared by many images."""
 _DEVICE_PIXELS_AT_ONCE = 2**21
-"""Those of 32 x 32; at 224 kernels are large, and memory is what counts."""
+"""2,048 images of 32 x 32; at 224 pixels kernels are large and memory is the limit."""
 
 
 def render(
@@ -43,14 +43,14 @@ def render(
 
     Args:
         images: uint8 B x H x W x 3, on any device.
-        parameters: Of B rows, on the same device; drawn for images of H x W.
+        parameters: B rows on the same device, drawn for images of H x W.
         size: Side S of the views in pixels.
-        mean: Of red, green and blue, in [0, 1].
-        std: The same, above 0.
-        antialias: Average over the pixels a view pixel covers where a crop shrinks.
-        by_masks: Compute every operation for every image, and choose on the device, so that the
-            host never waits for values; else only what is needed. Both agree to rounding; by
-            default masks are for accelerators.
+        mean: Means of red, green and blue, in [0, 1].
+        std: Their standard deviations, above 0.
+        antialias: If a crop shrinks, average over all pixels that a view pixel covers.
+        by_masks: Compute every operation for every image and select on the device, so that the
+            host never waits for values; otherwise only compute what is needed. Both agree to
+            rounding. By default accelerators use masks.
 
     Returns:
         float32 B x 3 x S x S in channels_last memory, normalised.
@@ -72,7 +72,7 @@ def render(
 
 
 def plain(images: Tensor, size: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """The un-augmented images, for evaluation: the central square, resized where needed.
+    """The images without augmentation, for evaluation: the central square, resized if needed.
 
     Args:
         images: uint8 B x H x W x 3, on any device.
@@ -106,7 +106,7 @@ def plain(images: Tensor, size: int, mean: Sequence[float], std: Sequence[float]
 
 
 def flip(images: Tensor) -> Tensor:
-    """Mirror images B x 3 x S x S horizontally; channels_last memory stays.
+    """Mirror images B x 3 x S x S horizontally, keeping channels_last memory.
 
     Raises:
         ValueError: The images are not B x 3 x S x S.
@@ -117,7 +117,7 @@ def flip(images: Tensor) -> Tensor:
 
 
 def images_at_once(height: int, width: int, size: int, device: torch.device) -> int:
-    """How many images of H x W are best rendered together to S x S views on a device."""
+    """How many images of H x W to render together to S x S views on a device."""
     pixels = max(size * size, height * width)
     if device.type != "cpu":
         return max(1, min(_IMAGES_AT_ONCE, _DEVICE_PIXELS_AT_ONCE // pixels))
@@ -125,9 +125,9 @@ def images_at_once(height: int, width: int, size: int, device: torch.device) -> 
 
 
 def _crop(images: Tensor, parameters: ViewParameters, size: int, antialias: bool) -> Tensor:
-    """Planes 3 x B x S x S in [0, 1] of the crop boxes, mirrored where that is due.
+    """Planes 3 x B x S x S in [0, 1] of the crop boxes, mirrored if flipped.
 
-    What comes after treats both directions alike, so the mirroring may come first.
+    Mirroring can come first because later operations treat both directions alike.
     """
     _, height, width, _ = images.shape
     box = parameters
@@ -189,7 +189,7 @@ def _check_parameters(parameters: ViewParameters, images: Tensor) -> None:
             f"parameters: {len(parameters)} rows on {parameters.device} do not fit {batch} images "
             f"on {images.device}"
         )
-    # An accelerator is not asked, for the host would wait.
+    # Not checked on an accelerator, because the host would have to wait.
     if parameters.device.type == "cpu" and batch:
         lowest = int((parameters.top + parameters.height).max())
         rightmost = int((parameters.left + parameters.width).max())

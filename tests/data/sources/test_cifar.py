@@ -277,7 +277,7 @@ def test_a_failed_download_says_what_to_fetch_by_hand(
         (folder / archive.file.name).write_bytes(tar + b"x")
     source = source.model_copy(update={"download": True})
     sentence = (
-        rf"{archive.file.name}: cannot be fetched or unpacked from {url}.*put a copy with MD5"
+        rf"{archive.file.name}: cannot be downloaded or unpacked from {url}.*put a copy with MD5"
     )
     with pytest.raises(StudyError, match=sentence):
         cifar.read(source, "train", moved(archive, url))

@@ -115,9 +115,9 @@ def test_missing_folder_is_named(tmp_path: Path) -> None:
 def test_empty_split_and_empty_class_are_named(tmp_path: Path) -> None:
     source = tree(tmp_path)
     (tmp_path / "train" / "eel").mkdir()
-    with pytest.raises(StudyError, match=r"train/eel: it holds no image"):
+    with pytest.raises(StudyError, match=r"train/eel: it has no image"):
         datasets.fingerprint(source)
-    with pytest.raises(StudyError, match=r"train/eel: it holds no image"):
+    with pytest.raises(StudyError, match=r"train/eel: it has no image"):
         datasets.read(source, "train")
     shutil.rmtree(tmp_path / "test")
     (tmp_path / "test").mkdir()
@@ -128,7 +128,7 @@ def test_empty_split_and_empty_class_are_named(tmp_path: Path) -> None:
 def test_images_outside_of_any_class_are_refused(tmp_path: Path) -> None:
     source = tree(tmp_path)
     Image.new("RGB", (4, 4)).save(tmp_path / "train" / "stray.png")
-    with pytest.raises(StudyError, match=r"train/stray\.png: an image must lie in a class"):
+    with pytest.raises(StudyError, match=r"train/stray\.png: an image must be in a class"):
         datasets.read(source, "train")
 
 

@@ -104,7 +104,7 @@ def test_99_classes_are_refused_and_the_missing_one_named(tree: Path, split: str
 @pytest.mark.parametrize("name", ["n00000001", "my_class"])
 def test_an_unknown_class_is_refused_by_name(tree: Path, name: str) -> None:
     (tree / "train" / name).mkdir()
-    with pytest.raises(StudyError, match=rf"{name} is no class of ImageNet100; .* not 101"):
+    with pytest.raises(StudyError, match=rf"{name} is not a class of ImageNet100; .* not 101"):
         datasets.read(source(tree), "train")
 
 
@@ -118,7 +118,7 @@ def test_of_all_1000_classes_the_100_are_taken(tree: Path) -> None:
 
 def test_an_empty_class_is_named(tree: Path) -> None:
     next((tree / "train" / WNIDS[7]).iterdir()).unlink()
-    with pytest.raises(StudyError, match=rf"train/{WNIDS[7]}: it holds no image"):
+    with pytest.raises(StudyError, match=rf"train/{WNIDS[7]}: it has no image"):
         datasets.read(source(tree), "train")
 
 

@@ -40,4 +40,4 @@ def test_epochs_that_were_not_kept_are_counted_in_the_caption(complete: StudyRes
     fewer = complete.along[(complete.along["share"] != 0.5) | (complete.along["seed"] == 0)]
     of = dataclasses.replace(complete, along=fewer)
     lost = len(complete.along) - len(fewer)
-    assert f"number of runs: 0.5 of the epochs ({lost})." in figures.caption("along", of)
+    assert f"(number of runs): 0.5 of the epochs ({lost})." in figures.caption("along", of)

@@ -196,7 +196,7 @@ def test_every_figure_comes_out_of_degenerate_embeddings(kind: str, tmp_path: Pa
     assert ("Collapsed: all embeddings\nare one point." in shown) == lost
     assert ("too few for a map" in shown) == (images == 3)
     assert ("collapsed, counted" in texts("fig4_uniformity", of)) == lost
-    assert ("Collapsed, all test embeddings one" in figures.caption("dilemma", of)) == lost
+    assert ("Collapsed (all test embeddings are one" in figures.caption("dilemma", of)) == lost
 
 
 def test_unknown_figures_and_formats_are_refused(complete: StudyResults, tmp_path: Path) -> None:
@@ -250,7 +250,10 @@ def test_at_another_t_published_uniformity_is_dropped_and_the_caption_says_so(
     assert "published" in texts(name, complete)
     assert "published" not in texts(name, of)
     caption = figures.caption(name, of)
-    assert "Published uniformity is at t = 2, this study's at t = 3: none is drawn." in caption
+    assert (
+        "Published uniformity has t = 2, this study's has t = 3, so no published numbers are drawn."
+        in caption
+    )
     if name != "effective_dimension":
         assert ("exp(−3‖" if name != "dilemma" else "2t = 6") in caption
     assert "published (n = 1)" in texts("fig5_tolerance", of)

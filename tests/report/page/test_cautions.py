@@ -36,7 +36,7 @@ def test_copies_of_a_published_datasets_images_are_named(tmp_path: Path) -> None
     assert "source of the images the published archive images in a folder" in text
     shutil.rmtree(place)
     text = text_of(page_of(study, records_of(study), tmp_path))
-    assert "CIFAR10: the folder is not there any more" in text
+    assert "CIFAR10: the folder no longer exists" in text
     own = study_of(datasets={"birds": {"source": source}})
     assert "Copies of the images" not in text_of(page_of(own, records_of(own), tmp_path))
 
@@ -45,7 +45,7 @@ def test_a_diverged_run_is_a_caution_and_leaves_its_claims_undecided(tmp_path: P
     study = study_of()
     frame = frames.mark(records_of(study), "diverged", loss="contrastive", temperature=0.07, seed=0)
     html = page_of(study, frame, tmp_path)
-    assert "Diverged runs. The loss of 1 of 30 runs was not finite" in text_of(html)
+    assert "Diverged runs. The loss of 1 of 30 runs became infinite or NaN" in text_of(html)
     assert "CIFAR10, contrastive: τ = 0.07, seed 0" in text_of(html)
     first = html.split('<tbody id="C1">')[1].split("</tbody>")[0]
     assert '<span class="word">undecided</span>' in first
@@ -69,7 +69,7 @@ def test_a_collapsed_run_is_a_caution_and_counts(tmp_path: Path) -> None:
 def test_single_seeds_are_a_caution_and_give_no_interval(tmp_path: Path) -> None:
     study = study_of(seeds=[0])
     text = text_of(page_of(study, records_of(study), tmp_path))
-    assert "Single seeds. Every cell with one complete run" in text
+    assert "Single seeds. Every cell has only one complete run" in text
     assert "Every cell is a single run, so no comparison is decided" in text
 
 
@@ -77,10 +77,10 @@ def test_one_single_seed_among_others_is_named(tmp_path: Path) -> None:
     study = study_of(seeds=[0, 1])
     frame = frames.mark(records_of(study), "missing", loss="simple", seed=1)
     text = text_of(page_of(study, frame, tmp_path))
-    assert "Single seeds. 1 of 10 cells with one complete run" in text
+    assert "Single seeds. 1 of 10 cells have only one complete run" in text
     assert "Each cell has 1 to 2 seeds" in text
     # t(0.975, 1) / sqrt 2 = 12.706 / 1.414
-    assert "with 2 seeds reach 9.0 standard deviations" in text
+    assert "with 2 seeds extend 9.0 standard deviations" in text
 
 
 @pytest.mark.parametrize("shortfall", [2.0, 2.01])
@@ -104,7 +104,7 @@ def test_code_of_another_day_is_a_caution_with_the_command_that_redoes_it(tmp_pa
     today = provenance.code_version("pretrain"), provenance.code_version("evaluate")
     frame.loc[:5, "code_version"] = f"{today[0]}-000000000000"
     text = text_of(page_of(study, frame, tmp_path))
-    assert "Mixed code versions. The records come from 2 versions" in text
+    assert "Mixed code versions. 2 versions of the numerical code" in text
     assert f"evaluation: 6 of 30 runs, installed is {today[1]}" in text
     assert "pretraining: " not in text
     assert "snakemake --configfile my/study.yaml --forcerun evaluate" in text

@@ -35,4 +35,4 @@ def test_tables_and_figures_that_are_not_made_are_named(tmp_path: Path) -> None:
     (tmp_path / "synthetic/figures/training.svg").unlink()
     text = text_of(page_of(study, frame, tmp_path))
     assert "Not made yet: Table 1; Training curves." in text
-    assert "This figure is not made yet." in text
+    assert "This figure has not been made yet." in text

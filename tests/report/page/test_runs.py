@@ -26,7 +26,7 @@ def test_a_missing_cell_is_named_with_the_command_that_fills_it(tmp_path: Path) 
     assert "snakemake --configfile my/study.yaml" in text
     record = tmp_path / "synthetic/runs/cifar10/contrastive/0.3/seed1/record.json"
     assert f"snakemake {record} --configfile my/study.yaml" in text
-    assert "3 of 30 runs without a result" in text
+    assert "3 of 30 runs have no result" in text
 
 
 def test_failed_and_stale_runs_are_told_from_missing_ones(tmp_path: Path) -> None:
@@ -70,4 +70,4 @@ def test_a_damaged_record_is_named_and_the_page_comes_out(tmp_path: Path) -> Non
     path.write_text(path.read_text(encoding="utf-8")[:40], encoding="utf-8")
     text = text_of(page_of(study, records_of(study), tmp_path))
     assert "Damaged records" in text
-    assert f"{path}: damaged or not a record" in text
+    assert f"{path}: is damaged or not a record" in text

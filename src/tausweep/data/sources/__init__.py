@@ -1,4 +1,4 @@
-"""What every source offers, and which module reads which kind.
+"""The interface of sources, and which module reads which kind.
 
 A source module has ``read(source, split) -> SourceSplit``, and ``look(source) -> Look`` where it
 reads files of the user's or else ``fingerprint(source) -> str``. It imports whatever is heavy
@@ -45,7 +45,7 @@ TRAIN_IMAGES = {
     "svhn": 73_257,
     "imagenet100": 126_689,
 }
-"""Published sizes of the training splits (docs/protocol.md); those of digits are ours."""
+"""Published sizes of the training splits (docs/protocol.md); the digits' split is our own."""
 
 EXTRA_IMAGES = 531_131
 """Published size of SVHN's third split."""
@@ -53,7 +53,7 @@ EXTRA_IMAGES = 531_131
 Channels = tuple[float, float, float]
 _CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# Ours: mean and standard deviation of the pixels of the training splits of digits.
+# Our own: mean and standard deviation of the pixels in the training splits of digits.
 _DIGITS = ((0.3053, 0.3053, 0.3053), (0.3758, 0.3758, 0.3758))
 _TRANSLATED_DIGITS = ((0.1357, 0.1357, 0.1357), (0.2929, 0.2929, 0.2929))
 
@@ -71,7 +71,7 @@ class SourceSplit:
     """One split of a source, in the source's order.
 
     Attributes:
-        images: N images; decoded when they are asked for, of any size.
+        images: N images of any size, decoded on access.
         labels: N class ids, int64, indices into ``classes``.
         classes: Names of all classes of the training split.
 
@@ -122,11 +122,11 @@ def read(source: Source, split: Split) -> SourceSplit:
     """Read one split of a source.
 
     Raises:
-        StudyError: The source is missing, damaged or inconsistent; the sentence names the file,
+        StudyError: The source is missing, damaged or inconsistent; the message names the file,
             folder or class.
     """
     if split not in SPLITS:
-        raise ValueError(f"split: {split!r} is not allowed; it is train or test")
+        raise ValueError(f"split: {split!r} is not allowed; it should be train or test")
     return _checked(_module(source).read(source, split), f"source {source.kind}, {split} split")
 
 
@@ -156,7 +156,7 @@ def seen(source: Source) -> Look:
 
 
 def fingerprint(source: Source) -> str:
-    """A cheap digest (64 hexadecimal digits) of what lies at a source; reads no image.
+    """A cheap digest (64 hexadecimal digits) of a source's content, without reading an image.
 
     Folder trees: relative path and size of every image, so that copying, touching or moving the
     tree changes nothing (nor does an edit that keeps a file's size). CIFAR, SVHN and the digits: a
@@ -187,8 +187,8 @@ def train_size(source: Source) -> int | None:
 def normalisation(kind: str) -> tuple[Channels, Channels]:
     """Mean and standard deviation of the channels of images scaled to [0, 1].
 
-    The author takes CIFAR10's constants for all three 32-pixel datasets (docs/protocol.md); so do
-    folders and plug-ins here. ImageNet100 has ImageNet's, both kinds of digits have their own.
+    The author uses CIFAR10's constants for all three 32-pixel datasets (docs/protocol.md), and so
+    do we for folders and plug-ins. ImageNet100 has ImageNet's; both kinds of digits have their own.
     """
     own = {
         "imagenet100": _IMAGENET,
@@ -199,7 +199,7 @@ def normalisation(kind: str) -> tuple[Channels, Channels]:
 
 
 def aligned(train: SourceSplit, test: SourceSplit) -> SourceSplit:
-    """The test split with the class ids of the training split.
+    """Give the test split the class ids of the training split.
 
     Raises:
         StudyError: The test split has a class that the training split lacks.
@@ -223,16 +223,16 @@ def _checked(given: SourceSplit, what: str) -> SourceSplit:
 
     labels, classes = np.asarray(given.labels), list(given.classes)
     if len(set(classes)) < len(classes):
-        raise StudyError(f"{what}: a class name occurs twice in {classes}")
+        raise StudyError(f"{what}: a class name is listed twice in {classes}")
     if labels.ndim != 1 or len(labels) != len(given.images):
         raise StudyError(
-            f"{what}: one label an image is needed; "
+            f"{what}: each image needs one label; "
             f"there are {len(given.images)} images and labels of shape {labels.shape}"
         )
     if len(labels) == 0:
         raise StudyError(f"{what}: there is no image")
     if labels.dtype.kind not in "iu":
-        raise StudyError(f"{what}: labels are integers, not {labels.dtype}")
+        raise StudyError(f"{what}: labels must be integers, not {labels.dtype}")
     outside = labels[(labels < 0) | (labels >= len(classes))]
     if len(outside):
         raise StudyError(

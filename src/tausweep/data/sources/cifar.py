@@ -1,7 +1,7 @@
-"""CIFAR-10 and CIFAR-100, in their original archives, through torchvision.
+"""CIFAR-10 and CIFAR-100 from their original archives, read by torchvision.
 
-The batches are pickles, which can run code when they are opened. Each is compared with its
-published MD5 digest first, here (to name the file that is wrong) and in torchvision again.
+The batches are pickles, which can run code when they are opened. So each is first compared with its
+published MD5 digest, here (to name the wrong file) and again in torchvision.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Archive:
-    """A CIFAR archive: the file, the folder it unpacks to, and what lies in that folder."""
+    """A CIFAR archive: the file, the folder that it unpacks to, and the files in that folder."""
 
     file: Published
     folder: str
@@ -68,17 +68,17 @@ ARCHIVES = {
         "fine_label_names",
     ),
 }
-"""Digests as torchvision has them; here again, so that a fingerprint needs no torchvision."""
+"""The same digests as in torchvision, repeated so that a fingerprint needs no torchvision."""
 
 
 def read(source: Source, split: Split, archive: Archive | None = None) -> SourceSplit:
     """Read one split: N x 32 x 32 x 3 uint8, in the archive's order and with its class ids.
 
-    The unpacked folder is used if it is intact, else the archive beside it is unpacked, else it is
-    downloaded if ``source.download`` says so.
+    Uses the unpacked folder if it is intact, otherwise unpacks the archive beside it, otherwise
+    downloads it if ``source.download`` is set.
 
     Raises:
-        StudyError: A file is missing, truncated or altered; the sentence names it.
+        StudyError: A file is missing, truncated or altered; the message names it.
     """
     import numpy as np
     from torchvision import datasets
@@ -102,12 +102,12 @@ def read(source: Source, split: Split, archive: Archive | None = None) -> Source
 
 
 def fingerprint(source: Source) -> str:
-    """A constant of the published digests."""
+    """A constant made from the published digests."""
     return archives.digest(ARCHIVES[source.kind].contents)
 
 
 def _provide(archive: Archive, place: Path, download: bool) -> None:
-    """See to it that all files are there as published."""
+    """Make sure that all files are there as published."""
     folder = place / archive.folder
     if archives.first_fault(folder, archive.contents) is None:
         return
@@ -122,7 +122,7 @@ def _provide(archive: Archive, place: Path, download: bool) -> None:
     from torchvision.datasets.utils import extract_archive
 
     def unpack() -> None:
-        # Another process may have done it while this one waited.
+        # Another process may have unpacked it while this one waited.
         if archives.first_fault(folder, archive.contents):
             extract_archive(place / archive.file.name, place)
 

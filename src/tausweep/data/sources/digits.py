@@ -1,8 +1,8 @@
 """scikit-learn's bundled handwritten digits: 1,797 images of 8 x 8, no download.
 
-They come in one piece. The split here is fixed: 36 images of each class, chosen with seed 0, are
-the test split (360), the other 1,437 the training split. Grey values 0..16 become 0..255 (half to
-even), in three equal channels.
+They come without splits. Our fixed test split is 36 images of each class, chosen with seed 0 (360);
+the other 1,437 are the training split. Grey values 0..16 become 0..255 (rounded half to even), in
+three equal channels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tausweep.study import Source
 
 SHA256 = "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22"
-"""Of the file ``digits.csv.gz`` in scikit-learn."""
+"""Digest of the file ``digits.csv.gz`` in scikit-learn."""
 
 IMAGES = 1_797
 TEST_IMAGES = 360
@@ -31,7 +31,7 @@ def read(source: Source, split: Split) -> SourceSplit:
 
 
 def chosen(split: Split) -> tuple[SourceSplit, NDArray[np.int64]]:
-    """A split, and the row of each of its images in the bundle, ascending."""
+    """A split, and the rows of its images in the bundle, ascending."""
     import numpy as np
     from sklearn.datasets import load_digits
 

@@ -1,4 +1,4 @@
-"""Image folders: ``train/<class>/`` and ``test/<class>/``, images at any depth below.
+"""Image folders: ``train/<class>/`` and ``test/<class>/``, with images at any depth.
 
 Classes are the sorted folder names; within a class, images are sorted by path. Left out are hidden
 files and what may lie beside images (``trees.BESIDE``); other files are refused by name.
@@ -21,11 +21,11 @@ _NAMES = {"train": "training", "test": "test"}
 
 
 def read(source: Source, split: Split) -> SourceSplit:
-    """List one split; its images are decoded when they are asked for.
+    """List one split; its images are decoded on access.
 
     Raises:
-        StudyError: No such folder, a missing or empty split or class, images outside of any class,
-            or a class in the test split that the training split lacks.
+        StudyError: The folder does not exist, a split or class is missing or empty, an image is
+            outside the class folders, or the training split lacks a class of the test split.
     """
     import numpy as np
 
@@ -64,7 +64,7 @@ def look(source: Source) -> Look:
 
 
 def suffixes(source: Source) -> dict[str, int]:
-    """How many images of both splits have each suffix, in lower case; the most frequent first.
+    """Number of images by suffix (lower case) in both splits, most frequent first.
 
     Raises:
         StudyError: As for ``read``.
@@ -74,7 +74,7 @@ def suffixes(source: Source) -> dict[str, int]:
 
 
 def _classes(place: Path) -> dict[Split, list[str]]:
-    """Class names of both splits, checked against each other."""
+    """Class names of both splits, after checking them against each other."""
     if not place.is_dir():
         raise StudyError(f"source.path: there is no folder {place}")
     found: dict[Split, list[str]] = {}
@@ -83,14 +83,14 @@ def _classes(place: Path) -> dict[Split, list[str]]:
         if not folder.is_dir():
             there = ", ".join(trees.subfolders(place)) or "no folders"
             raise StudyError(
-                f"{place}: the {_NAMES[split]} split is missing; it is expected in "
+                f"{place}: the {_NAMES[split]} split is missing; it should be in "
                 f"{folder}/<class>/ (found: {there})"
             )
         if stray := trees.images(folder, deep=False):
-            raise StudyError(f"{folder / stray[0].path}: an image must lie in a class's folder")
+            raise StudyError(f"{folder / stray[0].path}: an image must be in a class folder")
         found[split] = trees.subfolders(folder)
         if not found[split]:
-            raise StudyError(f"{folder}: it is empty; a folder for each class is expected in it")
+            raise StudyError(f"{folder}: it is empty; it should have a folder for each class")
     for name in found["test"]:
         if name not in found["train"]:
             raise StudyError(

@@ -1,14 +1,14 @@
-"""ImageNet100: 100 classes of an ImageNet tree, by CMC's list (also Wang & Isola's).
+"""ImageNet100: 100 classes of an ImageNet tree, from CMC's list (also used by Wang & Isola).
 
-The paper's own list is in a supplement that is not public (docs/protocol.md). Training images lie
-in ``train/<wnid>/``. The validation images are the test split; they lie in ``val/<wnid>/``, or flat
+The paper's own list is in a supplement that is not public (docs/protocol.md). Training images are
+in ``train/<wnid>/``. The validation images are the test split. They are in ``val/<wnid>/``, or flat
 in ``val/`` with one of these files in the root, in ``val/`` or in ``ILSVRC2012_devkit_t12/data/``:
 
-- ``LOC_val_solution.csv``: ``ImageId,PredictionString``, the prediction beginning with the wnid;
-- ``ILSVRC2012_validation_ground_truth.txt``: one line an image in the order of the file names,
-  either a wnid or ILSVRC's number, which ``meta.mat`` beside it translates.
+- ``LOC_val_solution.csv``: ``ImageId,PredictionString``, where the prediction starts with the wnid;
+- ``ILSVRC2012_validation_ground_truth.txt``: one line per image in the order of the file names,
+  with a wnid or an ILSVRC number that ``meta.mat`` beside it translates.
 
-The tree has exactly the 100 classes or all 1,000. Class ids follow the sorted wnids.
+The tree must have exactly the 100 classes or all 1,000. Class ids follow the sorted wnids.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def classes() -> list[str]:
 
 
 def read(source: Source, split: Split) -> SourceSplit:
-    """List one split; its images are decoded when they are asked for.
+    """List one split; its images are decoded on access.
 
     Raises:
-        StudyError: A folder or the ground truth is missing or inconsistent, one of the 100 classes
-            is missing, or there is a class that is not one of them.
+        StudyError: A folder or the ground truth is missing or inconsistent, or the classes are
+            neither the 100 nor all 1,000.
     """
     import numpy as np
 
@@ -65,7 +65,7 @@ def look(source: Source) -> Look:
     They are counted by class where both splits have folders of classes.
 
     Raises:
-        StudyError: As for ``read``, but for what the ground truth says.
+        StudyError: As for ``read``, except that the ground truth's content is not checked.
     """
     place, names = root(source), classes()
     digested: list[trees.ListedFile] = []
@@ -89,7 +89,7 @@ def look(source: Source) -> Look:
 def _listing(
     place: Path, split: str, names: list[str]
 ) -> tuple[Path, dict[str, list[trees.ListedFile]] | None]:
-    """The split's folder, and paths in it by class; none instead where images lie flat."""
+    """The split's folder, and paths in it by class, or none if the images are flat in it."""
     if not place.is_dir():
         raise StudyError(f"source.path: there is no folder {place}")
     folder = place / ("train" if split == "train" else "val")
@@ -111,7 +111,7 @@ def _listing(
 
 
 def _check(there: list[str], names: list[str], where: str) -> None:
-    """Exactly the 100 classes, or ImageNet's 1,000 with the 100 among them."""
+    """Check for exactly the 100 classes, or ImageNet's 1,000 that include them."""
     missing = sorted(set(names) - set(there))
     if missing:
         raise StudyError(
@@ -122,8 +122,8 @@ def _check(there: list[str], names: list[str], where: str) -> None:
     unknown = sorted(set(there) - set(names))
     if unknown and not whole:
         raise StudyError(
-            f"{where}: {unknown[0]} is no class of ImageNet100; there must be its 100 classes or "
-            f"all 1,000 of ImageNet, not {len(there)}"
+            f"{where}: {unknown[0]} is not a class of ImageNet100; there must be its 100 classes "
+            f"or all 1,000 of ImageNet, not {len(there)}"
         )
 
 
@@ -133,7 +133,7 @@ def _ground_truth(place: Path) -> Path:
         if path.is_file():
             return path
     raise StudyError(
-        f"{place / 'val'}: it has no folders of classes, and no ground truth: neither {CSV} nor "
+        f"{place / 'val'}: it has no class folders and no ground truth: neither {CSV} nor "
         f"{TXT} is in {', '.join(str(folder) for folder in folders)}"
     )
 
@@ -153,7 +153,7 @@ def _by_ground_truth(place: Path, names: list[str]) -> dict[str, list[trees.List
 
 
 def _from_csv(truth: Path, lines: list[str], files: list[trees.ListedFile]) -> list[str]:
-    """The wnid of each file, by its name."""
+    """The wnid of each file, found by its name."""
     rows = list(csv.DictReader(lines))
     if not rows or not {"ImageId", "PredictionString"} <= rows[0].keys():
         raise StudyError(f"{truth}: a table with ImageId and PredictionString is needed")
@@ -168,7 +168,7 @@ def _from_csv(truth: Path, lines: list[str], files: list[trees.ListedFile]) -> l
 
 
 def _from_lines(truth: Path, lines: list[str], files: list[trees.ListedFile]) -> list[str]:
-    """The wnid of each file, by its place; numbers are translated by the kit's table."""
+    """The wnid of each file, found by its position; the kit's table translates numbers."""
     if len(lines) != len(files):
         raise StudyError(f"{truth}: it has {len(lines)} lines for {len(files)} validation images")
     words = [line.strip() for line in lines]

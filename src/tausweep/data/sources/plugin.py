@@ -1,7 +1,7 @@
 """A user's own source: a Python file with ``read(source, split)``.
 
-``source`` is the study's ``source`` mapping (``source.path``, ``source.options``), ``split`` is
-``train`` or ``test``; what it returns has ``images``, ``labels`` and ``classes`` like
+``source`` is the study's ``source`` mapping (``source.path``, ``source.options``), and ``split`` is
+``train`` or ``test``. The result has ``images``, ``labels`` and ``classes`` like
 ``tausweep.data.SourceSplit``. Images are PIL images of any mode or H x W x 3 uint8 arrays.
 """
 
@@ -27,9 +27,9 @@ def read(source: Source, split: Split) -> SourceSplit:
     """Run the plug-in's ``read``.
 
     Raises:
-        StudyError: The file is missing, fails while it is imported, has no ``read``, or returns
-            something without images, labels and classes; or its ``read`` raised. Images raise it
-            when they are asked for.
+        StudyError: The file is missing, cannot be imported, or has no ``read``; or ``read`` raises
+            an error or returns something without images, labels and classes. Access to an image
+            can raise it too.
     """
     path = str(source.module)
     function = plugins.function(path, "read", FIELD)
@@ -53,7 +53,7 @@ def read(source: Source, split: Split) -> SourceSplit:
 
 
 class _Images:
-    """A plug-in's images, whose errors when one is asked for are told as the file's."""
+    """A plug-in's images; errors on access name the plug-in's file."""
 
     def __init__(self, images: Images, path: str) -> None:
         self._length = plugins.guarded(lambda: len(images), path, FIELD)

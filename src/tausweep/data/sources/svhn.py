@@ -1,6 +1,6 @@
-"""Street View House Numbers, cropped digits, in the original ``.mat`` files, through torchvision.
+"""Street View House Numbers (cropped digits) from the original ``.mat`` files, by torchvision.
 
-Class ids are the digits: the files' label 10 is digit 0. The training split is ``train`` (73,257
+Class ids are the digits; the files' label 10 is digit 0. The training split is ``train`` (73,257
 images, unbalanced) and, with ``source.extra``, the 531,131 of ``extra`` after it.
 """
 
@@ -26,7 +26,7 @@ FILES = {
         "extra": "a93ce644f1a588dc4d68dda5feec44a7",
     }.items()
 }
-"""Digests as torchvision has them; here again, so that a fingerprint needs no torchvision."""
+"""The same digests as in torchvision, repeated so that a fingerprint needs no torchvision."""
 
 CLASSES = [str(digit) for digit in range(10)]
 
@@ -37,7 +37,7 @@ def read(
     """Read one split: N x 32 x 32 x 3 uint8, in the files' order.
 
     Raises:
-        StudyError: A file is missing, truncated or altered; the sentence names it.
+        StudyError: A file is missing, truncated or altered; the message names it.
     """
     import numpy as np
     from torch.utils.data import ConcatDataset
@@ -57,7 +57,7 @@ def read(
 
 
 def fingerprint(source: Source) -> str:
-    """A constant of the published digests of the files in use."""
+    """A constant made from the published digests of the files in use."""
     names = ["train", "test", "extra"] if source.extra else ["train", "test"]
     return archives.digest(FILES[name] for name in names)
 
@@ -65,7 +65,7 @@ def fingerprint(source: Source) -> str:
 def _read(source: Source, file: Published) -> SourceSplit:
     from torchvision import datasets
 
-    # torchvision finds file and digest by split name; ours stand for whichever file is asked for.
+    # torchvision finds file and digest by the name of a split, so we give it our file as "train".
     reader = type(
         "SVHN", (datasets.SVHN,), {"split_list": {"train": [file.url, file.name, file.md5]}}
     )

@@ -1,11 +1,10 @@
-"""scikit-learn's handwritten digits, each at a place of its own on a 12 x 12 canvas; no download.
+"""scikit-learn's handwritten digits, each at a random place on a 12 x 12 canvas; no download.
 
 The idea is that of "translated MNIST" (Mnih et al., Recurrent Models of Visual Attention, 2014,
-sec. 4.1): where a digit may stand anywhere, a linear classifier of the pixels sees little, and an
-encoder has to find the shape. It is not that data set: these are the 1,797 bundled digits of 8 x 8
-in the split of ``digits``, on a black canvas with room for 25 places, and a digit stays where it
-was put once, for all epochs and seeds. Integers alone decide it, so the bytes are the same on
-every machine.
+sec. 4.1): if a digit can be anywhere, a linear classifier on pixels learns little, and an encoder
+has to find the shape. The data is our own: the 1,797 bundled 8 x 8 digits in the split of
+``digits``, on a black canvas with 25 possible places. Each digit keeps its place for all epochs and
+seeds. Places are computed with integers only, so the bytes are the same on every machine.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from tausweep.study import Source
 
 SIDE = 12
-"""Of the canvas in pixels."""
+"""Side of the canvas in pixels."""
 
 PLACE_SEED = 0
 
@@ -32,8 +31,8 @@ def read(source: Source, split: Split) -> SourceSplit:
     small = np.asarray(found.images)
     height, width = small.shape[1:3]
     across = SIDE - width + 1
-    # Raw output of a bit generator is the one stream that numpy promises never to change. It is
-    # drawn for the whole bundle, so that a digit's place is a function of its row there.
+    # NumPy guarantees only the raw output of a bit generator to stay the same in all versions. It
+    # is drawn for the whole bundle, so a digit's place depends only on its row there.
     keys = np.random.PCG64(PLACE_SEED).random_raw(int(digits.IMAGES))[rows]
     tops, lefts = np.divmod((keys % ((SIDE - height + 1) * across)).astype(np.int64), across)
     images = np.zeros((len(rows), SIDE, SIDE, 3), dtype=np.uint8)
@@ -43,5 +42,5 @@ def read(source: Source, split: Split) -> SourceSplit:
 
 
 def fingerprint(source: Source) -> str:
-    """The digest of the bundled file and of how its digits are placed."""
+    """Digest of the bundled file and of the placement of its digits."""
     return hashlib.sha256(f"{digits.SHA256} {SIDE} {PLACE_SEED}".encode()).hexdigest()

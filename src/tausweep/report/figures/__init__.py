@@ -1,7 +1,7 @@
 """Figures of a study: ``draw(name, results, paths)`` makes one, ``caption`` gives its text.
 
-Importing this costs nothing (no matplotlib, no pandas, no torch), so that the Snakefile can read
-``NAMES`` and ``FIGURES``. Whatever a figure lacks, it still comes out, and says what is missing.
+The import is cheap (no matplotlib, pandas or torch), so that the Snakefile can read ``NAMES`` and
+``FIGURES``. A figure whose data are missing is still drawn, and says what is missing.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class FigureEntry:
     """One figure.
 
     Attributes:
-        function: Where its drawing is, ``<module of this package>.<function>``.
-        title: Its name, with the paper's number where it has one.
+        function: The function that draws it, ``<module of this package>.<function>``.
+        title: Its name, with the paper's number if it has one.
         text: What it shows, in words.
-        needs: Files of a run that it reads beside the records.
+        needs: Files of a run that it reads in addition to the records.
         seeds: Whether it shows means over seeds with intervals.
-        of_uniformity: Whether what is published of it depends on the uniformity's t.
-        along: Whether it shows what only a study with ``evaluate_at`` measures.
+        of_uniformity: Whether its published values depend on uniformity's t.
+        along: Whether only a study with ``evaluate_at`` has its measures.
     """
 
     function: str
@@ -85,7 +85,7 @@ FIGURES: dict[str, FigureEntry] = {
         "Uniformity against tolerance of the test embeddings. Each line follows one loss over "
         "temperature; numbers are temperatures, bold the most accurate. The faint end of a line "
         "leads to the loss's limit τ → ∞ (simple, hard simple). Fill: linear accuracy at the last "
-        "epoch, on a scale of its own in each panel; an arrow on the colour bar means that some "
+        "epoch, with a separate scale in each panel; an arrow on the colour bar means that some "
         "points exceed it. Unfilled stars: full-scale accuracy, off a miniature's scale. An ideal "
         "loss would be in the upper right corner, both uniform and tolerant. The uniformity axis "
         "is linear unless its label says −log({ceiling:g} − u), which stretches the range near the "
@@ -97,7 +97,7 @@ FIGURES: dict[str, FigureEntry] = {
         "Fig. 2: t-SNE of the embeddings",
         "t-SNE (scikit-learn, PCA start, perplexity 30, fixed seed) of at most 2,000 test "
         "embeddings, un-augmented, encoder in eval mode, contrastive loss, at the paper's "
-        "temperatures 0.07 and 0.2; where the study lacks one, its panel shows the nearest. One "
+        "temperatures 0.07 and 0.2; if the study lacks one, its panel shows the nearest. One "
         "seed (n = 1). Colours and numbers: classes (grey: beyond ten). Distances between clusters "
         "mean little in such a map.",
         needs=(File.EMBEDDINGS,),
@@ -148,10 +148,10 @@ FIGURES: dict[str, FigureEntry] = {
     "fig9_accuracy": FigureEntry(
         "sweep.accuracy",
         "Fig. 9: linear accuracy against temperature",
-        "Linear-probe accuracy (1-crop top-1, last epoch; the best epoch stands in the full table "
-        "only) against temperature, each panel on its own scale; published values of a study that "
-        "is scaled down have a panel of their own. Grey lines (or numbers, far from the scale): "
-        f"baselines that no loss has trained. {_LIMITS}",
+        "Linear-probe accuracy (1-crop top-1, last epoch; the best epoch is only in the full "
+        "table) against temperature, each panel with its own scale. For a scaled-down study, "
+        "published values have a separate panel. Grey lines (or numbers, if far off the scale): "
+        f"baselines that were not trained by any loss. {_LIMITS}",
     ),
     "effective_dimension": FigureEntry(
         "sweep.effective_dimension",
@@ -181,11 +181,11 @@ FIGURES: dict[str, FigureEntry] = {
     "along": FigureEntry(
         "along.draw",
         "Measures along training",
-        "kNN accuracy, uniformity, tolerance, and tolerance less the mean similarity of different "
+        "kNN accuracy, uniformity, tolerance, and tolerance minus the mean similarity of different "
         "classes, of the test embeddings after the marked epochs: means over seeds (lines) and "
-        "every seed (points). What still moves between the last two epochs has not settled; the "
-        "last is the end of the training, which all other figures show. Losses without a "
-        "temperature share a panel.",
+        "single seeds (points). A measure that still changes between the last two epochs has not "
+        "settled; the last epoch is the end of training, which all other figures show. Losses "
+        "without a temperature share a panel.",
         seeds=False,
         along=True,
     ),
@@ -195,7 +195,7 @@ NAMES = tuple(FIGURES)
 
 
 def asked(study: Study) -> tuple[str, ...]:
-    """The figures of a study: all, but what it does not measure."""
+    """The figures of a study: all except those whose measures it lacks."""
     return tuple(name for name in NAMES if study.evaluate_at or not FIGURES[name].along)
 
 
@@ -207,18 +207,18 @@ def draw(
 ) -> None:
     """Draw a figure into files whose suffixes (svg, pdf, png) name the format.
 
-    The same results and style give the same bytes (at the same library versions).
+    The same results and style give the same bytes with the same library versions.
 
     Raises:
-        StudyError: Unknown name, format or style.
+        StudyError: The name, format or style is unknown.
     """
     paths = [Path(path) for path in paths]
     for path in paths:
         if path.suffix[1:] not in FORMATS:
-            raise StudyError(f"{path}: unknown format; known are {', '.join(FORMATS)}")
+            raise StudyError(f"{path}: unknown format; known formats are {', '.join(FORMATS)}")
     drawn = figure(name, results, style)
     with _style(style).applied():
-        # Once for all formats, which then have the same layout.
+        # The layout is computed once, so that all formats share it.
         drawn.draw_without_rendering()
         drawn.set_layout_engine("none")
     for path in paths:
@@ -232,15 +232,15 @@ def draw_all(
     style: Style | Mapping[str, Any] | None = None,
     processes: int = 1,
 ) -> None:
-    """Draw several figures, each in a process of its own where there are more than one.
+    """Draw several figures, in separate processes if more than one is allowed.
 
-    Matplotlib holds Python's lock while it draws, so threads would take turns.
+    Matplotlib holds Python's global lock while it draws, so threads would not help.
 
     Args:
-        wanted: Files by the name of the figure, as for ``draw``.
-        results: What they show.
+        wanted: Files by name of the figure, as for ``draw``.
+        results: The results to show.
         style: See ``draw``.
-        processes: At most so many at once.
+        processes: Most processes at once.
 
     Raises:
         StudyError: See ``draw``.
@@ -252,7 +252,7 @@ def draw_all(
     from concurrent.futures import ProcessPoolExecutor
 
     with ProcessPoolExecutor(processes) as pool:
-        # The slowest first: t-SNE alone takes as long as several others.
+        # The slowest goes first: t-SNE alone takes as long as several others.
         names = sorted(wanted, key=lambda name: name != SLOWEST)
         drawn = [pool.submit(draw, name, results, [*wanted[name]], style) for name in names]
         for future in drawn:
@@ -265,7 +265,7 @@ def figure(
     """The figure as a matplotlib object.
 
     Raises:
-        StudyError: Unknown name or style.
+        StudyError: The name or style is unknown.
     """
     if name not in FIGURES:
         raise StudyError(f"figure {name}: unknown; known are {', '.join(NAMES)}")
@@ -279,10 +279,10 @@ def figure(
 
 
 def caption(name: str, results: StudyResults) -> str:
-    """What the figure shows, how sure it is, and what it lacks, in plain text.
+    """What the figure shows, how certain it is, and what it lacks, in plain text.
 
     Raises:
-        StudyError: Unknown name.
+        StudyError: The name is unknown.
     """
     if name not in FIGURES:
         raise StudyError(f"figure {name}: unknown; known are {', '.join(NAMES)}")
@@ -296,8 +296,8 @@ def caption(name: str, results: StudyResults) -> str:
 
         if entry.of_uniformity and results.t != PUBLISHED_T:
             sentences.append(
-                f"Published uniformity is at t = {PUBLISHED_T:g}, this study's at "
-                f"t = {results.t:g}: none is drawn."
+                f"Published uniformity has t = {PUBLISHED_T:g}, this study's has "
+                f"t = {results.t:g}, so no published numbers are drawn."
             )
         else:
             sentences.append("Stars: published numbers (Wang & Liu 2021), single runs.")
@@ -324,7 +324,7 @@ def _style(style: Style | Mapping[str, Any] | None) -> Style:
 
 
 def _render(drawn: Figure, kind: str, title: str, style: Style | Mapping[str, Any] | None) -> bytes:
-    # No date and no program in the metadata: the bytes depend on the data alone.
+    # No date or program in the metadata, so that the bytes depend only on the data.
     metadata = {
         "svg": {"Date": None, "Creator": None, "Title": title},
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None, "Title": title},
@@ -355,7 +355,7 @@ def _intervals(results: StudyResults) -> str:
 
 
 def _not_kept(results: StudyResults) -> list[str]:
-    """One sentence on epochs that complete runs lack, because they had passed them."""
+    """One sentence about epochs that complete runs had already passed, so they are missing."""
     if results.along is None:
         return []
     runs = int((results.records["status"] == "complete").sum())
@@ -364,11 +364,11 @@ def _not_kept(results: StudyResults) -> list[str]:
     if not lacking:
         return []
     listed = ", ".join(f"{share:g} of the epochs ({count})" for share, count in lacking.items())
-    return [f"Not kept and so not shown, with the number of runs: {listed}."]
+    return [f"Not kept and so not shown (number of runs): {listed}."]
 
 
 def _unfinished(results: StudyResults) -> list[str]:
-    """One sentence a status that is not complete, with its cells."""
+    """One sentence per status other than complete, with its cells."""
     return [
         f"{str(status).capitalize()}: {_cells_of(rows)}."
         for status, rows in results.records.groupby("status", sort=True)
@@ -380,13 +380,13 @@ def _collapsed(results: StudyResults) -> str:
     records = results.records
     rows = records[(records["status"] == "complete") & (records["collapsed"] == 1)]
     return (
-        f"Collapsed, all test embeddings one point to the accuracy of float32, and counted in the "
-        f"means: {_cells_of(rows)}."
+        f"Collapsed (all test embeddings are one point to the accuracy of float32) but included in "
+        f"the means: {_cells_of(rows)}."
     )
 
 
 def _cells_of(rows: pd.DataFrame) -> str:
-    """The cells of these runs, the first few by name."""
+    """The cells of these runs, with the first few by name."""
     cells = Counter(zip(rows["dataset"], rows["loss"], rows["temperature"].map(_at), strict=True))
     listed = [
         f"{labels.dataset(dataset)} {labels.loss(loss)}{at} ({count} seed{'s' * (count > 1)})"

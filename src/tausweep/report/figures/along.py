@@ -1,4 +1,4 @@
-"""Measures against epoch by temperature (``along.csv``): what still changes at the end."""
+"""Measures against epoch by temperature (``along.csv``), to see what still changes at the end."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Y_LABELS = {
     "tolerance_gap": "tolerance −\ninter-class",
 }
 LABELS_APART = 0.15
-"""Least distance of two labels of epochs, as a share of all epochs: 50 and 100 of 200 fit."""
+"""Least distance between labels of epochs as a share of all epochs: 50 and 100 of 200 fit."""
 
 
 def draw(results: StudyResults, style: Style, title: str) -> Figure:
-    """Four panels, one a measure, a loss with temperatures; four for all others."""
+    """Four panels, one per measure, for each loss with temperatures; four for all others."""
     along, groups = results.along, [g for g in panels.by_temperature(results) if g]
     if along is None or along.empty or not groups:
         return panels.empty(
@@ -72,7 +72,7 @@ def _lines(
     losses: list[str],
     temperatures: list[float],
 ) -> list[tuple[pd.DataFrame, dict[str, Any]]]:
-    """The rows of every line of a panel, one a cell, and its look."""
+    """The rows and style of every line in a panel, one line per cell."""
     lines = []
     for loss in losses:
         rows = along[(along["dataset"] == dataset) & (along["loss"] == loss)]
@@ -88,7 +88,7 @@ def _lines(
 def _gaps(
     results: StudyResults, dataset: str, losses: list[str], temperatures: list[float]
 ) -> list[str]:
-    """What is to be said of cells without a complete run."""
+    """Notes on cells without a complete run."""
     words = []
     for loss in losses:
         words += results.gaps(dataset, loss, temperatures)
@@ -101,7 +101,7 @@ def _gaps(
 def _draw_panel(
     axes: Axes, lines: list[tuple[pd.DataFrame, dict[str, Any]]], column: str, style: Style
 ) -> None:
-    """Mean over seeds as a line, every seed as a point."""
+    """Draw means over seeds as lines and single seeds as points."""
     epochs: set[int] = set()
     for rows, look in lines:
         known = rows.dropna(subset=[column])
@@ -124,7 +124,7 @@ def _draw_panel(
 
 
 def _labelled(epochs: list[int]) -> list[int]:
-    """Epochs whose labels do not run into each other, the last one among them."""
+    """Epochs whose labels do not overlap, including the last."""
     chosen: list[int] = []
     for epoch in reversed(epochs):
         if all(other - epoch >= LABELS_APART * epochs[-1] for other in chosen):

@@ -1,7 +1,7 @@
 """The uniformity-tolerance dilemma in one picture: what tau buys and what it costs.
 
-One panel a dataset: uniformity against tolerance, temperature along each loss's path, accuracy as
-the points' fill. Both good properties together would be the upper right corner.
+Each dataset has a panel with uniformity against tolerance, temperature along each loss's path, and
+accuracy as fill. An ideal loss would be in the upper right corner.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PATHS = {"contrastive": "simple", "hard_contrastive": "hard_simple"}
 class _Point:
     """Means over seeds of one cell; ``temperature`` is None for a loss without one.
 
-    ``pair`` has the two seeds of a cell that has no more: they are drawn instead of an interval.
+    ``pair`` has the seeds of a cell with only two, which are drawn instead of an interval.
     """
 
     temperature: float | None
@@ -90,7 +90,7 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     if intervals.mark_cut():
         handles.append(panels.cut_handle())
     panels.legend(figure, style, handles)
-    # Labels keep clear of points, so they come last, when places are fixed.
+    # Labels avoid points, so they come last, when positions are fixed.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for panel, dataset in zip(axes, datasets, strict=True):
@@ -149,7 +149,7 @@ def _draw_panel(
         _path(axes, [*found, *limit], color=MUTED, linestyle=":", linewidth=0.9, zorder=1)
         look = results.look(loss)
         if results.scaled_down:
-            # Accuracies of the full protocol have no place on a miniature's scale.
+            # Accuracies of the full protocol are off a miniature's scale.
             found = [replace(point, fill=math.nan) for point in found]
         _dots(axes, found, norm, marker="*", s=58, edgecolors=look.colour, linewidths=0.9, zorder=3)
     for loss in losses:
@@ -199,7 +199,7 @@ def _draw_panel(
 
 
 def _norm(points: dict[str, list[_Point]]) -> Normalize:
-    """Our own accuracies, of the paths; one far beside them would leave one shade to the others."""
+    """The colour scale of our own accuracies on the paths; outliers would flatten it."""
     paths = [p.fill for loss in PATHS for p in points.get(loss, []) if math.isfinite(p.fill)]
     every = [p.fill for group in points.values() for p in group if math.isfinite(p.fill)]
     if not every:
@@ -209,7 +209,7 @@ def _norm(points: dict[str, list[_Point]]) -> Normalize:
 
 
 def _extend(groups: Sequence[Sequence[_Point]], norm: Normalize) -> str:
-    """The ends of the colour scale beyond which there are points."""
+    """Which ends of the colour scale have points beyond them."""
     every = [point.fill for group in groups for point in group]
     below = any(fill < (norm.vmin or 0) for fill in every)
     above = any(fill > (norm.vmax or 0) for fill in every)
@@ -217,10 +217,10 @@ def _extend(groups: Sequence[Sequence[_Point]], norm: Normalize) -> str:
 
 
 def _stretch(axes: Axes, values: Sequence[float], ceiling: float) -> bool:
-    """Space uniformity u as -log(2t - u), for the hard losses differ only close to the ceiling.
+    """Space uniformity u as -log(2t - u), because hard losses differ only near the ceiling.
 
     The ceiling 2t is uniformity's least upper bound over dimensions. Returns whether any value is
-    that close; if not, the axis stays linear.
+    that close; otherwise the axis stays linear.
     """
     least = ceiling / 200
     if not ceiling * 7 / 8 <= max(values) <= ceiling - least:
@@ -245,7 +245,7 @@ def _path(axes: Axes, points: Sequence[_Point], **options: Any) -> None:
 
 
 def _dots(axes: Axes, points: Sequence[_Point], norm: Normalize, **options: Any) -> Any:
-    # A point whose accuracy is not known stays, unfilled.
+    # A point without accuracy is drawn unfilled.
     return axes.scatter(
         [p.x for p in points], [p.y for p in points], c=[p.fill for p in points], norm=norm,
         cmap=colormaps["cividis"].with_extremes(bad="white"), plotnonfinite=True, **options,
@@ -253,7 +253,7 @@ def _dots(axes: Axes, points: Sequence[_Point], norm: Normalize, **options: Any)
 
 
 def _beads(corners: np.ndarray, size: float) -> list[Bbox]:
-    """A path as a string of boxes, n x 2 corners in pixels, that labels keep clear of."""
+    """A path (n x 2 corners in pixels) as a string of boxes that labels avoid."""
     steps = np.linspace(0, 1, 40)[:, None]
     parts = [a + steps * (b - a) for a, b in itertools.pairwise(corners)]
     return [
@@ -263,13 +263,13 @@ def _beads(corners: np.ndarray, size: float) -> list[Bbox]:
 
 _BESIDE = ((1, 0), (0.6, 0.9), (0.6, -0.9), (-1, 0), (-0.6, 0.9), (-0.6, -0.9))
 _FARTHER = ((0, -1.7), (0, 1.7), (0.8, -1.8), (0.8, 1.8), (-0.8, -1.8), (-0.8, 1.8))
-"""Where a label may stand beside its point, best first, in rough units of a marker."""
+"""Possible places of a label beside its point, best first, in rough units of a marker."""
 
 
 def _label(
     axes: Axes, points: dict[str, list[_Point]], looks: dict[str, LossStyle], style: Style
 ) -> None:
-    """Name temperatures along the paths wherever there is room, the ends and the best first."""
+    """Label temperatures along the paths where there is room, the ends and the best first."""
     box = axes.get_window_extent()
     to_pixels = axes.transData.transform
     every = [to_pixels((p.x, p.y)) for group in points.values() for p in group]

@@ -1,4 +1,4 @@
-"""What figures share: panels with legends outside, temperature axes, cells with intervals."""
+"""Shared parts of figures: panels with legends outside, temperature axes, cells with intervals."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ WIDEST = 3
 """Panels beside each other, at most."""
 
 PAIR = 2
-"""Seeds whose interval, 12.7 standard errors long on either side, says less than they do."""
+"""With two seeds the interval extends 12.7 standard errors to either side, so seeds are drawn."""
 
 
 def half_width(found: Summary) -> float:
-    """Half the interval's width; NaN, which draws nothing, for fewer than three seeds."""
+    """Half the interval's width; NaN, which draws nothing, with fewer than three seeds."""
     if found.half_width is None or found.n <= PAIR:
         return math.nan
     return found.half_width
 
 
 def seeds_text(found: Iterable[Measured]) -> str:
-    """``n = 3``, ``n = 1–3`` or ``n = 1``: the seeds behind the cells that have any."""
+    """``n = 3``, ``n = 1–3`` or ``n = 1``: numbers of seeds of the cells that have any."""
     return count_text(cell.summary.n for cell in found)
 
 
 def count_text(seeds: Iterable[int]) -> str:
-    """``n = 3``, ``n = 1–3`` or ``n = 0``, whatever counts of 0 are among them."""
+    """``n = 3``, ``n = 1–3`` or ``n = 0``; other counts of 0 are ignored."""
     counts = sorted({count for count in seeds if count})
     if not counts:
         return "n = 0"
@@ -64,7 +64,7 @@ def count_text(seeds: Iterable[int]) -> str:
 
 
 def grid(style: Style, panels: int, columns: int = 2, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A figure of equal panels, at most ``columns`` a row; places without a panel stay empty."""
+    """A figure of equal panels, at most ``columns`` per row; unused places stay empty."""
     columns = min(columns, max(panels, 1))
     rows = math.ceil(max(panels, 1) / columns)
     height = style.panel_height * (1.25 if columns == 1 else 1.0)
@@ -85,14 +85,14 @@ def empty(style: Style, title: str, reason: str) -> Figure:
 
 
 def unscaled(axes: Axes) -> None:
-    """No ticks on this panel, for nothing is on its scale; panels that share it keep theirs."""
+    """Remove the ticks of a panel without data; panels that share its scale keep theirs."""
     axes.tick_params(
         which="both", left=False, bottom=False, labelleft=False, labelbottom=False
     )  # fmt: skip
 
 
 def say(axes: Axes, reason: str) -> None:
-    """Turn a panel into a sentence about why it has no data."""
+    """Replace a panel by a sentence that says why it has no data."""
     unscaled(axes)
     axes.grid(visible=False)
     for spine in axes.spines.values():
@@ -103,7 +103,7 @@ def say(axes: Axes, reason: str) -> None:
 
 
 def note(axes: Axes, lines: Iterable[str], style: Style, *, right: bool = False) -> None:
-    """Small words in a lower corner of a panel, one below the other; empty ones are left out."""
+    """Small lines of text in a lower corner of a panel; empty ones are left out."""
     axes.text(
         0.97 if right else 0.03, 0.04, "\n".join(filter(None, lines)), color=MUTED, va="bottom",
         ha="right" if right else "left", fontsize=style.font_size - 2, transform=axes.transAxes,
@@ -112,13 +112,13 @@ def note(axes: Axes, lines: Iterable[str], style: Style, *, right: bool = False)
 
 
 def tick_labels(temperatures: Sequence[float], letter: float) -> dict[float, str]:
-    """A label for each measured temperature, in as many rows as they need to keep apart.
+    """A label for each measured temperature, in as many rows as needed to avoid overlaps.
 
-    The extremes come first and thus stand in the first row, then Table 1's, then the rest; one that
-    would come within a letter of another goes to a lower row.
+    The extremes are placed first and so are in the first row, then Table 1's, then the rest. A
+    label that would come within a letter of another goes to a lower row.
 
     Args:
-        temperatures: All measured ones.
+        temperatures: All measured temperatures.
         letter: Width of a letter in decades of the axis.
     """
     wanted = [min(temperatures), max(temperatures), 0.3, 0.1, 0.07, 0.7, 0.2, 0.5]
@@ -148,7 +148,7 @@ def plain_log_ticks(axes: Axes, subs: Sequence[float]) -> None:
 
 
 def title(axes: Axes, text: str, style: Style, columns: int = 2, colour: str | None = None) -> None:
-    """Title a panel, in smaller letters where it would not fit its share of the width."""
+    """Title a panel, in a smaller font if it would not fit its share of the width."""
     room = style.width * 72 / columns * 0.82
 
     def fitting(line: str) -> float:
@@ -160,23 +160,23 @@ def title(axes: Axes, text: str, style: Style, columns: int = 2, colour: str | N
 
 
 class TemperatureAxis:
-    """A log axis of temperature, ticked at what was measured, with its limits 0+ and infinity.
+    """A logarithmic temperature axis with ticks at measured values and the limits 0+ and infinity.
 
-    Log, because the temperatures of interest span more than a decade and the losses depend on s /
-    tau. The limits stand beside the scale behind dotted lines, for no number of the axis is theirs.
+    It is logarithmic because the temperatures span more than a decade and the losses depend on
+    s / tau. The limits are beside the scale, behind dotted lines, because they have no place on it.
     """
 
     def __init__(self, axes: Axes, temperatures: Sequence[float], free: Iterable[str]):
         """Set up the axis.
 
         Args:
-            axes: Whose x axis it is.
-            temperatures: All measured ones.
-            free: Names of the losses without a temperature that will be drawn.
+            axes: The axes whose x axis this is.
+            temperatures: All measured temperatures.
+            free: Names of losses without a temperature that will be drawn.
         """
         temperatures = sorted(temperatures) or [1.0]
         low, high = temperatures[0], temperatures[-1]
-        # A step has the width of a tick's label, whatever the range is.
+        # A step has the width of a tick's label, for any range.
         step = max(1.45, (high / low) ** 0.17)
         axes.set_xscale("log")
         places: dict[float, str] = {}
@@ -207,7 +207,7 @@ class TemperatureAxis:
         self._taken: dict[float, int] = {}
 
     def place(self, loss: str) -> float:
-        """Where a loss without temperature stands; a second one at the same place moves aside."""
+        """The position of a loss without temperature; a second one at the same place is shifted."""
         slot = self._other
         if loss in AT_ZERO:
             slot = self._left
@@ -220,7 +220,7 @@ class TemperatureAxis:
 
 
 def _points(axes: Axes) -> float:
-    """Size of the x axis' labels."""
+    """Font size of the x axis labels."""
     return float(axes.xaxis.get_ticklabels()[0].get_fontsize())
 
 
@@ -228,10 +228,10 @@ def _points(axes: Axes) -> float:
 def kept_near_points(
     axes: Axes, x: Floats, y: Floats, half_x: Floats, half_y: Floats
 ) -> Iterator[None]:
-    """Let what is drawn in the block widen the axes by a fifth of the points' own range.
+    """Let drawings in the block widen the axes by at most a fifth of the points' range.
 
-    With three seeds a 95% interval may be many times as long as what is drawn beside it: whole, it
-    would press all points into a corner. Such an interval is cut by the panel's edge.
+    With three seeds a 95% interval may be many times as long as the rest of the panel, and would
+    push all points into a corner. Such an interval is cut at the panel's edge.
     """
     before = axes.dataLim.frozen()
     yield
@@ -243,9 +243,9 @@ def kept_near_points(
 
 
 def by_temperature(results: StudyResults) -> list[list[str]]:
-    """Which losses share a panel of curves: one with a temperature has its own, the others one.
+    """Losses by panel of curves: each loss with temperatures has a panel; the others share one.
 
-    Colours of the former's curves are temperatures, of the others' the losses' own.
+    In the former, colours stand for temperatures, in the latter for losses.
     """
     having = {x for d in results.datasets for x in results.losses if results.temperatures(d, x)}
     alone = [[loss] for loss in results.losses if loss in having]
@@ -255,7 +255,7 @@ def by_temperature(results: StudyResults) -> list[list[str]]:
 def heading(
     axes: Axes, results: StudyResults, dataset: str, losses: list[str], style: Style, columns: int
 ) -> None:
-    """Title such a panel: a loss with temperatures by its name in its colour."""
+    """Title such a panel; a loss with temperatures has its name in its colour."""
     name = f"{labels.dataset(dataset)}{', ' if columns < 3 else chr(10)}"
     if len(losses) == 1 and results.temperatures(dataset, losses[0]):
         look = results.look(losses[0])
@@ -265,7 +265,7 @@ def heading(
 
 
 class Intervals:
-    """The intervals of a figure, kept near their points; marks those that a panel cuts."""
+    """The intervals of a figure, kept near their points, with marks on those that are cut."""
 
     def __init__(self) -> None:
         self._drawn: list[tuple[Axes, Any, Floats, Floats, Floats, Floats]] = []
@@ -280,9 +280,9 @@ class Intervals:
             yield
 
     def mark_cut(self) -> bool:
-        """An arrowhead at the edge that cuts an interval; whether there is any.
+        """Draw an arrowhead where an edge cuts an interval; return whether there is any.
 
-        To be called when nothing changes the panels' limits any more.
+        Call this once the limits of the panels are final.
         """
         marks = []
         for axes, colour, x, y, half_x, half_y in self._drawn:
@@ -308,7 +308,7 @@ CUT: dict[str, Any] = {"marker": CARETUP, "markersize": 5, "linestyle": "none", 
 
 
 def cut_handle() -> Line2D:
-    """What ``Intervals.mark_cut`` draws, for a legend."""
+    """A legend entry for the marks of ``Intervals.mark_cut``."""
     return handle(**CUT, color=INK, label="interval goes on")
 
 
@@ -327,7 +327,7 @@ def handle(**options: Any) -> Line2D:
 
 
 def legend(figure: Figure, style: Style, handles: Sequence[Artist]) -> None:
-    """One legend for all panels, above them, never on data, in as many columns as there is room."""
+    """One legend for all panels, above them and never on data, in as many columns as fit."""
     lengths = [len(str(handle.get_label())) for handle in handles]
 
     def width(columns: int) -> float:

@@ -1,7 +1,7 @@
-"""Fig. 3: the relative penalty r of Eq. 5, its entropy, and the interval that bears it.
+"""Fig. 3: the relative penalty r of Eq. 5, its entropy, and the interval that carries it.
 
-From the formula for similarities spread evenly over [-1, 1], as in the paper, and on the
-embeddings and banks of the runs (``penalty.json``).
+Both from the formula for similarities spread evenly over [-1, 1], as in the paper, and measured on
+the embeddings and banks of the runs (``penalty.json``).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def entropy_deficit(temperature: np.ndarray) -> np.ndarray:
 
 
 def interval(temperature: np.ndarray, share: float = 0.9) -> np.ndarray:
-    """Width of the interval [1 - w, 1] whose negatives bear this share of the penalty."""
+    """Width w of the interval [1 - w, 1] whose negatives carry this share of the penalty."""
     total = -np.expm1(-2 / temperature)
     return np.asarray(-temperature * np.log1p(-share * total))
 
@@ -61,7 +61,7 @@ def _log_mean(temperature: np.ndarray | float) -> np.ndarray:
 
 
 def draw(results: StudyResults, style: Style, title: str) -> Figure:
-    """Draw Fig. 3; its formula needs no data, its banks say so where there are none."""
+    """Draw Fig. 3; the formula needs no data, and missing measurements are noted."""
     dataset = chosen_dataset(results)
     figure = Figure(figsize=(style.width, 2.35 * style.panel_height), layout="constrained")
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.25)).flat

@@ -1,4 +1,4 @@
-"""A study's collected results as the figures read them: records, and the files of its runs."""
+"""A study's collected results for the figures: records, and the files of its runs."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyResults:
-    """What a study has produced so far; anything in it may be missing.
+    """The results of a study so far; any part may be missing.
 
     Attributes:
         folder: ``results/<study>``; the runs are under ``runs``.
-        records: One row a run, the columns of ``records.csv``; temperature is NaN for losses
+        records: One row per run with the columns of ``records.csv``; temperature is NaN for losses
             without one.
-        published: Numbers of others (``tausweep.results.published``), or none.
+        published: Published numbers (``tausweep.results.published``), or none.
         scaled_down: How the study is smaller than the paper's protocol; none if it is not.
-        t: Of the uniformity that the records have.
-        classes: Names of each dataset's classes by label, where they are known.
-        baselines: Records of encoders that no loss has trained, apart from ``records``.
+        t: Uniformity's t in the records.
+        classes: Names of each dataset's classes by label, if known.
+        baselines: Records of the baselines, separate from ``records``.
         along: Measures along training (``records.read_along``), or none.
     """
 
@@ -49,12 +49,12 @@ class StudyResults:
     along: pd.DataFrame | None = None
 
     def of_losses(self) -> StudyResults:
-        """With the baselines, whose places tell nothing of a loss, set apart."""
+        """The same with the baselines moved out of ``records``."""
         apart = self.records["loss"].isin(BASELINES)
         return replace(self, records=self.records[~apart], baselines=self.records[apart])
 
     def baseline_cells(self, dataset: str, column: str) -> list[Measured]:
-        """The cells of the baselines that have any number, in the order of print."""
+        """The cells of baselines with numbers, in the order of print."""
         from tausweep.report.tables.cells import Cells
 
         if self.baselines is None:
@@ -72,7 +72,7 @@ class StudyResults:
 
     @cached_property
     def comparable(self) -> pd.DataFrame | None:
-        """The published numbers that are of the same measures as the study's own."""
+        """The published numbers that are comparable with the study's own."""
         from tausweep.report.tables import comparable
 
         return comparable(self.published, self.t)
@@ -92,40 +92,40 @@ class StudyResults:
         return loss_style(loss, self.losses)
 
     def cell_line(self, dataset: str, loss: str, column: str) -> list[Measured]:
-        """The cells of a loss on a dataset for one column of the records, temperatures rising."""
+        """The cells of a loss on a dataset for one column, by ascending temperature."""
         return [self.cells.cell(key, column) for key in self.cells.keys(dataset, loss)]
 
     def temperatures(self, dataset: str, loss: str) -> list[float]:
-        """Temperatures of a loss in the records, any status, rising."""
+        """Temperatures of a loss in the records with any status, ascending."""
         return self.cells.temperatures([loss], dataset)
 
     def grid(self, datasets: Iterable[str]) -> list[float]:
-        """Temperatures of any loss on some datasets, rising."""
+        """Temperatures of any loss on some datasets, ascending."""
         found = (self.temperatures(dataset, loss) for dataset in datasets for loss in self.losses)
         return sorted({temperature for each in found for temperature in each})
 
     def has(self, dataset: str, loss: str) -> bool:
-        """Whether the records know of any run of the loss on the dataset."""
+        """Whether the records have any run of the loss on the dataset."""
         return bool(self.cells.keys(dataset, loss))
 
     def survivors(self, dataset: str, loss: str, temperature: float | None) -> bool:
-        """Whether some of a cell's runs diverged, so that those that it shows flatter it."""
+        """Whether some of a cell's runs diverged, so that the shown ones are the survivors."""
         key = Key(dataset, loss, temperature)
         return bool(self.cells.seeds(key, "diverged") and self.cells.seeds(key, "complete"))
 
     def dagger(self, dataset: str, loss: str, temperature: float | None) -> str:
-        """The tables' mark of such a cell, or nothing."""
+        """The mark of such a cell in tables, or an empty text."""
         return "†" if self.survivors(dataset, loss, temperature) else ""
 
     def gap(self, dataset: str, loss: str, temperature: float | None) -> str:
-        """What is to be said of a cell without a complete run; nothing of any other."""
+        """A note on a cell without a complete run; empty for any other."""
         key = Key(dataset, loss, temperature)
         if self.cells.seeds(key, "complete"):
             return ""
         return "diverged" if self.cells.seeds(key, "diverged") else "no complete run"
 
     def gaps(self, dataset: str, loss: str, temperatures: Iterable[float]) -> list[str]:
-        """The temperatures of a loss without a complete run, one line a reason."""
+        """The temperatures of a loss without a complete run, one line per reason."""
         reasons: dict[str, list[str]] = {}
         known = self.temperatures(dataset, loss)
         for temperature in temperatures:
@@ -135,7 +135,7 @@ class StudyResults:
         return [f"{reason}: τ = {', '.join(found)}" for reason, found in reasons.items()]
 
     def run_folder(self, dataset: str, loss: str, temperature: float | None, seed: int) -> Path:
-        """Where a run keeps its files."""
+        """The folder of a run."""
         cell = Path(dataset, loss, canonical(temperature), f"seed{seed}")
         return self.folder / Folder.RUNS / cell
 
@@ -147,7 +147,7 @@ class StudyResults:
         name: str,
         status: str = "complete",
     ) -> list[Path]:
-        """The files of this name that a cell's runs of this status have, by seed."""
+        """The existing files of this name in a cell's runs with this status, by seed."""
         seeds = self.cells.seeds(Key(dataset, loss, temperature), status)
         paths = [self.run_folder(dataset, loss, temperature, seed) / name for seed in seeds]
         return [path for path in paths if path.is_file()]
@@ -163,7 +163,7 @@ class StudyResults:
 
 
 def tensors(path: Path, *wanted: str) -> list[np.ndarray]:
-    """Named tensors of a safetensors file, without torch."""
+    """Tensors of a safetensors file by name, without torch."""
     from safetensors import safe_open
 
     with safe_open(path, framework="np") as file:
@@ -171,10 +171,10 @@ def tensors(path: Path, *wanted: str) -> list[np.ndarray]:
 
 
 def closest(wanted: float, temperatures: Sequence[float]) -> float:
-    """The temperature with the smallest ratio to the wanted one.
+    """The temperature closest in ratio to the wanted one.
 
     Raises:
-        ValueError: There is none to choose from.
+        ValueError: There are no temperatures.
     """
     if not temperatures:
         raise ValueError("temperatures: none given; at least one is needed")
@@ -182,7 +182,7 @@ def closest(wanted: float, temperatures: Sequence[float]) -> float:
 
 
 def spread(temperatures: Sequence[float], at_most: int = 5) -> list[float]:
-    """A few temperatures that stand for all: the extremes and those closest to Table 1's."""
+    """A few representative temperatures: the extremes and those closest to Table 1's."""
     if len(temperatures) <= at_most:
         return sorted(temperatures)
     chosen = {min(temperatures), max(temperatures)}

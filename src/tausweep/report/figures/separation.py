@@ -1,6 +1,6 @@
 """Fig. 8: an anchor's positive and its ten nearest negatives, at each temperature.
 
-Above, means over anchors and seeds against temperature; below, the distributions over anchors.
+Above: means over anchors and seeds against temperature. Below: distributions over anchors.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from tausweep.storage.layout import File
 COMPARED_LOSSES = ("contrastive", "hard_contrastive")
 NEGATIVES = tuple(f"negative_similarity_{place}" for place in range(1, 11))
 MOST_DISTRIBUTIONS = 6
-"""Distributions of more temperatures than this would be too small to read."""
+"""Most temperatures with distributions; more would be too small to read."""
 
 
 def chosen_dataset(results: StudyResults) -> str | None:
-    """CIFAR100 as in the paper, else the first dataset that has one of the losses."""
+    """CIFAR100 as in the paper, else the first dataset with one of the losses."""
     having = [d for d in results.datasets if any(results.has(d, loss) for loss in COMPARED_LOSSES)]
     return "cifar100" if "cifar100" in having else next(iter(having), None)
 
 
 def draw(results: StudyResults, style: Style, title: str) -> Figure:
-    """Draw Fig. 8 for one dataset, one column a loss."""
+    """Draw Fig. 8 for one dataset, with one column per loss."""
     dataset = chosen_dataset(results)
     if dataset is None:
         return panels.empty(style, title, "The records have no run of a contrastive loss.")
@@ -98,7 +98,7 @@ def _draw_means(
     TemperatureAxis(axes, temperatures, [])
     look = results.look(loss)
     for place, column in reversed(list(enumerate(NEGATIVES))):
-        # Ten bands, one on the other, would hide every line.
+        # Ten overlapping bands would hide every line.
         ends = place in (0, len(NEGATIVES) - 1)
         _draw_line(axes, results.cell_line(dataset, loss, column), style,
                    intervals if ends else None, color=_grey(place),

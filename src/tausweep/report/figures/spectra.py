@@ -23,7 +23,7 @@ NOISE_FLOOR = 1e-4
 
 
 def draw(results: StudyResults, style: Style, title: str) -> Figure:
-    """A panel a loss with temperatures, one for all without; the datasets below each other."""
+    """One panel per loss with temperatures and one for all others; one row per dataset."""
     groups, datasets = [g for g in panels.by_temperature(results) if g], results.datasets
     if not groups or not datasets:
         return panels.empty(style, title, "The records have no run.")
@@ -113,7 +113,7 @@ def _draw_panel(
 def spectrum(
     results: StudyResults, dataset: str, loss: str, temperature: float | None
 ) -> np.ndarray | None:
-    """Singular values over the largest, geometric mean over seeds; none without a complete run."""
+    """Relative singular values, geometric mean over seeds; none without a complete run."""
     blocks = results.blocks(dataset, loss, temperature, File.GEOMETRY)
     if not blocks:
         return None

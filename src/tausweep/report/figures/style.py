@@ -1,8 +1,8 @@
-"""How every figure looks: sizes, one colour and marker a loss, one colour scale of temperature.
+"""The style of all figures: sizes, colour and marker of each loss, colour scale of temperatures.
 
-Colours are Okabe & Ito's, which colour-blind readers can tell apart; each loss also has its own
-marker and line, so that grey prints work. Temperatures run through viridis, whose lightness rises
-evenly, without its palest end.
+Colours are Okabe & Ito's, which colour-blind readers can tell apart. Each loss also has its own
+marker and line, for grey prints. Temperatures use viridis, whose lightness rises evenly, without
+its palest end.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from tausweep.study import FigureSettings, parse_settings
 
 
 class Style(FigureSettings):
-    """A study's ``figures`` section, as matplotlib takes it."""
+    """A study's ``figures`` section, for matplotlib."""
 
     @staticmethod
     def of(changes: Mapping[str, Any] | None) -> Style:
         """The default style with some values changed.
 
         Raises:
-            StudyError: An unknown name, or a value that is not allowed.
+            StudyError: A name is unknown or a value is not allowed.
         """
         return parse_settings(Style, dict(changes or {}))
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Matplotlib with this style and nothing of the user's own settings."""
+        """Apply this style in matplotlib, ignoring the user's own settings."""
         import matplotlib
 
         with matplotlib.rc_context():
@@ -72,7 +72,7 @@ class Style(FigureSettings):
             "axes.facecolor": "white",
             "savefig.facecolor": "white",
             "savefig.dpi": self.dpi,
-            # Text stays text (searchable, small files), and ids repeat from run to run.
+            # Text stays text (searchable, small files), and ids are the same in every run.
             "svg.fonttype": "none",
             "svg.hashsalt": "tausweep",
             "pdf.fonttype": 42,
@@ -109,7 +109,7 @@ _OTHERS: tuple[tuple[str, str, Any], ...] = (
 
 
 def loss_style(loss: str, others: Iterable[str] = ()) -> LossStyle:
-    """Style of a loss; a plug-in's follows from its place by name among a study's ``others``."""
+    """The style of a loss; a plug-in's depends on its place by name among a study's ``others``."""
     if loss in LOSS_STYLES:
         return LossStyle(*LOSS_STYLES[loss], labels.loss(loss))
     unknown = sorted({loss, *others} - LOSS_STYLES.keys())
@@ -120,7 +120,7 @@ CLASS_COLOURS = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
     "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
-"""Ten classes told apart by most eyes (Petroff 2021, arXiv 2107.02270)."""
+"""Ten colours that most people can tell apart (Petroff 2021, arXiv 2107.02270)."""
 
 
 def temperature_colour(temperature: float, temperatures: Sequence[float]) -> Any:
@@ -133,4 +133,4 @@ def temperature_colour(temperature: float, temperatures: Sequence[float]) -> Any
 
 
 TEMPERATURE_LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
-"""Lines by a temperature's place in a figure: neighbours differ in grey prints, too."""
+"""Line styles by a temperature's place in a figure, so that neighbours differ in grey prints."""

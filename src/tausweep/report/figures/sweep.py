@@ -1,7 +1,7 @@
 """A measure against temperature: Figs. 4 to 7 and 9, and effective dimension.
 
-One panel a dataset. A line is the mean over seeds, its band the 95% t-interval, small dots are the
-seeds, hollow stars the published numbers, crosses at the foot runs that diverged.
+One panel per dataset. Lines are means over seeds and bands 95% t-intervals; small dots are seeds,
+hollow stars published numbers, and crosses at the foot diverged runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tausweep.report.tables.cells import Measured
 from tausweep.results import labels
 
 Content = Literal["both", "measured", "published"]
-"""What a panel shows."""
+"""What a panel shows: measured numbers, published ones or both."""
 PublishedColumn = Callable[[pd.DataFrame], "pd.Series[float]"]
 
 
@@ -36,15 +36,16 @@ class Sweep:
     """One figure of this family.
 
     Attributes:
-        column: Of the records.
-        label: Of the y axis.
-        losses: What is drawn, in order; none draws every loss of the records.
+        column: The column of the records.
+        label: Label of the y axis.
+        losses: The losses to draw, in order; by default every loss of the records.
         context: A loss drawn pale, for comparison.
         shared: Whether all panels share one y axis.
         logarithmic: Whether the y axis is logarithmic.
-        published: How published uniformities give this column; by default, it is there itself.
+        published: Computes this column from published uniformities; by default it is published
+            itself.
         of_scale: Whether a smaller study's values are on another scale than the published ones,
-            which then have a panel of their own; the baselines say where that scale begins.
+            which then have a separate panel; baselines show where that scale begins.
     """
 
     column: str
@@ -57,7 +58,7 @@ class Sweep:
     of_scale: bool = False
 
     def drawn(self, results: StudyResults) -> list[str]:
-        """Losses that the records have, in the order in which they are drawn."""
+        """Losses in the records, in drawing order."""
         order = ["contrastive", "hard_contrastive", "simple", "hard_simple", "nearest_negative"]
         found = list(dict.fromkeys(results.records["loss"]))
         wanted = self.losses or (*order, *(loss for loss in found if loss not in order))
@@ -65,7 +66,7 @@ class Sweep:
 
 
 def draw(sweep: Sweep, results: StudyResults, style: Style, title: str) -> Figure:
-    """Draw one figure of the family; says so where there is nothing to draw."""
+    """Draw one figure of the family, or a note if there is nothing to draw."""
     losses, datasets = sweep.drawn(results), results.datasets
     if not losses or not datasets:
         wanted = ", ".join(results.look(loss).label for loss in sweep.losses or ()) or "any loss"
@@ -77,7 +78,7 @@ def draw(sweep: Sweep, results: StudyResults, style: Style, title: str) -> Figur
             shown += [(dataset, "measured"), (dataset, "published")]
         else:
             shown.append((dataset, "both"))
-    # Two of one dataset, one below the other: their temperatures lie at different places.
+    # Two panels of one dataset go below each other, because their temperature axes differ.
     columns = 1 if len(datasets) == 1 else 2
     figure, axes = panels.grid(style, len(shown), columns, sharey=sweep.shared)
     seen = _Legend(sweep, results)
@@ -93,7 +94,7 @@ def draw(sweep: Sweep, results: StudyResults, style: Style, title: str) -> Figur
 
 
 class _Legend:
-    """Collects what was drawn, so that the legend names that and nothing else."""
+    """Collects what was drawn, so that the legend names exactly that."""
 
     def __init__(self, sweep: Sweep, results: StudyResults):
         self._sweep, self._results = sweep, results
@@ -218,7 +219,7 @@ def _baseline(name: str) -> dict[str, Any]:
 
 
 def _draw_baselines(axes: Axes, found: Sequence[Measured], style: Style, seen: _Legend) -> None:
-    """A line for each baseline, or its number where a line would press the losses together."""
+    """Draw a line for each baseline, or its number if the line would be far off the scale."""
     low, high = axes.get_ylim()
     far = []
     for cell in found:
@@ -235,7 +236,7 @@ def _draw_baselines(axes: Axes, found: Sequence[Measured], style: Style, seen: _
 def _mark_unfinished(
     axes: Axes, x: np.ndarray, found: Sequence[Measured], foot: float, colour: str
 ) -> bool:
-    """Mark cells with diverged, collapsed, missing or failed runs at the foot; whether any is."""
+    """Mark cells with diverged, collapsed, missing or failed runs; return whether there are any."""
     marked = False
     for at, cell in zip(x, found, strict=True):
         for count, look in (

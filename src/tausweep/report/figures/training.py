@@ -23,7 +23,7 @@ MOST_TEMPERATURES = 4
 
 
 def draw(results: StudyResults, style: Style, title: str) -> Figure:
-    """Two panels, loss above positive similarity, a loss with temperatures; two for all others."""
+    """Two panels (loss, positive similarity) per loss with temperatures; two for all others."""
     groups, datasets = [g for g in panels.by_temperature(results) if g], results.datasets
     if not groups or not datasets:
         return panels.empty(style, title, "The records have no run.")
@@ -53,7 +53,7 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
 
 
 def handles(results: StudyResults, temperatures: list[float], stopped: bool) -> list[Line2D]:
-    """Entries of the legend: temperatures, losses without one, and where a run diverged."""
+    """Legend entries: temperatures, losses without one, and diverged runs."""
     handles = [
         handle(**temperature_look(t, temperatures), label=f"τ = {printed(t)}") for t in temperatures
     ]
@@ -66,7 +66,7 @@ def handles(results: StudyResults, temperatures: list[float], stopped: bool) -> 
 
 
 def temperature_look(temperature: float, temperatures: list[float]) -> dict[str, Any]:
-    """Colour and line of a temperature among those that are shown."""
+    """Colour and line of a temperature among the shown ones."""
     place = temperatures.index(temperature) % len(TEMPERATURE_LINES)
     colour = temperature_colour(temperature, temperatures)
     return {"color": colour, "linestyle": TEMPERATURE_LINES[place]}
@@ -117,7 +117,7 @@ def _draw_panel(
 
 
 def _draw_diverged(axes: Axes, curve: pd.DataFrame, column: str, look: dict[str, Any]) -> bool:
-    """A run that diverged, to its last finite value; whether it has any."""
+    """Draw a diverged run up to its last finite value; return whether it has any."""
     finite = curve[np.isfinite(curve[column])]
     if finite.empty:
         return False

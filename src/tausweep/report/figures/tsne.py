@@ -25,12 +25,12 @@ WANTED = (0.07, 0.2)
 AT_MOST = 2000
 PERPLEXITY = 30.0
 FEWEST = 4
-"""Images of which each has three others: the perplexity, at most a third of them, is 1."""
+"""Fewest images: the perplexity is at most a third of the other three, so 1."""
 SEED = 0
 
 
 def chosen(results: StudyResults) -> tuple[str, dict[float, list[float]]] | None:
-    """Dataset (CIFAR10 if it is there), the temperatures closest to 0.07 and 0.2, and for which."""
+    """The dataset (CIFAR10 if possible), and the temperatures closest to 0.07 and 0.2, by these."""
     having = [d for d in results.datasets if results.temperatures(d, LOSS)]
     if not having:
         return None
@@ -80,7 +80,7 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
 
 
 def _class_handles(labels: Sequence[int], classes: Sequence[str]) -> list[Line2D]:
-    """A dot of its colour, number and name for each class that has a colour."""
+    """A legend entry with colour, number and name for each class that has a colour."""
     shown = labels[: len(CLASS_COLOURS)]
     named = [classes[i] if i < len(classes) else "" for i in shown]
     handles = [
@@ -97,10 +97,10 @@ def _class_handles(labels: Sequence[int], classes: Sequence[str]) -> list[Line2D
 
 
 def unmapped(path: Path, at_most: int = AT_MOST) -> str:
-    """Why the test embeddings of a run have no map; empty if they have one.
+    """Why there can be no map of a run's test embeddings; empty if there can.
 
-    t-SNE's start divides by the spread of the points, and its tree, given the NaN of points that
-    have none, crashes the process.
+    t-SNE starts by dividing by the spread of the points. Without spread the result is NaN, which
+    crashes the process.
     """
     x, _ = _sample(path, at_most)
     if len(x) < FEWEST:
@@ -122,8 +122,8 @@ def _sample(path: Path, at_most: int) -> tuple[np.ndarray, np.ndarray]:
 def embed(path: Path, at_most: int = AT_MOST) -> tuple[np.ndarray, np.ndarray]:
     """The t-SNE map (n x 2) of the test embeddings of a run, and their labels (n).
 
-    At most ``at_most`` images, the same ones for every run on the same data; scikit-learn on one
-    thread from a fixed seed, hence repeatable. ``unmapped`` says of which embeddings there is none.
+    Uses at most ``at_most`` images, the same for every run on the same data. scikit-learn runs on
+    one thread from a fixed seed, so the map is repeatable. See ``unmapped`` for exceptions.
     """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
@@ -150,7 +150,7 @@ def _draw_map(axes: Axes, points: np.ndarray, labels: np.ndarray, style: Style) 
         )
     for label in shown:
         mine = points[labels == label]
-        # The member nearest to the median: a median itself may lie between two clusters.
+        # The member nearest to the median, because the median itself may be between two clusters.
         at = mine[np.argmin(((mine - np.median(mine, axis=0)) ** 2).sum(axis=1))]
         axes.text(
             float(at[0]), float(at[1]), str(label), ha="center", va="center", color=INK,

@@ -1,8 +1,8 @@
-"""The report of a study: one self-contained page, from what lies in the study's folder.
+"""The report of a study: one self-contained page, made from the study's folder.
 
-``build`` reads the tables, figures and verdicts that were made, the records in the runs' folders
-and the collected table, and writes ``report.html``. The page needs no network and no scripts. The
-same inputs give the same bytes.
+``build`` reads the tables, figures and verdicts, the records in the runs' folders and the collected
+table, and writes ``report.html``. The page needs no network and no scripts. The same inputs give
+the same bytes.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ def build(
     """Write the report of a study.
 
     Args:
-        study: What is asked for.
+        study: The study.
         study_file: Its file, as a reader would give it to ``snakemake --configfile``.
-        layout: Where results lie.
+        layout: Where results are.
         records: The collected table, or a partial one whose statuses may be missing, failed or
             stale (columns of ``records.csv``).
-        out: Where to write. ``claims.json`` must lie beside it; ``tables/*.html`` and
-            ``figures/*.svg`` are read from there too, and the page says which of them are absent.
-        partial: The study is not finished: the page says so at its top.
+        out: Where to write. ``claims.json`` must be beside it. ``tables/*.html`` and
+            ``figures/*.svg`` are read from there too; the page says which of them are missing.
+        partial: Whether the study is unfinished, which the page then says at the top.
 
     Returns:
         The headline: one sentence.
 
     Raises:
-        StudyError: There is no ``claims.json``, or it cannot be read.
+        StudyError: ``claims.json`` is missing or cannot be read.
     """
     content, headline = page(study, study_file, layout, records, out.parent, partial)
     write_text(out, content)
@@ -136,7 +136,7 @@ def _published_verdicts() -> list[Verdict]:
 
 
 def _number(column: str, value: float | None) -> str:
-    """A number in print, with the decimals that its measure has in the tables."""
+    """A number in print, with as many decimals as its measure has in the tables."""
     if value is None:
         return "—"
     digits = labels.measure(column).digits

@@ -1,4 +1,4 @@
-"""What a reader must know before trusting the numbers: one caution each, with what it concerns."""
+"""What a reader must know before trusting the numbers, as cautions with the runs concerned."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tausweep.study import StudyError
 STAGE_NAMES = {"pretrain": "pretraining", "evaluate": "evaluation"}
 
 PROBE_SHORTFALL = 2.0
-"""Points of accuracy by which the probe at the paper's lr may end below the converged classifier
-without a caution: more than twice what two seeds differ by (0.85)."""
+"""Points of accuracy by which the probe may end below the converged classifier without a caution:
+more than twice the margin between two seeds (0.85)."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Caution:
     """One thing to know.
 
     Attributes:
-        level: ``warning``: numbers may mislead. ``note``: they do not, but it should be known.
-        title: In a few words.
+        level: ``warning`` if numbers may mislead, ``note`` if they do not.
+        title: A few words.
         text: Why it matters.
         items: What it concerns, one line each.
-        command: What would mend it; empty if nothing does.
+        command: The command that fixes it; empty if there is none.
     """
 
     level: Literal["warning", "note"]
@@ -50,10 +50,10 @@ def all_cautions(
 
     Args:
         runs: The study's runs.
-        commands: What a reader would type.
+        commands: Commands for the reader.
         scaled_down: How the study is smaller than the paper's, or none.
-        strangers: Rows of the table that are no run of the study.
-        beside: The records beside those that were kept of the study, if any were.
+        strangers: Rows of the table that do not belong to the study.
+        beside: The comparison with the study's kept records, if there are any.
     """
     found = [
         *_scaled_down(scaled_down),
@@ -79,7 +79,7 @@ def _scaled_down(scaled_down: str | None) -> Iterable[Caution]:
         yield Caution(
             "warning",
             "Scaled down",
-            "The study is smaller than the paper's, so its verdicts are about the miniature; the "
+            "The study is smaller than the paper's, so its verdicts are about the miniature. The "
             "differences are listed under Protocol.",
         )
 
@@ -88,7 +88,7 @@ LOSSY = {".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif"}
 
 
 def _copies(runs: Runs) -> Iterable[Caution]:
-    """Folders of images in the place of a dataset that the paper has as an archive."""
+    """Folders of images used instead of a dataset's published archive."""
     folders = {
         row.run.dataset: row.run.settings.dataset.source
         for row in runs.rows
@@ -101,7 +101,7 @@ def _copies(runs: Runs) -> Iterable[Caution]:
         try:
             found = folder.suffixes(source)
         except StudyError:
-            items.append(f"{labels.dataset(name)}: the folder is not there any more")
+            items.append(f"{labels.dataset(name)}: the folder no longer exists")
             continue
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in found.items())
         lossy = "; lossy copies" if LOSSY & found.keys() else ""
@@ -110,9 +110,9 @@ def _copies(runs: Runs) -> Iterable[Caution]:
         yield Caution(
             "warning",
             "Copies of the images",
-            "Images come from a folder that bears a published dataset's name, not from the "
-            "published archive. Files such as JPEG change pixels a little, and with them every "
-            "number here, beside which published ones are shown.",
+            "Images come from a folder with a published dataset's name, not from the published "
+            "archive. Formats such as JPEG change pixels a little, and so every number that is "
+            "compared with the published ones here.",
             tuple(items),
         )
 
@@ -123,7 +123,7 @@ def _unfinished(runs: Runs, commands: Commands) -> Iterable[Caution]:
         yield Caution(
             "warning",
             "Not complete",
-            f"{_of(lacking, runs)} without a result. Means are over the seeds that are there; "
+            f"{_of(lacking, runs)} have no result. Means are over the seeds that have one; "
             "verdicts that need a cell without any are undecided.",
             _which(lacking, runs),
             commands.everything,
@@ -135,9 +135,9 @@ def _diverged(runs: Runs) -> Iterable[Caution]:
         yield Caution(
             "warning",
             "Diverged runs",
-            f"The loss of {_of(rows, runs)} was not finite. Cells say so, and verdicts that "
-            "read them are undecided, since the other seeds are the survivors. Another learning "
-            "rate is an entry of the study file's overrides.",
+            f"The loss of {_of(rows, runs)} became infinite or NaN. Their cells are marked, and "
+            "verdicts that read them are undecided, because only the survivors are left. To set "
+            "another learning rate for them, use overrides in the study file.",
             _which(rows, runs),
         )
 
@@ -148,8 +148,7 @@ def _collapsed(runs: Runs) -> Iterable[Caution]:
             "warning",
             "Collapsed runs",
             f"All test embeddings of {_of(rows, runs)} are one point, to the accuracy of float32. "
-            "Their numbers are what such a run measures, and they count in the means of their "
-            "cells, which are marked ‡.",
+            "Their numbers count in the means of their cells, which are marked ‡.",
             _which(rows, runs),
         )
 
@@ -159,23 +158,23 @@ def _stale(runs: Runs, commands: Commands) -> Iterable[Caution]:
         yield Caution(
             "warning",
             "Made with other settings",
-            f"The records of {_of(rows, runs)} were made with settings that the study has no "
-            "longer.",
+            f"The records of {_of(rows, runs)} were made with settings that the study no longer "
+            "has.",
             _which(rows, runs),
             commands.everything,
         )
 
 
 def _code(runs: Runs, commands: Commands) -> Iterable[Caution]:
-    """Digests of the code: two a record, pretraining's and evaluation's."""
-    # A pretrained run has that of its pretraining alone, and no number of a table.
+    """Cautions about digests of the code; each record has two, for pretraining and evaluation."""
+    # A pretrained run has only the digest of its pretraining, and no number in a table.
     made = [r for r in runs.rows if r.text("code_version") and r.status != "pretrained"]
     versions = {str(row.text("code_version")) for row in made}
     if len(versions) > 1:
         yield Caution(
             "warning",
             "Mixed code versions",
-            f"The records come from {len(versions)} versions of the code that makes numbers.",
+            f"{len(versions)} versions of the numerical code made these records.",
             tuple(
                 f"{version}: {_of([r for r in made if r.text('code_version') == version], runs)}"
                 for version in sorted(versions)
@@ -187,17 +186,17 @@ def _code(runs: Runs, commands: Commands) -> Iterable[Caution]:
     }
     if any(other.values()):
         lines = [
-            f"{STAGE_NAMES[stage]}: {_of(rows, runs)}, installed is {_today()[stage]}"
+            f"{STAGE_NAMES[stage]}: {_of(rows, runs)}; installed: {_today()[stage]}"
             for stage, rows in other.items()
             if rows
         ]
-        # Made again, a pretraining brings its evaluation with it.
+        # Redoing the pretraining also redoes the evaluation.
         first = "pretrain" if other["pretrain"] else "evaluate"
         yield Caution(
             "warning",
             "Other code than today's",
-            "The code that made these numbers differs from the installed one in more than "
-            "comments. Code alone redoes nothing; the command does.",
+            "The installed code differs from the code that made these numbers in more than "
+            "comments. A change of code alone redoes nothing; this command does.",
             (*lines, *_which(list({id(r): r for rows in other.values() for r in rows}.values()),
                              runs)),
             commands.redo(first),
@@ -220,13 +219,13 @@ def _single_seeds(runs: Runs) -> Iterable[Caution]:
         counts.setdefault(cell, []).append(row)
     single = [rows[0] for rows in counts.values() if len(rows) == 1]
     if single:
-        some = f"{len(single)} of {len(counts)} cells"
-        which = "Every cell" if len(single) == len(counts) else some
+        some = f"{len(single)} of {len(counts)} cells have"
+        which = "Every cell has" if len(single) == len(counts) else some
         yield Caution(
             "warning",
             "Single seeds",
-            f"{which} with one complete run: no interval can be given, and comparisons "
-            "that read them are undecided.",
+            f"{which} only one complete run, so there is no interval, and comparisons that read "
+            "them are undecided.",
             () if len(single) == len(counts) else tuple(cells(single)),
         )
 
@@ -243,8 +242,8 @@ def _probe(runs: Runs) -> Iterable[Caution]:
             "Linear probe below a converged classifier",
             f"In {_of([row for row, _, _ in short], runs)} the probe ends more than "
             f"{PROBE_SHORTFALL:g} points below a converged logistic regression on the same "
-            "features: the paper's learning rate of 30 on un-normalised features is too large "
-            "there, and the accuracy is that of the protocol, not of the features.",
+            "features. There the paper's learning rate of 30 on un-normalised features is too "
+            "large, so the accuracy reflects the protocol, not the features.",
             tuple(
                 f"{row.place}: {last:.2f}%, converged {converged:.2f}%"
                 for row, last, converged in short
@@ -257,7 +256,7 @@ def _damaged(runs: Runs, commands: Commands) -> Iterable[Caution]:
         yield Caution(
             "warning",
             "Damaged records",
-            "Their numbers are those of the collected table; where they come from is not known.",
+            "Their numbers come from the collected table; how they were made is unknown.",
             tuple(row.damaged for row in rows),
             commands.everything,
         )
@@ -268,13 +267,13 @@ def _strangers(ids: list[str]) -> Iterable[Caution]:
         yield Caution(
             "warning",
             "Rows of other runs",
-            "The table has rows that are no run of this study; verdicts and tables read them.",
+            "The table has rows that do not belong to this study; verdicts and tables read them.",
             tuple(ids),
         )
 
 
 def _mixed(runs: Runs) -> Iterable[Caution]:
-    """What should be one within a comparison, and is not."""
+    """Cautions about things that differ within a comparison but should not."""
     yield from _mixed_column(
         runs,
         "data_digest",
@@ -285,11 +284,11 @@ def _mixed(runs: Runs) -> Iterable[Caution]:
     )
     for column, title, text in (
         ("device", "Mixed devices", "Runs on different devices differ in rounding."),
-        ("threads", "Mixed thread counts", "Sums over another number of threads round otherwise."),
+        ("threads", "Mixed thread counts", "Other numbers of threads round sums differently."),
         (
             "instructions",
             "Mixed instructions",
-            "Portable instructions of the CPU and its own differ in rounding.",
+            "Portable and native instructions of a CPU differ in rounding.",
         ),
         ("precision", "Mixed precision", "Runs of different precision are compared."),
     ):
@@ -326,8 +325,8 @@ def _environments(runs: Runs) -> Iterable[Caution]:
         yield Caution(
             "note",
             "Uncommitted code",
-            "Some stages ran with changes that are in no commit; the code digests of the records "
-            "tell them apart.",
+            "Some stages ran with uncommitted changes; the code digests in the records tell them "
+            "apart.",
             tuple(f"environment {e.letter}: {e.commit}" for e in uncommitted),
         )
     for what, kinds in (
@@ -338,7 +337,7 @@ def _environments(runs: Runs) -> Iterable[Caution]:
             yield Caution(
                 "note",
                 f"Mixed {what}",
-                f"The stages ran with {len(kinds)} sets of {what}; see the environments.",
+                f"The stages ran with {len(kinds)} different sets of {what}; see the environments.",
             )
 
 
@@ -346,14 +345,14 @@ def _kept(beside: kept.Beside | None) -> Iterable[Caution]:
     if beside and beside.differences:
         yield Caution(
             "note",
-            "Other numbers than those kept",
-            f"Beside the records in {beside.folder}: {beside.headline}.",
+            "Numbers differ from those kept",
+            f"Compared with the records in {beside.folder}: {beside.headline}.",
             tuple(beside.lines()),
         )
 
 
 def _which(rows: list[RunRow], runs: Runs) -> tuple[str, ...]:
-    """The cells by name, unless they are all."""
+    """The cells by name; empty if they are all cells."""
     return () if len(rows) == len(runs.rows) else tuple(cells(rows))
 
 

@@ -1,6 +1,6 @@
-"""Tables and figures as the page holds them: read from the study's folder, nothing is made here.
+"""Tables and figures for the page, read from the study's folder; nothing is drawn here.
 
-Figures are embedded as images and not as inline SVG, for ids of several SVGs clash in one page.
+Figures are embedded as images, not as inline SVG, because the ids of several SVGs would clash.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ SWEEPS = {
     "fig9_accuracy": ("linear_accuracy", ("contrastive", "hard_contrastive")),
     "effective_dimension": ("effective_dimension", ("contrastive", "hard_contrastive")),
 }
-"""Figures of one measure against temperature: what their text alternative tells."""
+"""Figures of one measure against temperature, whose text alternative gives the numbers."""
 
-SCALED_DOWN = "see under Protocol how"
-"""What the captions of a scaled-down study say in the page, which has the whole list."""
+SCALED_DOWN = "see Protocol below"
+"""The note in captions of a scaled-down study; the page has the whole list."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class FigureExhibit:
     """A figure in the page.
 
     Attributes:
-        name: Of ``figures.NAMES``.
-        title: In print.
-        caption: Without the title.
+        name: One of ``figures.NAMES``.
+        title: The title in print.
+        caption: The caption without the title.
         alt: Text alternative.
-        source: Data URI of the SVG; none if the figure is not made.
+        source: Data URI of the SVG; none if the figure has not been made.
     """
 
     name: str
@@ -49,9 +49,9 @@ class FigureExhibit:
 
 
 def read_figures(results: StudyResults, folder: Path) -> list[FigureExhibit]:
-    """All figures in the report's order; one whose file is not there says so by its source.
+    """All figures in the order of the report; ``source`` is none if a file is missing.
 
-    Measures along training are among them only where there are any.
+    Figures along training are included only if there are such measures.
     """
     along = results.along is not None and not results.along.empty
     shown = [name for name in figures.NAMES if along or not figures.FIGURES[name].along]
@@ -70,13 +70,13 @@ def _figure(name: str, results: StudyResults, folder: Path) -> FigureExhibit:
 
 
 def _told(name: str, results: StudyResults) -> str:
-    """What a curve does, in words: its means at the lowest and the highest temperature."""
+    """A curve in words: its means at the lowest and the highest temperature."""
     if name not in SWEEPS:
         return " What it shows is in the caption below."
     column, losses = SWEEPS[name]
     frame = results.records
     if column not in frame:
-        return f" No run has its {labels.measure(column).label}."
+        return f" No run has {labels.measure(column).label}."
     complete = frame[(frame["status"] == "complete") & frame["temperature"].notna()]
     parts = []
     for (dataset, loss), rows in complete.groupby(["dataset", "loss"]):
@@ -94,6 +94,6 @@ def _told(name: str, results: StudyResults) -> str:
 
 
 def table_fragment(folder: Path, name: str) -> str | None:
-    """A table's HTML fragment; none if it is not made."""
+    """A table's HTML fragment; none if it has not been made."""
     path = folder / Folder.TABLES / f"{name}.html"
     return path.read_text(encoding="utf-8") if path.is_file() else None

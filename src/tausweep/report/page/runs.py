@@ -1,8 +1,8 @@
-"""Every run that a study asks for: its status, its numbers, where they come from, what is missing.
+"""The runs of a study for the page: status, numbers, provenance, and what is missing.
 
-A status is that of the collected table. A run that the table lacks is ``missing``, one whose record
-was made with other settings than the study's is ``stale``, one that was trained to its end and has
-no record is ``pretrained``.
+The status is that of the collected table. A run that the table lacks is ``missing``. One whose
+record was made with other settings is ``stale``. One that finished training but has no record is
+``pretrained``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FURTHER_COLUMNS = dict.fromkeys(
     "positive_similarity": "similarity of the positive",
     "negative_similarity_1": "similarity of the nearest negative",
 }
-"""What stands below it, and its name where the tables' needs their heading."""
+"""Columns shown below the line, with a name if the one in the tables needs their heading."""
 
 STAGES = ("pretrain", "evaluate")
 
@@ -48,7 +48,7 @@ class Stage:
     Attributes:
         name: ``pretrain`` or ``evaluate``.
         environment: Letter of its environment.
-        command: What was called.
+        command: The command.
         started: ISO 8601, UTC.
         ended: The same.
     """
@@ -62,15 +62,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Environment:
-    """Where stages ran: equal for all that name its letter.
+    """Where stages ran; the same for all stages with its letter.
 
     Attributes:
         letter: A, B, ...
-        hardware: As the stage found it.
-        python: Version.
-        packages: Versions by name.
-        commit: Of the code; ``+`` at its end: with changes that are in no commit.
-        stages: How many stages ran in it.
+        hardware: The hardware as the stage found it.
+        python: Python's version.
+        packages: Versions of packages by name.
+        commit: The code's commit; a ``+`` at the end means uncommitted changes.
+        stages: Number of stages that ran in it.
     """
 
     letter: str
@@ -86,11 +86,11 @@ class RunRow:
     """One run of the study.
 
     Attributes:
-        run: What is asked for.
+        run: The run.
         status: One of ``STATUSES``.
         columns: Its row of the table; empty if it has none.
-        stages: Provenance from its record, if there is one.
-        damaged: Why its record cannot be read; empty if it can or there is none.
+        stages: Provenance from its record, if it has one.
+        damaged: Why its record cannot be read; empty if it can, or if there is none.
     """
 
     run: Run
@@ -108,7 +108,7 @@ class RunRow:
 
     @property
     def collapsed(self) -> bool:
-        """Whether it is complete with embeddings that are one point (``geometry.collapsed``)."""
+        """Whether it is complete but all its embeddings are one point (``geometry.collapsed``)."""
         return self.status == "complete" and self.number("collapsed") == 1
 
     def number(self, column: str) -> float | None:
@@ -129,13 +129,13 @@ class RunRow:
 
 @dataclass(frozen=True)
 class Runs:
-    """All runs of a study, in its order, and the environments that they name."""
+    """All runs of a study, in its order, and their environments."""
 
     rows: list[RunRow]
     environments: list[Environment]
 
     def having(self, *statuses: str) -> list[RunRow]:
-        """Rows of these statuses."""
+        """Rows with one of these statuses."""
         return [row for row in self.rows if row.status in statuses]
 
     @property
@@ -147,12 +147,12 @@ class Runs:
 
 @dataclass(frozen=True)
 class Commands:
-    """What a reader types to fill gaps.
+    """Commands with which a reader fills gaps.
 
     Attributes:
         study_file: As given to ``--configfile``.
-        layout: Where results lie.
-        study: Its name.
+        layout: Where results are.
+        study: Name of the study.
     """
 
     study_file: str
@@ -161,30 +161,30 @@ class Commands:
 
     @property
     def everything(self) -> str:
-        """Make whatever the study lacks; what is there stays."""
+        """The command that makes everything that is missing."""
         return f"snakemake --configfile {shlex.quote(self.study_file)}"
 
     def target(self, run: Run) -> str:
-        """Make the record of one run. The target comes first: --configfile takes what follows."""
+        """The command that makes one record; the target must come before --configfile's list."""
         record = (self.layout.run(run) / File.RECORD).as_posix()
         return f"snakemake {shlex.quote(record)} --configfile {shlex.quote(self.study_file)}"
 
     def redo(self, stage: str) -> str:
-        """Make a stage again for every run, whatever is there."""
+        """The command that redoes a stage of every run."""
         return f"{self.everything} --forcerun {stage}"
 
     def log(self, run: Run) -> str:
-        """Folder of a run's logs."""
+        """The folder of a run's logs."""
         return self.layout.logs(run).as_posix()
 
 
 def gather(study: Study, table: pd.DataFrame, layout: Layout) -> Runs:
-    """Join what is asked for with the table and with the records that lie in the runs' folders.
+    """Join the study's runs with the table and with the records in the runs' folders.
 
     Args:
-        study: What is asked for.
+        study: The study.
         table: The collected table or a partial one (columns of ``records.csv``).
-        layout: Where results lie.
+        layout: Where results are.
     """
     found = {run_key(row): {str(k): v for k, v in row.items()} for row in table.to_dict("records")}
     environments = _Environments()
@@ -205,7 +205,7 @@ def gather(study: Study, table: pd.DataFrame, layout: Layout) -> Runs:
 
 
 def strangers(study: Study, table: pd.DataFrame) -> list[str]:
-    """Rows of the table that are no run of the study, by their id."""
+    """Ids of rows in the table that do not belong to the study."""
     asked = {_key(run) for run in study.runs()}
     keys = [run_key(row) for row in table.to_dict("records")]
     return [
@@ -230,7 +230,7 @@ def _record(run: Run, layout: Layout) -> tuple[Mapping[str, Any], str]:
 
 @dataclass
 class _Environments:
-    """Environments by content, lettered in the order in which the runs name them."""
+    """Environments by content, with letters in the order in which runs use them."""
 
     found: dict[str, tuple[Mapping[str, Any], int]] = field(default_factory=dict)
 
@@ -270,7 +270,7 @@ def _letter(place: int) -> str:
 
 
 def groups(rows: Iterable[RunRow]) -> list[tuple[str, list[RunRow]]]:
-    """Rows by dataset and loss, in their order, each under its name in print."""
+    """Rows grouped by dataset and loss, in order, under a heading in print."""
     found: dict[str, list[RunRow]] = {}
     for row in rows:
         heading = f"{labels.dataset(row.run.dataset)}, {labels.loss(row.run.loss)}"
@@ -279,7 +279,7 @@ def groups(rows: Iterable[RunRow]) -> list[tuple[str, list[RunRow]]]:
 
 
 def cells(rows: Iterable[RunRow]) -> list[str]:
-    """Rows in few words: one line a dataset and loss, temperatures with their seeds."""
+    """Rows in few words: a line per dataset and loss with temperatures and their seeds."""
     lines = []
     for heading, found in groups(rows):
         seeds: dict[str, list[str]] = {}

@@ -1,6 +1,6 @@
-"""The headline and the table of verdicts: what was reproduced, what was not, and how sure that is.
+"""The headline and the table of verdicts: what was reproduced, what was not, and how certainly.
 
-Findings and identities are counted apart, and a miniature's contradiction says that it is one.
+Findings and identities are counted separately. Contradictions by a miniature say so.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tausweep.results.intervals import CONFIDENCE
 
 KINDS = OUTCOMES
 SPLIT = "measured, but the seeds cannot tell or the datasets disagree"
-"""What undecided means over several datasets."""
+"""The meaning of undecided with several datasets."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Mark:
     """One verdict in the table.
 
     Attributes:
-        place: Dataset in print; ``overall`` for all of them.
+        place: Dataset in print, or ``overall``.
         kind: One of ``KINDS``.
-        headline: The deciding numbers in a few characters.
-        reason: In one sentence.
+        headline: The deciding numbers, in a few characters.
+        reason: The reason in one sentence.
         why: Why the claim is not tested or not measured; empty if it is judged.
-        numbers: What decided, flat: where it stands and its value.
+        numbers: All deciding numbers as pairs of name and value.
     """
 
     place: str
@@ -52,10 +52,10 @@ class ClaimRow:
         id: C1, C2, ...
         text: What is claimed.
         rule: How it is judged, in words.
-        marks: By dataset.
-        overall: Over all of them.
-        published: What the published numbers bear out under the same rule; empty if nothing.
-        identity: Whether it holds by algebra, and checks the implementation.
+        marks: Verdicts by dataset.
+        overall: The verdict over all datasets.
+        published: The published numbers' verdicts under the same rule; empty if there are none.
+        identity: Whether it holds by algebra and so checks the implementation.
     """
 
     id: str
@@ -72,11 +72,11 @@ class VerdictTable:
     """All claims, in the order of the paper's list.
 
     Attributes:
-        datasets: Names in print, the order of every row's marks.
-        rows: One a claim.
-        counts: How many findings have each overall verdict, by kind; zeros included.
-        headline: One sentence to be quoted.
-        multiplicity: How many comparisons there are, and what chance may do.
+        datasets: Names in print, in the order of every row's marks.
+        rows: One per claim.
+        counts: Number of findings by overall verdict, including zeros.
+        headline: One sentence that can be quoted.
+        multiplicity: How many comparisons there are, and what chance can do.
         miniature: Whether the study is smaller than the paper's.
     """
 
@@ -93,7 +93,7 @@ class VerdictTable:
 
     @property
     def by_dataset(self) -> str:
-        """The same counted by dataset, in one sentence; empty for a single dataset."""
+        """Counts of verdicts by dataset, in one sentence; empty for a single dataset."""
         if len(self.datasets) < 2:
             return ""
         marks = [mark.kind for row in self.rows if not row.identity for mark in row.marks]
@@ -112,7 +112,7 @@ class VerdictTable:
 
     @property
     def identities(self) -> list[ClaimRow]:
-        """Claims that hold by algebra: checks of the implementation."""
+        """Claims that hold by algebra and so check the implementation."""
         return [row for row in self.rows if row.identity]
 
 
@@ -122,9 +122,9 @@ def arrange(
     """Arrange the engine's verdicts by claim.
 
     Args:
-        verdicts: On the study's records.
-        published: On the published numbers.
-        seeds: Runs a cell.
+        verdicts: Verdicts on the study's records.
+        published: Verdicts on the published numbers.
+        seeds: Runs per cell.
         miniature: Whether the study is smaller than the paper's.
     """
     found = {v.dataset for v in verdicts if v.dataset is not None}
@@ -183,7 +183,7 @@ def _published(verdicts: list[Verdict]) -> str:
 
 
 def with_symbols(text: str) -> str:
-    """A sentence of the engine with the symbols of print."""
+    """A sentence with the symbols of print (τ, →, ∞, −)."""
     text = re.sub(r"\btau -> inf\b", "τ → ∞", text).replace("tau -> 0+", "τ → 0⁺")
     text = re.sub(r"(?<![\w.])-(?=\d)", "−", text)
     return re.sub(r"\btau\b", "τ", text)
@@ -202,7 +202,7 @@ def _mark(verdict: Verdict, place: str) -> Mark:
 
 
 def _flat(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    """Nested numbers as lines: what they are, and their value."""
+    """Nested numbers as lines of name and value."""
     if isinstance(value, Mapping):
         if value and not any(isinstance(v, Mapping | list) for v in value.values()) and path:
             line = ", ".join(f"{_word(k)}: {_number(v)}" for k, v in value.items())
@@ -225,7 +225,7 @@ def _number(value: Any) -> str:
 
 
 def certainty(runs: Runs) -> list[str]:
-    """How sure the verdicts are, in sentences: seeds, intervals, gaps."""
+    """How certain the verdicts are, in sentences about seeds, intervals and gaps."""
     seeds: dict[tuple[str, str, float | None], int] = {}
     for row in runs.rows:
         cell = (row.run.dataset, row.run.loss, row.run.temperature)
@@ -245,7 +245,7 @@ def certainty(runs: Runs) -> list[str]:
     factor = stats.t.ppf((1 + CONFIDENCE) / 2, counts[-1] - 1) / counts[-1] ** 0.5
     sentences.append(
         f"Each cell has {span} seeds. Tables show plain 95% t-intervals, which with "
-        f"{counts[-1]} seeds reach {factor:.1f} standard deviations to either side"
+        f"{counts[-1]} seeds extend {factor:.1f} standard deviations to either side"
         + (
             "; verdicts use moderated ones (see Clearly below)." if factor > 4 else "."
         )

@@ -1,4 +1,4 @@
-"""Tables of a study: the paper's Table 1 and the full sweep, published beside measured.
+"""Tables of a study: the paper's Table 1 and the full sweep, with published numbers.
 
 ``table1(collected, published)`` and ``full(collected, published)`` give a ``Table``, whose text is
 CSV (tidy, numeric), Markdown, LaTeX (booktabs) or HTML (a fragment).
@@ -42,7 +42,7 @@ __all__ = ["FORMATS", "PUBLISHED_T", "Table", "comparable", "full", "table1"]
 
 TABLE1_MEASURES = ("linear_accuracy", "uniformity", "tolerance")
 MOST_COLUMNS = 7
-"""Printed columns that fit a page beside the heads of a row."""
+"""How many printed columns fit on a page beside the heads of a row."""
 PUBLISHED_T = 2.0
 """The t of the published uniformities."""
 TABLE1_LOSSES = ("contrastive", "simple", "hard_contrastive", "hard_simple")
@@ -54,10 +54,10 @@ class Table:
 
     Attributes:
         name: ``table1`` or ``full``.
-        title: In print.
-        caption: What its numbers are and how they were made.
-        panels: What is printed.
-        cells: Every cell behind it, one row each, numeric.
+        title: The title in print.
+        caption: What the numbers are and how they were made.
+        panels: The printed grids.
+        cells: All cells as numbers, one per row.
     """
 
     name: str
@@ -69,22 +69,24 @@ class Table:
     def text(self, kind: str) -> str:
         """The table as ``csv``, ``md``, ``tex`` or ``html``.
 
-        CSV has one row a cell and numbers in the shortest form that reads back exactly; the others
-        have the printed layout. LaTeX needs the packages booktabs, graphicx and longtable.
+        CSV has one row per cell, with numbers in the shortest form that reads back exactly. The
+        others have the printed layout. LaTeX needs the packages booktabs, graphicx and longtable.
 
         Raises:
-            StudyError: Another format.
+            StudyError: The format is unknown.
         """
         if kind == "csv":
             return self.cells.to_csv(index=False, lineterminator="\n")
         if kind not in FORMATS:
-            raise StudyError(f"table format {kind}: unknown; known are {', '.join(FORMATS)}")
+            raise StudyError(
+                f"table format {kind}: unknown; known formats are {', '.join(FORMATS)}"
+            )
         render = {"md": formats.markdown, "tex": formats.latex, "html": formats.html}[kind]
         return render(self.name, self.title, self.caption, self.panels)
 
 
 def comparable(published: pd.DataFrame | None, t: float) -> pd.DataFrame | None:
-    """The published numbers without uniformity, unless ``t`` is the one that it was printed for."""
+    """The published numbers, without uniformity unless ``t`` is the t of the published ones."""
     if published is None or t == PUBLISHED_T:
         return published
     return published.drop(columns="uniformity", errors="ignore")
@@ -98,15 +100,14 @@ def table1(
     flip: Mapping[str, bool] | None = None,
     t: float = PUBLISHED_T,
 ) -> Table:
-    """The paper's Table 1: dataset and measure in the rows, loss and temperature in the columns.
+    """The paper's Table 1, with dataset and measure in rows, loss and temperature in columns.
 
     Args:
         collected: The collected table (columns of ``records.csv``), any status.
-        published: Numbers of others (``published.records()``), or none.
-        scaled_down: How the study is smaller than the paper's protocol; goes into the caption.
-        flip: Whether a dataset's views are flipped, by dataset; the caption names the default if
-            it is not given.
-        t: Of the uniformity; with another one than the published, that is left out.
+        published: Published numbers (``published.records()``), or none.
+        scaled_down: How the study is smaller than the paper's protocol, for the caption.
+        flip: Whether views are flipped, by dataset; by default the caption names our defaults.
+        t: Uniformity's t; if it is not that of the published numbers, those are left out.
     """
     cells = Cells(collected, comparable(published, t))
     temperatures = _table1_temperatures(cells)
@@ -143,7 +144,7 @@ def full(
     flip: Mapping[str, bool] | None = None,
     t: float = PUBLISHED_T,
 ) -> Table:
-    """Every cell of the sweep with every measure, in panels that fit a page.
+    """Every cell of the sweep with every measure, in panels that fit on a page.
 
     Args and result as for ``table1``.
     """
@@ -162,7 +163,7 @@ def full(
 
 
 def _table1_temperatures(cells: Cells) -> list[float]:
-    """Table 1's temperatures if the study has them all, else the study's own."""
+    """Table 1's temperatures if the study has all of them, else the study's own."""
     own = cells.temperatures(TABLE1_LOSSES)
     complete = set(labels.TABLE1_TEMPERATURES) <= set(own)
     return list(labels.TABLE1_TEMPERATURES) if complete else own
@@ -181,7 +182,7 @@ def _table1_rows(
 
 
 def _families(columns: list[str]) -> list[tuple[str, list[str]]]:
-    """The records' columns by what they measure, plug-ins' own last; none is empty."""
+    """The records' columns by what they measure, those of plug-ins last, without empty groups."""
     families = {
         "Accuracy": CLASSIFICATION,
         "Geometry of the test embeddings": GEOMETRY,
@@ -197,14 +198,14 @@ def _families(columns: list[str]) -> list[tuple[str, list[str]]]:
 
 
 def _kinds(column: list[Measured]) -> tuple[Kind, ...]:
-    """A measure of which something is published has three printed columns."""
+    """The printed columns of a measure: three if it has published numbers, else one."""
     if any(cell.published is not None for cell in column):
         return ("measured", "published", "difference")
     return ("measured",)
 
 
 def _parts(grid: dict[str, list[Measured]]) -> list[dict[str, list[Measured]]]:
-    """The measures of a family in parts of about equal width, each narrow enough for a page."""
+    """Split the measures of a family into parts of similar width that fit on a page."""
     widths = {name: len(_kinds(column)) for name, column in grid.items()}
     total = sum(widths.values())
     count = math.ceil(total / MOST_COLUMNS)
@@ -217,7 +218,7 @@ def _parts(grid: dict[str, list[Measured]]) -> list[dict[str, list[Measured]]]:
 
 
 def _full_panel(heading: str, keys: list[Key], grid: dict[str, list[Measured]]) -> Panel:
-    """One row a cell of the sweep; published and difference beside a measure that has any."""
+    """One row per cell of the sweep; a measure with published numbers shows these too."""
     heads: list[ColumnHead] = []
     for name, column in grid.items():
         kinds = _kinds(column)
@@ -259,7 +260,7 @@ _FLIP = (
     "Horizontal flips are off by default on CIFAR10, CIFAR100 and SVHN, as in the code that "
     "printed the published numbers, and on for ImageNet100."
 )
-_DIVERGED = "“diverged”: every run of the cell did."
+_DIVERGED = "“diverged”: every run of the cell diverged."
 _MISSING = "—: no complete run."
 
 

@@ -1,4 +1,4 @@
-"""Records -> cells: what the seeds of a loss at a temperature gave for one measure."""
+"""Records -> cells: one measure over the seeds of a loss at a temperature."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Measured:
 
     Attributes:
         key: Dataset, loss, temperature.
-        column: Of the records.
-        values: One number a complete seed, indexed by seed; what is not finite is left out.
-        summary: Of ``values``.
+        column: The column of the records.
+        values: One number per complete seed, indexed by seed, without those that are not finite.
+        summary: Summary of ``values``.
         diverged: Seeds whose run diverged.
-        collapsed: Complete seeds whose embeddings are one point; their numbers count.
-        other_code: Complete seeds whose record was made by other code than most of the table's;
-            their numbers count.
+        collapsed: Complete seeds whose embeddings are one point; they are included.
+        other_code: Complete seeds whose record was made by other code than most of the table; they
+            are included.
         lacking: Seeds whose run is missing, failed, stale or not evaluated.
-        published: What others printed, or none.
-        printed: The same with the decimals of its source; empty if those are not known.
+        published: The published number, or none.
+        printed: The same with the decimals of its source; empty if they are not known.
     """
 
     key: Key
@@ -45,7 +45,7 @@ class Measured:
 
     @property
     def difference(self) -> float | None:
-        """Measured minus published, where both are there."""
+        """Measured minus published; none if either is missing."""
         if self.published is None or not self.summary.n:
             return None
         return self.summary.mean - self.published
@@ -56,13 +56,13 @@ class Cells:
 
     Args:
         records: The collected table, any status.
-        published: Numbers of others in the same shape, or none.
+        published: Published numbers in the same shape, or none.
 
     Attributes:
         datasets: In the order of print.
         losses: In the order of print.
-        columns: Every column of numbers.
-        has_published: Whether any cell of the records has a published one beside it.
+        columns: All numeric columns.
+        has_published: Whether any cell of the records also has published numbers.
         any_diverged: Whether any run diverged.
         any_collapsed: Whether any complete run's embeddings are one point.
         any_other_code: Whether complete runs were made by several versions of the code.
@@ -86,7 +86,7 @@ class Cells:
         ]
 
     def keys(self, dataset: str | None = None, loss: str | None = None) -> list[Key]:
-        """Keys of the records in the order of print, temperatures rising."""
+        """Keys of the records in the order of print, with ascending temperatures."""
         chosen = [
             key for key in self._cells if dataset in (None, key[0]) and loss in (None, key[1])
         ]
@@ -94,7 +94,7 @@ class Cells:
         return sorted(chosen, key=lambda k: (place[k[0]], place[k[1]], k[2] or 0.0))
 
     def temperatures(self, losses: Iterable[str], dataset: str | None = None) -> list[float]:
-        """Temperatures that the records have of these losses, rising."""
+        """Temperatures of these losses in the records, ascending."""
         keys = self.keys(dataset)
         return sorted({k[2] for k in keys if k[1] in losses and k[2] is not None})
 
@@ -104,7 +104,7 @@ class Cells:
         return [] if cell is None else cell.seeds(status)
 
     def cell(self, key: Key, column: str) -> Measured:
-        """The cell; of one that the records do not have, only what is published."""
+        """The cell; only the published number if the records lack it."""
         others = self._published.get(key) or Cell.empty(key)
         cell = self._cells.get(key) or Cell.empty(key)
         values, theirs = cell.values(column), others.values(column)
@@ -123,13 +123,12 @@ class Cells:
 
 
 def best(cells: list[Measured]) -> Measured | None:
-    """The cell with the highest mean, if seeds tell it from every other one.
+    """The cell with the highest mean, if it is clearly higher than every other one.
 
-    The 95% t-interval of its difference to each other cell with data, paired by seed and with a
-    half-width of the measure's noise margin / sqrt n at least (seeds that agree by chance are no
-    certainty), must lie above 0; a difference without an interval (fewer than two common seeds)
-    tells nothing. Cells with a diverged run do not compete, for the seeds that they show are the
-    survivors.
+    The 95% t-interval of its difference to every other cell with data, paired by seed, must be
+    above 0. Its half-width is at least the measure's noise margin / sqrt n, because seeds can agree
+    by chance. A difference without an interval (fewer than two common seeds) is not clear. Cells
+    with a diverged run do not compete, because only the survivors are left in them.
     """
     known = [cell for cell in cells if cell.summary.n and not cell.diverged]
     if len(known) < 2:
@@ -139,14 +138,14 @@ def best(cells: list[Measured]) -> Measured | None:
         if other is not first:
             margin = intervals.noise_margin(first.column)
             gap = intervals.widened(intervals.paired(first.values, other.values), margin)
-            # Without scatter and without a known margin there is no interval either.
+            # Without scatter and a known margin there is no interval.
             if not gap.half_width or gap.mean - gap.half_width <= 0:
                 return None
     return first
 
 
 def tidy(table: str, cells: Iterable[Measured], bold: Iterable[Measured] = ()) -> pd.DataFrame:
-    """One row a cell, numbers only; what is not there is NaN."""
+    """One row per cell with plain numbers; missing ones are NaN."""
     chosen = {id(cell) for cell in bold}
     rows = [
         {
@@ -178,9 +177,9 @@ TIDY = [
 
 
 def _most_common_code(records: pd.DataFrame) -> str:
-    """The version of the code that made most complete runs; of equals the first in the table.
+    """The version of the code that made most complete runs; on a tie, the first in the table.
 
-    Not today's: a table that was made once stays what it is.
+    It is not today's version, so that a finished table does not change with the code.
     """
     if "code_version" not in records.columns:
         return ""

@@ -28,14 +28,14 @@ MARKS = {
     SOME_DIVERGED: "† Some runs diverged; the mean is over the survivors, so it is optimistic.",
     COLLAPSED: "‡ In some runs training collapsed: all test embeddings are one point to the "
     "accuracy of float32. These runs count in the mean.",
-    OTHER_CODE: "§ Some runs were made by other code than most of the table; they count.",
+    OTHER_CODE: "§ Some runs were made by other code than most of the table; they are included.",
 }
-"""What a mark behind the number of seeds means."""
+"""What each mark after the number of seeds means."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What one place of a printed table shows of a cell."""
+    """What one entry of a printed table shows of a cell."""
 
     kind: Kind
     cell: Measured
@@ -62,7 +62,7 @@ class Entry:
         return mark + (OTHER_CODE if self.cell.other_code else "")
 
     def parts(self) -> tuple[str, str, str]:
-        """Number, half-width and n as they are printed; what does not apply is empty."""
+        """Number, half-width and n in print; parts that do not apply are empty."""
         digits = labels.measure(self.cell.column).digits
         if self.state == "missing":
             return (MISSING if self.kind == "measured" else ""), "", ""
@@ -77,24 +77,24 @@ class Entry:
 
     @property
     def number(self) -> str:
-        """What is shown of the cell, without interval and number of seeds."""
+        """The printed number without interval and number of seeds."""
         return self.parts()[0]
 
     @property
     def spread(self) -> str:
-        """The interval and the number of seeds, after a space; empty where neither applies."""
+        """The interval and the number of seeds after a space, or empty."""
         _, half, n = self.parts()
         interval = f" ± {half}" if half else ""
         return f"{interval}{f' ({n})' if n else ''}"
 
     def text(self) -> str:
-        """In one line of plain text."""
+        """The entry as plain text."""
         return self.number + self.spread
 
 
 @dataclass(frozen=True)
 class ColumnHead:
-    """A column's head: neighbours of one group share it."""
+    """The head of a column; neighbouring columns of a group share the group's head."""
 
     group: str
     label: str = ""
@@ -107,7 +107,7 @@ class ColumnHead:
 
 @dataclass(frozen=True)
 class Row:
-    """A row's head, one word a column of heads, and its entries."""
+    """The heads of a row, one per column of heads, and its entries."""
 
     head: tuple[str, ...]
     entries: list[Entry]
@@ -130,7 +130,7 @@ class Panel:
 def measured(summary: intervals.Summary, digits: int | None) -> tuple[str, str, str]:
     """Mean, half-width (empty for one seed) and n of a summary, as ``format_cell`` prints them.
 
-    Numbers below 0.001 without fixed decimals, such as rounding errors, are printed in powers.
+    Numbers below 0.001 without fixed decimals, such as rounding errors, get an exponent.
     """
     if digits is None and 0 < abs(summary.mean) < 1e-3:
         half = "" if summary.half_width is None else f"{summary.half_width:.1g}"
@@ -140,20 +140,20 @@ def measured(summary: intervals.Summary, digits: int | None) -> tuple[str, str, 
 
 
 def as_printed(value: float) -> str:
-    """A published number whose source's text is not known: its decimals, two at least."""
+    """A published number, with at least two decimals, if the text of its source is not known."""
     text = f"{value:.10g}"
     decimals = len(text.partition(".")[2])
     return text if decimals >= 2 or "e" in text else f"{value:.2f}"
 
 
 def signed(value: float, digits: int | None) -> str:
-    """A difference with its sign; one that rounds to 0 has none."""
+    """A difference with its sign, which is left out if it rounds to 0."""
     text = f"{value:+.3g}" if digits is None else f"{value:+.{digits}f}"
     return text.lstrip("+-") if not float(text) else text.replace("-", "−")
 
 
 def markdown(name: str, title: str, caption: str, panels: Sequence[Panel]) -> str:
-    """GitHub's pipe tables, the caption below the title."""
+    """Tables for GitHub's Markdown, with the caption after the title."""
     parts = [f"**{_plain(title)}.** {_plain(caption)}"]
     for panel in panels:
         if panel.heading:
@@ -179,7 +179,7 @@ MARKS_OF_CELLS = {SOME_DIVERGED: r"\dagger ", COLLAPSED: r"\ddagger ", OTHER_COD
 
 
 def latex_entry(entry: Entry) -> str:
-    """Mean with its half-width below and n above, which takes the width of one of them."""
+    """The mean with its half-width as subscript and n as superscript, to save width."""
     number, half, n = entry.parts()
     if entry.state in ("missing", "diverged"):
         return rf"\textit{{{number}}}" if entry.state == "diverged" else escape_latex(number)
@@ -192,7 +192,7 @@ def latex_entry(entry: Entry) -> str:
 
 
 def latex(name: str, title: str, caption: str, panels: Sequence[Panel]) -> str:
-    """``table`` scaled to the line for one panel, a ``longtable`` each for several."""
+    """One panel as a ``table`` scaled to the line, several as a ``longtable`` each."""
     template = _latex_templates().get_template("table.tex" if len(panels) == 1 else "longtable.tex")
     return template.render(
         name=name, title=title, caption=caption, panels=panels, entry=latex_entry,
@@ -201,14 +201,14 @@ def latex(name: str, title: str, caption: str, panels: Sequence[Panel]) -> str:
 
 
 def html(name: str, title: str, caption: str, panels: Sequence[Panel]) -> str:
-    """One ``table`` element a panel, heads with their scope; the report brings the style."""
+    """One ``table`` element per panel, with scopes for the heads; the report styles it."""
     return _html_templates().get_template("table.html").render(
         name=name, title=title, caption=caption, panels=panels, spans=row_spans
     )  # fmt: skip
 
 
 def row_spans(rows: Sequence[Row]) -> list[list[int]]:
-    """How many rows each head of each row spans; 0 where one above spans it."""
+    """How many rows each head spans; 0 if a head above spans it."""
     spans = [[1] * len(row.head) for row in rows]
     for level in range(len(rows[0].head) - 1 if rows else 0):
         first = 0
@@ -228,7 +228,7 @@ def _stacked(text: str) -> str:
 
 
 def _row_head(row: Row, spans: Sequence[int]) -> str:
-    """A row's heads; one that the row above has as well is not repeated."""
+    """A row's heads, without those that the row above shares."""
     shown = (escape_latex(h) if span else "" for h, span in zip(row.head, spans, strict=True))
     return " & ".join(shown)
 
@@ -250,7 +250,7 @@ def _html_templates() -> jinja2.Environment:
 
 @cache
 def _latex_templates() -> jinja2.Environment:
-    # LaTeX is full of braces and percent signs, so jinja's marks are others here.
+    # LaTeX is full of braces and percent signs, so other delimiters are used.
     environment = _environment(
         autoescape=False,
         variable_start_string="<<",

@@ -1,4 +1,4 @@
-"""Text for LaTeX, in ASCII alone: it compiles with any engine, input encoding and font encoding."""
+"""Escape text for LaTeX, in ASCII only, so that it compiles with any engine and encoding."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ LATEX_MARKS = {
     "Ł": r"\L{}",
     "ı": r"\i{}",
 }
-"""What LaTeX has for a character that it does not take as it is."""
+"""LaTeX for characters that need escaping."""
 
 ACCENTS = {
     "\N{COMBINING GRAVE ACCENT}": "`",
@@ -78,7 +78,7 @@ GREEK_CAPITALS = {
 
 
 def escape_latex(text: str) -> str:
-    """Text as LaTeX prints it; a letter that it has no command for, as its number: U+6F22."""
+    """Escape text for LaTeX; a letter without a command becomes its number, such as U+6F22."""
     return "".join(map(_escaped, unicodedata.normalize("NFC", text)))
 
 
@@ -104,7 +104,7 @@ def _greek(character: str) -> str:
 
 
 def _decomposed(character: str) -> str:
-    """An accent over its letter, a raised or lowered sign, or signs that mean the same."""
+    """Compose a character from an accent and a letter, a super- or subscript, or equivalents."""
     kind, *codes = unicodedata.decomposition(character).split() or [""]
     if kind and not kind.startswith("<"):
         kind, codes = "", [kind, *codes]
@@ -112,7 +112,7 @@ def _decomposed(character: str) -> str:
     if not parts:
         return ""
     if not kind and len(parts) == 2 and parts[1] in ACCENTS:
-        # Over an i without its dot. Of two accents, one over the other, LaTeX makes a heap.
+        # Accents go over an i without its dot. LaTeX cannot stack two accents well.
         letter = rf"\{parts[0]}" if parts[0] in ("i", "j") else parts[0]
         return rf"\{ACCENTS[parts[1]]}{{{letter}}}" if parts[0].isascii() else ""
     plain = "".join(map(_escaped, parts))
