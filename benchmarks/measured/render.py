@@ -235,7 +235,7 @@ def speed_table() -> str:
                 [row["number"], what, row["against"], _quantity(row, "found"),
                  _quantity(row, "base"), f"{float(row['ratio']):.3g}", row["aim"], reached]
             )  # fmt: skip
-    heads = ["#", "measured", "held against", "of it", "of that", "ratio", "aim", "reached"]
+    heads = ["#", "measured", "compared with", "value", "other value", "ratio", "aim", "reached"]
     return table_of(heads, body)
 
 
