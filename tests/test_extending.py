@@ -22,7 +22,7 @@ def test_the_files_of_the_contributing_page_make_a_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert sorted(FILES) == ["centre.py", "decoupled.py", "extended.yaml", "stripes.py"]
+    assert sorted(FILES) == ["centre.py", "extended.yaml", "stripes.py", "weighted.py"]
     for name, content in FILES.items():
         Path(name).write_text(content)
     assert main(["plan", "extended.yaml"]) == 0
@@ -33,14 +33,19 @@ def test_the_files_of_the_contributing_page_make_a_study(
     table = Path("results/extended/records.csv")
     assert main(["collect", "extended.yaml", str(table)]) == 0
     frame = records.read_table(table)
-    assert set(frame["loss"]) == {"contrastive", "decoupled"}
+    assert set(frame["loss"]) == {"contrastive", "weighted"}
     assert frame["centre_length"].between(0, 1).all()
     assert (frame["status"] == "complete").all()
     assert main(["tables", "extended.yaml"]) == 0
     assert main(["claims", "extended.yaml"]) == 0
     full = Path("results/extended/tables/full.csv").read_text()
     assert "centre_length" in full
-    assert "decoupled" in full
+    assert "weighted" in full
+    assert "weighted" in Path("results/extended/tables/table1.csv").read_text()
+    for run in load("extended.yaml").runs():
+        if run.loss == "weighted":
+            history = Path(f"results/extended/runs/{run.id}/history.csv").read_text()
+            assert history.splitlines()[0].endswith(",loss.log_weight")
 
 
 @pytest.mark.parametrize("place", ["make", "loss"])

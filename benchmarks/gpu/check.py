@@ -33,6 +33,7 @@ import torch
 from tausweep import losses
 from tausweep.data.prepared import Prepared
 from tausweep.losses import streaming
+from tausweep.losses.batch import Batch
 from tausweep.machine import devices, kernel_choice
 from tausweep.measures.evaluate import Evaluation, finite
 from tausweep.results import records
@@ -259,7 +260,8 @@ class Check:
             mixed = precision == "bf16"
             with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
                 anchors = trainer.encoder(batch)
-            loss = trainer.loss(anchors, trainer.bank.entries, index)
+            assert trainer.objective is not None
+            loss = trainer.objective.loss(Batch(anchors, trainer.bank.entries, index))
             parts = torch.autograd.grad(loss, trainer.parameters)
             found[precision] = anchors.detach(), torch.cat([part.flatten() for part in parts])
         anchors, gradient = found["float32"]

@@ -228,3 +228,18 @@ def test_documented_costs_of_the_paper_are_those_of_its_plan(tmp_path: Path) -> 
     assert f"{cost.SUSTAINED:.0%} of its peak" in document
     bf16 = cost.cost(paper.model_copy(update={"pretrain": {"precision": "bf16"}}), Layout(tmp_path))
     assert f"{bf16.gpu_seconds / 3600:.0f} hours" in document
+
+
+def test_a_second_view_is_paid_for() -> None:
+    """From the batch it passes the encoder and back; from a queue, a momentum encoder once."""
+    grids: dict[str, dict[str, Any]] = {
+        "bank": {"contrastive": {"temperature": 0.3}},
+        "queue": {"moco": {"kind": "contrastive", "temperature": 0.3, "negatives_from": "queue"}},
+        "batch": {"nt_xent": {"temperature": 0.3}},
+    }
+    runs = {name: of_the_paper(losses=losses).runs()[0] for name, losses in grids.items()}
+    passes = {name: cost.forward_passes(run.settings) for name, run in runs.items()}
+    assert passes == {"bank": 3, "queue": 4, "batch": 6}
+    memory = {name: cost.gpu_memory(run.settings, 1437) for name, run in runs.items()}
+    assert memory["bank"] < memory["queue"]
+    assert memory["bank"] < memory["batch"]

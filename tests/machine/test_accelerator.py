@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from accelerator import DEVICE, DeviceMismatchError, Placed, pretended, values
+from other_losses import LOSSES as OTHER_LOSSES
+from other_losses import settings_of
 from tausweep.data.prepared import Prepared
 from tausweep.measures import evaluate, linear
 from tausweep.measures.evaluate import Evaluation, finite
@@ -113,6 +115,36 @@ def test_a_run_keeps_to_the_rules_of_a_device_and_waits_once_an_epoch(
     assert torch.equal(values(trainer.sums), alone.sums)
     kept = [{k: row[k] for k in ("epoch", "lr", "loss")} for row in trainer.position.history]
     assert kept == [{k: row[k] for k in ("epoch", "lr", "loss")} for row in alone.position.history]
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in OTHER_LOSSES if n not in ("learnable_tau", "isogclr_of_the_batch")]
+)
+def test_a_loss_of_others_keeps_to_the_rules_of_a_device_too(
+    name: str, digits: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No step waits, whatever its state; an epoch ends in one look at it beside the sums."""
+    settings = settings_of(name)
+    as_on_a_device(monkeypatch)
+    alone = Trainer(settings, digits, CPU)
+    with pretended() as accelerator:
+        trainer = Trainer(settings, digits, DEVICE)
+        for _ in range(2):
+            list(alone.epoch())
+            steps = trainer.epoch()
+            next(steps)
+            accelerator.read()
+            for _ in range(STEPS - 2):
+                next(steps)
+                assert accelerator.read()[0] == Counter()
+            assert list(steps) == []
+            last, _ = accelerator.read()
+            said = trainer.objective is not None and bool(trainer.objective.reported())
+            assert {wait.rpartition(":")[0] for wait in last} == {READING}
+            assert last.total() == 1 + said
+    state = trainer.state()[0]
+    for key, tensor in alone.state()[0].items():
+        assert torch.equal(values(state[key]), tensor), key
 
 
 @pytest.mark.parametrize("loss", KERNELS_OF_TRITON)

@@ -83,3 +83,19 @@ def test_files_are_found_from_any_working_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert len(published.records()) == 55
+
+
+def test_sweeps_of_others_have_source_and_caveat_and_are_no_part_of_the_papers() -> None:
+    others = published.of_others()
+    assert others.groupby("dataset").size().to_dict() == {
+        "cifar10_lt_0.01": 5,
+        "cifar100_lt_0.1": 5,
+    }
+    best = others.loc[others.groupby("dataset")["linear_accuracy"].idxmax()]
+    assert dict(zip(best["dataset"], best["temperature"], strict=True)) == {
+        "cifar10_lt_0.01": 0.1,
+        "cifar100_lt_0.1": 0.07,
+    }
+    assert others["source"].str.contains("thesis").all()
+    assert others["caveat"].str.contains("second-hand").all()
+    assert not set(others["dataset"]) & set(published.records()["dataset"])

@@ -22,8 +22,32 @@ EXEMPT = {
     "training.checkpoints": "tensors are written and read as they are, checked by a digest",
 }
 """Modules, with what lies below a folder, that make no number of a stage which imports them."""
-COUNTED = {"data.decoding", "losses.bank_softmax", "losses.family", "losses.own_loss",
-           "losses.selection", "losses.streaming"}  # fmt: skip
+COUNTED = {"data.decoding"} | {
+    f"losses.{name}"
+    for name in (
+        "bank_softmax",
+        "batch",
+        "cosine_tau",
+        "decoupled",
+        "dual_temperature",
+        "elsewhere",
+        "family",
+        "hcl",
+        "isogclr",
+        "known_gradient",
+        "learnable_tau",
+        "macl",
+        "nt_xent",
+        "own_loss",
+        "related",
+        "run_loss",
+        "selection",
+        "simple_var",
+        "streaming",
+        "supcon",
+        "trial",
+    )
+}
 """Modules below those folders that do: images are decoded and cropped anew in every epoch."""
 
 CODE = '''

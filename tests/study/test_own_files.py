@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from tausweep.losses.own_loss import make
+from tausweep.losses.batch import Batch
+from tausweep.losses.own_loss import OwnLoss, make
 from tausweep.measures import own_measure
 from tausweep.study import LossSettings, StudyError, parse, plugins
 
@@ -29,7 +29,7 @@ class Own(torch.autograd.Function):
 ROWS = torch.nn.functional.normalize(torch.randn(6, 4, generator=torch.manual_seed(0)), dim=1)
 
 
-def own_loss(folder: Path, body: str, before: str = "") -> Callable[..., Any]:
+def own_loss(folder: Path, body: str, before: str = "") -> OwnLoss:
     """A loss of a file: ``body`` is its last line."""
     path = folder / "mine.py"
     text = f"import torch\n{before}\n\ndef make(temperature, negatives):\n"
@@ -37,9 +37,9 @@ def own_loss(folder: Path, body: str, before: str = "") -> Callable[..., Any]:
     return make(LossSettings(name="mine", module=str(path)), None)
 
 
-def called(loss: Callable[..., Any]) -> Tensor:
+def called(loss: OwnLoss) -> Tensor:
     anchors = ROWS[:2].clone().requires_grad_()
-    value: Tensor = loss(anchors * 1.0, ROWS.clone(), torch.tensor([0, 1]))
+    value = loss(Batch(anchors * 1.0, ROWS.clone(), torch.tensor([0, 1])))
     torch.autograd.grad(value, anchors)
     return value
 
@@ -94,13 +94,13 @@ def test_an_own_loss_has_the_value_and_gradient_that_it_has_bare(tmp_path: Path)
     body = "return (anchors @ bank.T / 0.1).logsumexp(1).mean()"
     loss = own_loss(tmp_path, body)
     found = []
-    functions: tuple[Callable[..., torch.Tensor], ...] = (
+    functions: tuple[Callable[[Batch], torch.Tensor], ...] = (
         loss,
-        lambda anchors, bank, index: (anchors @ bank.T / 0.1).logsumexp(1).mean(),
+        lambda batch: (batch.anchors @ batch.bank.T / 0.1).logsumexp(1).mean(),
     )
     for function in functions:
         weights = torch.full((4, 4), 0.5).requires_grad_()
-        value = function(ROWS[:3] @ weights, ROWS, torch.arange(3))
+        value = function(Batch(ROWS[:3] @ weights, ROWS, torch.arange(3)))
         found.append((value.detach(), *torch.autograd.grad(value * 1.0, [weights])))
     assert torch.equal(found[0][0], found[1][0])
     assert torch.equal(found[0][1], found[1][1])

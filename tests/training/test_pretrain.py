@@ -16,6 +16,8 @@ import tolerance
 from pictures import tree
 from tausweep import data as datasets
 from tausweep.data.prepared import Prepared
+from tausweep.losses.batch import Batch
+from tausweep.losses.run_loss import RunLoss
 from tausweep.model.bank import MemoryBank
 from tausweep.study import RunSettings, StudyError
 from tausweep.training import trainer as module
@@ -179,18 +181,13 @@ def test_a_step_contrasts_with_the_bank_of_the_step_before(
 ) -> None:
     """And it changes exactly the batch's rows, after the loss was taken."""
     banks: list[torch.Tensor] = []
-    make = module.make_loss
+    call = RunLoss.__call__
 
-    def watched(settings: RunSettings, size: int) -> Any:
-        loss = make(settings, size)
+    def watched(self: RunLoss, batch: Batch) -> torch.Tensor:
+        banks.append(batch.bank.clone())
+        return call(self, batch)
 
-        def call(anchors: torch.Tensor, bank: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-            banks.append(bank.clone())
-            return loss(anchors, bank, index)
-
-        return call
-
-    monkeypatch.setattr(module, "make_loss", watched)
+    monkeypatch.setattr(RunLoss, "__call__", watched)
     train(run_settings(pretrain={"epochs": 1}), digits, tmp_path)
     order = rendering.order(130, 0, 0).split(32)
     for step, (before, now) in enumerate(itertools.pairwise(banks)):
@@ -341,7 +338,8 @@ def first_batch(settings: RunSettings, data: Prepared) -> tuple[torch.Tensor, to
     mixed = settings.pretrain.precision == "bf16"
     with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
         anchors = trainer.encoder(batch)
-    loss = trainer.loss(anchors, trainer.bank.entries, index)
+    assert trainer.objective is not None
+    loss = trainer.objective.loss(Batch(anchors, trainer.bank.entries, index))
     parts = torch.autograd.grad(loss, trainer.parameters)
     return anchors.detach(), torch.cat([part.flatten() for part in parts])
 

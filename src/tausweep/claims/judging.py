@@ -33,7 +33,7 @@ from tausweep.claims.verdicts import (
     to_json,
     to_markdown,
 )
-from tausweep.results import published
+from tausweep.results import labels, published
 from tausweep.results.cells import temperature_of
 from tausweep.results.intervals import ACCURACY_MARGIN, MARGINS, PRIOR_CELLS, PRIOR_DF
 
@@ -136,6 +136,35 @@ def check_records(records: pd.DataFrame) -> None:
 def published_verdicts() -> str:
     """The verdicts on the published Table 1 and the author's sweep, as Markdown."""
     return to_markdown(judge(published.records(), run_noise=True))
+
+
+def verdicts_on_others() -> str:
+    """Markdown of what the claims that read accuracies say of sweeps that others published.
+
+    Their loss is NT-Xent, Eq. 1 with the negatives of a batch: it is judged as ``contrastive`` is.
+    """
+    table = published.of_others()
+    verdicts = judge(table.assign(loss="contrastive"), run_noise=True)
+    judged = [v for v in verdicts if v.dataset and v.verdict != "not measured"]
+    lines = []
+    for name, rows in table.groupby("dataset", sort=True):
+        swept = ", ".join(
+            f"{accuracy:g} at {tau:g}"
+            for tau, accuracy in zip(rows["temperature"], rows["linear_accuracy"], strict=True)
+        )
+        source, caveat = rows["source"].iloc[0], rows["caveat"].iloc[0]
+        lines += [f"### {labels.dataset(str(name))}", "", f"{swept} ({source}; {caveat})", ""]
+        lines += [
+            f"- {v.claim}: {v.text}: **{v.verdict}**. {v.reason}"
+            for v in judged
+            if v.dataset == name and (v.claim in READ_ACCURACY)
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+READ_ACCURACY = ("C3", "C14")
+"""Claims that read accuracies of the contrastive loss alone."""
 
 
 def rules_digest() -> str:

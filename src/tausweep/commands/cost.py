@@ -166,9 +166,20 @@ def _of_run(
     )
 
 
+def forward_passes(settings: RunSettings) -> float:
+    """What an image costs in an epoch, in forward passes of the encoder.
+
+    A second view passes it and back as the first does, or a momentum encoder once.
+    """
+    loss = settings.loss
+    if loss.view_count == 1:
+        return BACKWARD
+    return BACKWARD + (1.0 if loss.source == "queue" else BACKWARD)
+
+
 def pretraining_operations(settings: RunSettings, count: int) -> float:
     """Floating-point operations of pretraining a run on N images."""
-    passes = BACKWARD * settings.pretrain.epochs
+    passes = forward_passes(settings) * settings.pretrain.epochs
     return passes * count * forward_flops(settings.encoder, settings.dataset.image_size)
 
 
@@ -186,14 +197,17 @@ def _evaluation_passes(settings: RunSettings) -> float:
 def gpu_memory(settings: RunSettings, count: int) -> float:
     """An estimate of the bytes of GPU memory that training on N images needs.
 
-    It covers weights, gradients and momentum; the bank; a batch's activations, and twice its
-    similarities to the bank; the images if they are squares; and ``GPU_OVERHEAD``.
+    It covers weights, gradients and momentum; the bank; a batch's activations, of both views if
+    both are passed back, and twice its similarities to the bank; a momentum encoder and its queue;
+    the images if they are squares; and ``GPU_OVERHEAD``.
     """
-    encoder, side = settings.encoder, settings.dataset.image_size
-    batch = settings.pretrain.batch_size
-    numbers = 3 * parameter_count(encoder) + count * encoder.dim + 2 * batch * count
+    encoder, side, loss = settings.encoder, settings.dataset.image_size, settings.loss
+    batch, queue = settings.pretrain.batch_size, loss.queue or 0
+    weights = (4 if queue else 3) * parameter_count(encoder)
+    numbers = weights + (count + queue) * encoder.dim + 2 * batch * count
+    kept = batch * activation_bytes(encoder, side) * (1 if queue else loss.view_count)
     images = 0 if settings.dataset.form == "originals" else count * 3 * side**2
-    return 4.0 * numbers + batch * activation_bytes(encoder, side) + images + GPU_OVERHEAD
+    return 4.0 * numbers + kept + images + GPU_OVERHEAD
 
 
 def training_memory(settings: RunSettings, count: int) -> float:

@@ -156,6 +156,8 @@ def class_counts(dataset: DatasetSettings, layout: Layout) -> dict[str, dict[str
 def check(study: Study, layout: Layout) -> None:
     """Refuse now what would fail hours later: check sources, classes, hard sets and neighbours.
 
+    A user's own losses are tried on random embeddings; torch is imported for them alone.
+
     Raises:
         StudyError: Something does not fit the data.
     """
@@ -165,10 +167,23 @@ def check(study: Study, layout: Layout) -> None:
     for dataset, runs in by_data.items():
         with measurable.of(runs):
             counts = class_counts(dataset, layout)
+            count = train_count(dataset, layout)
             if counts is not None:
                 measurable.check(counts, runs)
-            elif (count := train_count(dataset, layout)) is not None:
+                count = sum(counts["train"].values())
+            elif count is not None:
                 measurable.check_size(runs, count)
+        _try_losses(runs, count)
+
+
+def _try_losses(runs: list[Run], count: int | None) -> None:
+    """Try each own loss of some runs on the same data, with ``count`` training images, once."""
+    own = {run.settings.loss: run.settings for run in runs if run.settings.loss.module is not None}
+    if own:
+        from tausweep.losses import trial
+
+        for settings in own.values():
+            trial.refuse(settings, count)
 
 
 def describe(study: Study, layout: Layout) -> str:
@@ -196,16 +211,22 @@ def describe(study: Study, layout: Layout) -> str:
 
 
 def _hard_set_lines(study: Study, layout: Layout) -> list[str]:
-    """N, K and alpha for every dataset and loss with a hard set."""
+    """Where negatives come from but the bank; N, K and alpha of the losses with a hard set."""
     lines: dict[str, None] = {}
     for run in study.runs():
+        loss, name = run.settings.loss, f"{run.dataset}/{run.loss}"
         count = train_count(run.settings.dataset, layout)
-        if count is None or (hard := run.settings.loss.hard_set_size(count)) is None:
+        if count is None:
             continue
-        lines[
-            f"hard set of {run.dataset}/{run.loss}: K = {hard:,} of the {count - 1:,} negatives "
-            f"(N = {count:,}), alpha = {hard / (count - 1):.4f}"
-        ] = None
+        there = loss.negative_count(count, min(count, run.settings.pretrain.batch_size))
+        if loss.source != "bank":
+            lines[f"negatives of {name}: {there:,}, from the {loss.source}"] = None
+        if loss.hard_set_size(count) is not None:
+            hard = loss.negatives or max(1, round((loss.alpha or 0) * there))
+            lines[
+                f"hard set of {name}: K = {hard:,} of the {there:,} negatives (N = {count:,}), "
+                f"alpha = {hard / there:.4f}"
+            ] = None
     return list(lines)
 
 

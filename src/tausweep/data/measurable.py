@@ -94,11 +94,11 @@ def check_size(runs: Iterable[Run], count: int) -> None:
         count: Number of training images N.
 
     Raises:
-        StudyError: The hard set is larger than the N - 1 negatives, batch norm would get a single
-            image, or kNN asks for more than N neighbours.
+        StudyError: The hard set is larger than there are negatives, a queue does not fit, batch
+            norm would get a single image, or kNN asks for more than N neighbours.
     """
     for settings in {run.settings: None for run in runs}:
-        settings.loss.hard_set_size(count)
+        settings.loss.check_source(count, settings.pretrain.batch_size)
         settings.check_batches(count)
         if settings.knn.k > count:
             raise StudyError(

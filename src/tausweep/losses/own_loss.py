@@ -1,72 +1,194 @@
 """A user's own loss: a Python file with ``make(temperature, negatives, **options)``.
 
-Its value and its gradient are both taken here, so that an error of either is told as the file's.
+Its value and its gradients are all taken here, so that an error of any is told as the file's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from tausweep.losses.batch import Batch
+from tausweep.losses.known_gradient import with_gradients
 from tausweep.study import LossSettings, StudyError, plugins
-
-LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 CONTRACT = "a loss returns a tensor of one number that depends on anchors, such as a mean over them"
 
 
-def make(settings: LossSettings, negatives: int | None) -> LossFunction:
+@dataclass(frozen=True)
+class OwnLoss:
+    """The loss of a user's file.
+
+    Attributes:
+        made: What ``make`` returned.
+        call: Of a batch, its value with gradients to anchors, keys and the module's parameters.
+        place: The study's field, the file and the line where the loss is defined.
+    """
+
+    made: Callable[..., Any]
+    call: Callable[[Batch], Tensor]
+    place: str
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """The loss of a batch, a scalar.
+
+        Raises:
+            StudyError: The loss or its gradient raised, it returned something else than a scalar
+                with a gradient, or it changed its arguments.
+        """
+        return self.call(batch)
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The loss, if it is a module."""
+        return self.made if isinstance(self.made, nn.Module) else None
+
+
+def make(
+    settings: LossSettings,
+    negatives: int | None,
+    size: int | None = None,
+    dim: int | None = None,
+    seed: int = 0,
+) -> OwnLoss:
     """The loss of a user's file.
 
     Args:
         settings: The loss's, with a ``module``.
         negatives: Size K of the hard set; none for all negatives.
-
-    Returns:
-        As ``losses.make``: anchors (B x d), bank (N x d), index (B) to a scalar.
+        size: N, training images; passed on to a ``make`` that takes a ``size``.
+        dim: d, the length of an embedding; passed on to a ``make`` that takes a ``dim``.
+        seed: Of what ``make`` draws; the global generator is left as it was.
 
     Raises:
-        StudyError: The file cannot be used, or ``make`` raised or returned no function; and when
-            the loss is called, if it, or its gradient, raised, it returned something else than a
-            scalar with a gradient, or it changed its arguments.
+        StudyError: The file cannot be used, or ``make`` raised or returned no loss.
     """
-    module, field = str(settings.module), f"losses.{settings.name}.module"
-    maker = plugins.function(module, "make", field)
-    made = maker(temperature=settings.temperature, negatives=negatives, **(settings.options or {}))
+    path, field = str(settings.module), f"losses.{settings.name}.module"
+    maker = plugins.function(path, "make", field)
+    options = settings.options or {}
+    known = {"size": size, "dim": dim}
+    wanted = inspect.signature(maker).parameters
+    given = {name: value for name, value in known.items() if name in wanted} | options
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = maker(temperature=settings.temperature, negatives=negatives, **given)
     if not callable(made):
         raise StudyError(
-            f"{field}: make() of {module} returned a {type(made).__name__}; a function of anchors, "
-            "bank and index is needed"
+            f"{field}: make() of {path} returned a {type(made).__name__}; a function of a batch is "
+            "needed, or one of anchors, bank and index"
         )
+    at = f"{field}: {plugins.place(made, path)}"
+    take = _form(made, settings, at)
+    check_state(made, at)
 
-    def value_and_gradient(anchors: Tensor, bank: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        given = {"anchors": anchors, "bank": bank, "index": index}
+    def value_and_gradients(batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        given = _tensors(batch)
         versions = {name: tensor._version for name, tensor in given.items()}
-        value = made(anchors, bank, index)
-        if (wrong := _wrong(value, anchors.device)) is not None:
+        value = take(batch)
+        if (wrong := _wrong(value, batch.anchors.device)) is not None:
             raise StudyError(f"{at}: it returned {wrong}; {CONTRACT}")
-        (gradient,) = torch.autograd.grad(value, anchors, allow_unused=True)
-        if gradient is None:
+        trained = dict(made.named_parameters()) if isinstance(made, nn.Module) else {}
+        inputs = [*inputs_of(batch), *trained.values()]
+        gradients = torch.autograd.grad(value, inputs, allow_unused=True)
+        if gradients[0] is None:
             raise StudyError(
                 f"{at}: it returned a tensor that does not depend on anchors; {CONTRACT}"
+            )
+        if (idle := _idle(trained, gradients)) is not None:
+            raise StudyError(
+                f"{at}: its parameter {idle} has no gradient, so it would never move; a loss "
+                "depends on each of its parameters"
             )
         for name, tensor in given.items():
             if tensor._version != versions[name]:
                 raise StudyError(f"{at}: it changed {name} in place; it should work on a copy")
-        return value.detach(), gradient
+        found = zip(inputs, gradients, strict=True)
+        return value.detach(), [torch.zeros_like(i) if g is None else g for i, g in found]
 
-    at = f"{field}: {plugins.place(made, module)}"
-    guarded = plugins.guarded(value_and_gradient, module, field, defined=made, diverges=True)
+    guarded = plugins.guarded(value_and_gradients, path, field, defined=made, diverges=True)
 
-    def loss(anchors: Tensor, bank: Tensor, index: Tensor) -> Tensor:
-        value, gradient = guarded(anchors.detach().requires_grad_(), bank, index)
-        found: Tensor = _Given.apply(anchors, value, gradient)
-        return found
+    def call(batch: Batch) -> Tensor:
+        value, gradients = guarded(alone(batch))
+        parameters = [*made.parameters()] if isinstance(made, nn.Module) else []
+        return with_gradients(value, [*inputs_of(batch), *parameters], gradients)
 
-    return loss
+    return OwnLoss(made, call, at)
+
+
+def alone(batch: Batch) -> Batch:
+    """The batch with embeddings that have a gradient, but not the encoder's graph behind them."""
+    keys = batch.keys
+    if keys is not None and keys.requires_grad:
+        keys = keys.detach().requires_grad_()
+    return replace(batch, anchors=batch.anchors.detach().requires_grad_(), keys=keys)
+
+
+def inputs_of(batch: Batch) -> list[Tensor]:
+    """The embeddings of a batch that have a gradient: anchors, and keys of the same encoder."""
+    keys = [batch.keys] if batch.keys is not None and batch.keys.requires_grad else []
+    return [batch.anchors, *keys]
+
+
+def check_state(made: Callable[..., Any], at: str) -> None:
+    """Refuse a module with state that a checkpoint cannot hold.
+
+    Raises:
+        StudyError: Its ``state_dict`` has something that is no tensor.
+    """
+    if not isinstance(made, nn.Module):
+        return
+    for name, value in made.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise StudyError(
+                f"{at}: its state {name} is a {type(value).__name__}; a checkpoint holds tensors: "
+                "parameters and buffers"
+            )
+
+
+def _form(made: Callable[..., Any], settings: LossSettings, at: str) -> Callable[[Batch], Any]:
+    """The loss as a function of a batch, whichever of the two forms it has."""
+    signature = inspect.signature(made.forward if isinstance(made, nn.Module) else made)
+    first = next(iter(signature.parameters.values()), None)
+    # `*arguments` takes any number: it is a loss of the form that had three.
+    several = first is not None and first.kind is inspect.Parameter.VAR_POSITIONAL
+    if not several and _takes(signature, 1):
+        return made
+    if not _takes(signature, 3):
+        raise StudyError(
+            f"{at}: it takes {signature}; a loss takes a batch, or anchors, bank and index"
+        )
+    for option in ("views", "negatives_from", "supervised"):
+        if getattr(settings, option) is not None:
+            raise StudyError(
+                f"{at}: it takes anchors, bank and index, and losses.{settings.name}.{option} is "
+                "set; a loss of one argument, the batch, sees more"
+            )
+    return lambda batch: made(batch.anchors, batch.bank, batch.index)
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def _tensors(batch: Batch) -> dict[str, Tensor]:
+    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+
+def _idle(trained: Mapping[str, Tensor], gradients: tuple[Tensor | None, ...]) -> str | None:
+    """The first parameter without a gradient."""
+    found = gradients[len(gradients) - len(trained) :]
+    lacking = (name for name, g in zip(trained, found, strict=True) if g is None)
+    return next(lacking, None)
 
 
 def _wrong(value: Any, device: torch.device) -> str | None:
@@ -82,17 +204,3 @@ def _wrong(value: Any, device: torch.device) -> str | None:
     if not value.requires_grad:
         return "a tensor without a gradient"
     return None
-
-
-class _Given(torch.autograd.Function):
-    """A number with a gradient that is known already."""
-
-    @staticmethod
-    def forward(ctx: Any, anchors: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
-        ctx.save_for_backward(gradient)
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * outer[0], None, None

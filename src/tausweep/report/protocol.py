@@ -14,7 +14,7 @@ from typing import Any
 from tausweep import study as studies
 from tausweep.results import labels
 from tausweep.results.cells import printed
-from tausweep.study import BASELINES, MEASURES, TRUNKS, Run, RunSettings, Study
+from tausweep.study import BASELINES, LOSSES, MEASURES, TRUNKS, Run, RunSettings, Study
 
 PAPER_DATASETS = ("cifar10", "cifar100", "svhn", "imagenet100")
 PAPER_LOSSES = ("contrastive", "simple", "hard_contrastive", "hard_simple")
@@ -131,8 +131,8 @@ def _kind(run: Run) -> str:
 def _paper_settings(run: Run) -> RunSettings:
     """The paper's settings for a run; those of CIFAR10 if the paper does not have the dataset."""
     kind = _kind(run) if _kind(run) in PAPER_DATASETS else "cifar10"
-    # The paper does not have the plug-in's loss, but its other settings can be compared.
-    known = run.settings.loss.module is None
+    # A loss of others has no place in the paper; the settings around it do.
+    known = run.settings.loss.shipped in LOSSES and run.settings.loss.kind is None
     loss = run.loss if known else "contrastive"
     temperature = run.temperature if known else 0.3
     grid = {} if temperature is None else {"temperature": [temperature]}
@@ -154,7 +154,7 @@ def _differences(run: Run) -> Iterable[tuple[str, str, str, bool]]:
     if here.dataset.source.extra:
         yield "dataset.source.extra", "no", "yes", False
     for section in COMPARED_SECTIONS:
-        if section == "loss" and here.loss.module is not None:
+        if section == "loss" and here.loss.name != paper.loss.name:
             continue
         for name in type(getattr(here, section)).model_fields:
             yield from _difference(

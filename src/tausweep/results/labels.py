@@ -12,6 +12,8 @@ DATASET_LABELS = {
     "imagenet100": "ImageNet100",
     "digits": "Digits",
     "translated_digits": "translated digits",
+    "cifar10_lt_0.01": "CIFAR10-LT, imbalance 0.01",
+    "cifar100_lt_0.1": "CIFAR100-LT, imbalance 0.1",
 }
 """Datasets with their own name in print, in the paper's order."""
 
@@ -21,10 +23,19 @@ LOSS_LABELS = {
     "hard_contrastive": "hard contrastive",
     "hard_simple": "hard simple",
     "nearest_negative": "nearest negative",
-    "untrained": "untrained encoder",
-    "raw_pixels": "raw pixels",
+    "nt_xent": "NT-Xent",
+    "decoupled": "decoupled",
+    "hcl": "HCL",
+    "dual_temperature": "dual temperature",
+    "simple_var": "simple with variance",
+    "cosine_tau": "swinging temperature",
+    "learnable_tau": "learnt temperature",
+    "isogclr": "iSogCLR",
+    "macl": "MACL",
+    "supcon": "SupCon (supervised)",
 }
-"""Losses in the order of Table 1, then baselines; others follow by name."""
+"""Losses in the order of Table 1, then losses of others."""
+BASELINES = {"untrained": "untrained encoder", "raw_pixels": "raw pixels"}
 
 MAIN_MEASURES = ("linear_accuracy", "knn_accuracy", "uniformity", "tolerance")
 """What is shown of a run or a cell where there is room for few numbers."""
@@ -90,7 +101,7 @@ def dataset(name: str) -> str:
 
 def loss(name: str) -> str:
     """A loss in print."""
-    return LOSS_LABELS.get(name, name.replace("_", " "))
+    return (LOSS_LABELS | BASELINES).get(name, name.replace("_", " "))
 
 
 def measure(column: str) -> Measure:
@@ -105,8 +116,9 @@ def datasets_in_order(found: Iterable[str]) -> list[str]:
 
 
 def losses_in_order(found: Iterable[str]) -> list[str]:
-    """Table 1's losses first, then the others by name."""
-    return _in_order(sorted(set(found)), LOSS_LABELS)
+    """Table 1's losses first, then the others by name, the baselines last."""
+    names = _in_order(sorted(set(found)), LOSS_LABELS)
+    return [n for n in names if n not in BASELINES] + [n for n in BASELINES if n in names]
 
 
 def _in_order(found: list[str], known: Iterable[str]) -> list[str]:

@@ -14,6 +14,8 @@ from tausweep.storage import shipped
 
 TABLE1 = "wang_liu_2021_table1.csv"
 AUTHOR_SWEEP = "author_sweep.csv"
+OTHERS = "long_tailed_simclr.csv"
+"""Sweeps over temperature that neither the paper nor its author made."""
 STUDY = "published"
 CELL = ["dataset", "loss", "temperature"]
 PRINTED_MEASURES = ("accuracy", "uniformity", "tolerance")
@@ -67,6 +69,16 @@ def records() -> pd.DataFrame:
     merged[texts] = merged[texts].fillna("")
     columns = ["study", *CELL, "seed", "status", *measures, "source", *texts]
     return pd.concat([front, merged], axis=1)[columns]
+
+
+def of_others() -> pd.DataFrame:
+    """Sweeps of others, one row a cell, with the columns of ``records.csv`` that they have.
+
+    Accuracies alone, of single runs; ``source`` and ``caveat`` say where they are from and how far
+    they can be trusted. They stand beside no record of ours, for no study has their datasets.
+    """
+    rows = load(OTHERS).rename(columns={"accuracy": "linear_accuracy"})
+    return rows.assign(study="published_others", seed=0, status="complete")
 
 
 def _with_text(name: str) -> pd.DataFrame:

@@ -39,6 +39,7 @@ from tausweep.study.loss import (
     LossGrid,
     LossSettings,
 )
+from tausweep.study.loss_kinds import KINDS, RELATED, LossKind, NegativesFrom
 from tausweep.study.measures import (
     MEASURED,
     MEASURES,

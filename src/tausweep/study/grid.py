@@ -14,13 +14,14 @@ from tausweep.study.fields import Count, Name, Number, Positive, Seed, Settings,
 from tausweep.study.figures import FigureSettings
 from tausweep.study.loss import (
     BASELINES,
-    HARD,
     HARD_NEGATIVES,
     LOSS_OPTIONS,
     LOSSES,
     LossGrid,
     check_loss,
+    resolved,
 )
+from tausweep.study.loss_kinds import KINDS
 from tausweep.study.paths import expanded
 from tausweep.study.protocol import OF_THE_RUN, PROTOCOL, SECTIONS
 from tausweep.study.run import Run, RunSettings
@@ -239,25 +240,28 @@ class Study(Sections):
     def _loss(
         self, name: str, grid: LossGrid, dataset: str, temperature: float | None
     ) -> dict[str, Any]:
-        loss: dict[str, Any] = {
-            option: getattr(grid, option) or None for option in (*LOSS_OPTIONS, "module", "options")
-        }
+        loss: dict[str, Any] = {option: getattr(grid, option) or None for option in LOSS_OPTIONS}
+        shipped = KINDS.get(grid.kind or name) if grid.module is None else None
+        hard = shipped is not None and shipped.hard
         for override in self.overrides:
-            takes = name in HARD or grid.module is not None
+            takes = hard or grid.module is not None
             if takes and override.matches(dataset, name, temperature):
                 given = override.model_dump(include=set(LOSS_OPTIONS), exclude_none=True)
                 if given.keys() & {"negatives", "alpha"}:
                     loss |= {"negatives": None, "alpha": None}
                 loss |= given
-        if name in HARD and loss["negatives"] is None and loss["alpha"] is None:
+        if hard and loss["negatives"] is None and loss["alpha"] is None:
             loss["negatives"] = HARD_NEGATIVES
         if grid.module is not None:
             loss["module_digest"] = module_digest(grid.module, f"losses.{name}.module")
-        return loss | {
-            "name": name,
-            "temperature": temperature,
-            "literal_topk": loss["literal_topk"] or None,
-        }
+        return (
+            loss
+            | resolved(name, grid)
+            | {
+                "temperature": temperature,
+                "literal_topk": loss["literal_topk"] or None,
+            }
+        )
 
     def runs(self) -> list[Run]:
         """All runs, in the order of the study file: dataset, loss, temperature, seed.

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from tausweep.study.dataset import DatasetSettings, Source
 from tausweep.study.encoder import EncoderSettings
 from tausweep.study.grid import DatasetEntry, Override, Study
-from tausweep.study.loss import BASELINES, LOSSES, LossGrid
+from tausweep.study.loss import BASELINES, LossGrid
+from tausweep.study.loss_kinds import KINDS
 from tausweep.study.measures import MEASURES
 from tausweep.study.pretrain import PretrainSettings
 from tausweep.study.protocol import OF_THE_RUN, PROTOCOL, SECTIONS
@@ -48,7 +49,7 @@ def study_schema() -> dict[str, Any]:
     _complete_dataset(definitions["DatasetEntry"])
     _complete_loss(definitions["LossGrid"])
     schema["properties"]["datasets"] |= _suggested("DatasetEntry", [*PROTOCOL])
-    schema["properties"]["losses"] |= _suggested("LossGrid", [*LOSSES, *BASELINES])
+    schema["properties"]["losses"] |= _suggested("LossGrid", [*KINDS, *BASELINES])
     whole = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tausweep study",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 HISTORY = ("epoch", "lr", "loss", "positive_similarity", "seconds", "images_per_second")
@@ -20,7 +21,7 @@ class Position:
         loss: Sum of the loss over the current epoch's anchors so far, as last read.
         positive_similarity: The same for the similarity of anchor and positive.
         seconds: Time spent on the current epoch so far.
-        history: One row per epoch, keyed by ``HISTORY``.
+        history: One row per epoch, keyed by ``HISTORY`` and by what the loss says of itself.
     """
 
     epoch: int = 0
@@ -31,8 +32,14 @@ class Position:
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
 
-    def end_epoch(self, lr: float, count: int) -> None:
-        """Append the current epoch, with sums over ``count`` images, to the history."""
+    def end_epoch(self, lr: float, count: int, said: Mapping[str, float] | None = None) -> None:
+        """Append the current epoch, with sums over ``count`` images, to the history.
+
+        Args:
+            lr: Its learning rate.
+            count: Training images.
+            said: What the loss says of itself, by column.
+        """
         self.history.append(
             {
                 "epoch": self.epoch + 1,
@@ -41,6 +48,7 @@ class Position:
                 "positive_similarity": self.positive_similarity / count,
                 "seconds": self.seconds,
                 "images_per_second": count / self.seconds,
+                **(said or {}),
             }
         )
         self.epoch += 1
@@ -59,7 +67,8 @@ class Position:
 def history_csv(history: list[dict[str, float]]) -> str:
     """The history as CSV; numbers in the shortest form that reads back exactly."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+    columns = dict.fromkeys((*HISTORY, *(name for row in history for name in row)))
+    writer = csv.DictWriter(text, [*columns], lineterminator="\n")
     writer.writeheader()
     writer.writerows(
         {

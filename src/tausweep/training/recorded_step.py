@@ -19,6 +19,7 @@ class RecordedStep:
         batch: B.
         size: S.
         device: Where the tensors are.
+        views: Views of each instance: the step takes ``views`` B x 3 x S x S.
     """
 
     def __init__(
@@ -27,10 +28,11 @@ class RecordedStep:
         batch: int,
         size: int,
         device: torch.device,
+        views: int = 1,
     ) -> None:
         self._step, self._device = step, device
         self._index = torch.zeros(batch, dtype=torch.int64, device=device)
-        self._views = torch.zeros(batch, size, size, 3, device=device).permute(0, 3, 1, 2)
+        self._views = torch.zeros(views * batch, size, size, 3, device=device).permute(0, 3, 1, 2)
         self._warm = False
         self._recorded: tuple[float, StepGraph] | None = None
 

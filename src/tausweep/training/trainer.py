@@ -1,26 +1,25 @@
 """A run of pretraining as a state and the step that moves it on.
 
 Protocol of docs/protocol.md: one view per image and step, contrasted with the bank; SGD; the bank
-is updated after the optimiser's step with that step's embeddings. All randomness belongs to
-(seed, epoch, instance), so the position (epoch, step) and the tensors are the whole state.
+is updated after the optimiser's step with that step's embeddings. A loss that wants more, such as a
+second view, has it from its ``Objective``. All randomness belongs to (seed, epoch, instance), so
+the position (epoch, step) and the tensors are the whole state.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.sgd import sgd
 
-from tausweep import losses
 from tausweep.data.prepared import Prepared
-from tausweep.losses import own_loss
 from tausweep.machine import kernel_choice
 from tausweep.machine.batch_sharing import BatchSharing
 from tausweep.machine.peers import ALONE, Processes
@@ -30,6 +29,7 @@ from tausweep.model.encoder import Encoder, set_tf32
 from tausweep.study import RunSettings
 from tausweep.training.batches import EpochBatches
 from tausweep.training.checkpoints import Message, tensors_digest
+from tausweep.training.objective import Objective, seed_of
 from tausweep.training.position import Position
 from tausweep.training.recorded_step import RecordedStep
 from tausweep.views.batches import pixels, resident
@@ -64,19 +64,20 @@ class Trainer:
 
     Args:
         settings: The run's resolved settings.
-        data: Prepared data; only the training images are used, never their labels.
+        data: Prepared data; only the training images are used, and their labels if the loss is
+            supervised.
         device: Where to train.
         processes: Those that share the run.
         graphs: Whether whole batches go through fixed tensors and a recorded step; by default on a
-            GPU, for a run that no other process shares and whose loss is not a plug-in, which may
-            wait for the host. The numbers are the same.
+            GPU, for a run that no other process shares and whose loss can be recorded: not one of a
+            user's own, which may wait for the host. The numbers are the same.
         compiled: Whether torch.compile fuses the encoder's operations for whole batches. The
             numbers differ in their last bits.
 
     Attributes:
         encoder: Trunk and head, in train mode.
         bank: N x d, one entry per training image.
-        loss: Mean loss of anchors (B x d), bank (N x d) and index (B).
+        objective: The loss, and what it needs beside encoder and bank; none for a baseline.
         batches: Index and views of every step.
         position: Where the run is.
         count: N, training images.
@@ -106,13 +107,18 @@ class Trainer:
         settings.check_batches(self.count)
         self.sharing.check(self.batch)
         if chosen.epochs > 0:
-            self.loss = make_loss(settings, self.count)
+            kernel_choice.asked()
 
         images = resident(data.train_images, device)
         split = pixels(images, size, data.mean, data.std, device)
         self.batches = EpochBatches(split, settings, self.sharing, device)
         encoder = Encoder(settings.encoder, settings.seed, chosen.bn_group, processes)
         self.encoder = encoder.to(device).to(memory_format=torch.channels_last).train()
+        self.objective: Objective | None = None
+        if chosen.epochs > 0:
+            self.objective = Objective(
+                settings, data.train_labels, self.encoder, self.steps, device, processes
+            )
         entries = bank_seed(settings.seed)
         dim = settings.encoder.dim
         self.bank = MemoryBank(self.count, dim, chosen.bank_momentum, entries, device)
@@ -126,42 +132,67 @@ class Trainer:
         self._set_precision()
         # On a GPU a step's numbers are only asked for when an epoch ends or a checkpoint is due.
         self.waiting_costs = device.type != "cpu"
+        recordable = self.objective is not None and self.objective.loss.recordable
         if graphs is None:
-            plugin = settings.loss.module is not None
-            graphs = device.type == "cuda" and processes.count == 1 and not plugin
+            graphs = device.type == "cuda" and processes.count == 1 and recordable
         self.graphs, self.compiled = graphs, compiled
         # Compiled for the shape of whole batches, and not once more for the partial one.
         self._of_whole_batch = torch.compile(self.encoder) if compiled else self.encoder
-        self._recorded = RecordedStep(self._add_step, self.batch, size, device) if graphs else None
+        self._recorded: RecordedStep | None = None
+        if graphs:
+            views = settings.loss.view_count
+            self._recorded = RecordedStep(self._add_step, self.batch, size, device, views)
 
     def step(self, index: Tensor, views: Tensor, lr: float) -> Tensor:
         """One step of the paper: embed, contrast with the bank, descend, update the bank.
 
         Args:
             index: B int64, all the batch's instances, which are rows of the bank.
-            views: b x 3 x S x S, one view of each in this process's part; alone, b is B.
+            views: b x 3 x S x S, one view of each in this process's part; alone, b is B. With two
+                views 2 B, the second ones behind the first.
             lr: Learning rate.
 
         Returns:
             Sums of loss and positive similarity over the batch's anchors, 2 float64.
         """
-        anchors = self._embed(views, len(index))  # b x d, rows of length 1
-        loss = self.sharing.loss(self.loss, anchors, self.bank.entries, index)  # scalar
-        gradients: Sequence[Tensor] = torch.autograd.grad(loss, self.parameters)
+        objective = self.objective
+        assert objective is not None
+        anchors, keys = objective.embeddings(
+            views, self.encoder, partial(self._embed, len(index))
+        )  # b x d, rows of length 1
+
+        def loss_of(anchors: Tensor, bank: Tensor, part: Tensor) -> Tensor:
+            return objective.loss(objective.batch(anchors, keys, bank, part, self.position))
+
+        loss = self.sharing.loss(loss_of, anchors, self.bank.entries, index)  # scalar
+        trained = [*self.parameters, *objective.parameters]
+        gradients: Sequence[Tensor] = torch.autograd.grad(loss, trained)
         loss, anchors, gradients = self.sharing.total(
-            loss, anchors, gradients, self.parameters, len(index)
+            loss, anchors, gradients, trained, len(index)
         )  # of the whole batch: anchors are B x d now
-        self._descend(gradients, lr)
+        self._descend(gradients[: len(self.parameters)], lr)
+        objective.descend(gradients[len(self.parameters) :], lr)
         positives = self.bank.entries[index]  # B x d, as the loss saw them
+        if self.settings.loss.source != "bank" and keys is not None:
+            positives = keys.detach()
         similarity = (anchors * positives).sum()
         self.bank.update(index, anchors)  # B of the N rows
+        objective.end_step(keys)
         return torch.stack([loss * len(index), similarity]).double()
 
-    def _embed(self, views: Tensor, batch: int) -> Tensor:
-        """Embeddings (b x d) of views (b x 3 x S x S), at the run's precision."""
+    def _embed(
+        self, batch: int, views: Tensor, encoder: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Embeddings (b x d) of views (b x 3 x S x S), at the run's precision.
+
+        Args:
+            batch: B, instances of the whole batch.
+            views: Of this process's part.
+            encoder: Another one than what is trained.
+        """
         self._set_precision()
         mixed = self.settings.pretrain.precision == "bf16"
-        encoder = self._of_whole_batch if batch == self.batch else self.encoder
+        encoder = encoder or (self._of_whole_batch if batch == self.batch else self.encoder)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
             embeddings: Tensor = encoder(views)
         return embeddings
@@ -236,8 +267,16 @@ class Trainer:
                 # other runs of this process are in it.
                 if not self.waiting_costs:
                     began = time.perf_counter()
-        at.end_epoch(lr, self.count)
+        at.end_epoch(lr, self.count, self._said())
         self.sums.zero_()
+
+    def _said(self) -> dict[str, float]:
+        """What the loss says of itself, brought to the host at once."""
+        said = self.objective.reported() if self.objective else {}
+        if not said:
+            return {}
+        values = torch.stack([value.double() for value in said.values()]).tolist()
+        return dict(zip(said, values, strict=True))
 
     def _add_step(self, index: Tensor, views: Tensor, lr: float) -> None:
         """Take a step and add to the epoch's sums."""
@@ -275,7 +314,8 @@ class Trainer:
             FloatingPointError: A weight, statistic or bank entry is not finite.
         """
         for name, tensor in self.state()[0].items():
-            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            kept = self.objective is not None and self.objective.may_be_infinite(name)
+            if tensor.is_floating_point() and not kept and not torch.isfinite(tensor).all():
                 raise FloatingPointError(f"{name} is not finite after the last step")
 
     def check_same(self) -> None:
@@ -307,6 +347,8 @@ class Trainer:
             if buffer is not None:
                 tensors[f"momentum.{name}"] = buffer
         tensors["bank"] = self.bank.entries
+        if self.objective is not None:
+            tensors |= self.objective.tensors()
         return tensors, vars(self.position)
 
     def restore(self, tensors: dict[str, Tensor], position: dict[str, Any]) -> None:
@@ -317,6 +359,8 @@ class Trainer:
             if (buffer := tensors.get(f"momentum.{name}")) is not None:
                 self.momentum[i] = torch.empty_like(parameter).copy_(buffer)
         self.bank.entries.copy_(tensors["bank"])
+        if self.objective is not None:
+            self.objective.restore(tensors)
         self.position = at = Position(**position)
         self.sums.copy_(torch.tensor([at.loss, at.positive_similarity], dtype=torch.float64))
         if self._recorded:
@@ -329,19 +373,4 @@ class Trainer:
 
 def bank_seed(seed: int) -> int:
     """Seed of the bank's entries: a stream apart from that of the weights."""
-    return int.from_bytes(hashlib.sha256(f"bank {seed}".encode()).digest()[:7], "big")
-
-
-def make_loss(settings: RunSettings, bank_size: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """The run's loss for a bank of this size.
-
-    Raises:
-        StudyError: K is more than the bank's negatives, a loss's module cannot be used, or
-            ``TAUSWEEP_LOSS_KERNELS`` has a value that is not allowed.
-    """
-    kernel_choice.asked()
-    loss = settings.loss
-    negatives = loss.hard_set_size(bank_size)
-    if loss.module is not None:
-        return own_loss.make(loss, negatives)
-    return losses.make(loss.name, loss.temperature, negatives, literal_topk=bool(loss.literal_topk))
+    return seed_of("bank", seed)

@@ -14,6 +14,7 @@ from drawn_figures import FAST, lines, texts, words_of, xs, ys
 from tausweep.report import figures
 from tausweep.report.figures import StudyResults
 from tausweep.results import intervals, published
+from tausweep.study import KINDS, RELATED
 
 
 def single(tmp_path: Path) -> StudyResults:
@@ -34,6 +35,28 @@ def test_a_line_is_the_mean_over_seeds_and_its_band_the_interval(tmp_path: Path)
     widths = [intervals.summary(s).half_width for _, s in rows.groupby("temperature")["uniformity"]]
     assert band.y1 == pytest.approx(max(m + w for m, w in zip(wanted, widths, strict=True)))
     assert axes.get_xscale() == "log"
+
+
+@pytest.mark.parametrize("name", ["fig4_uniformity", "fig5_tolerance", "fig9_accuracy", "dilemma"])
+def test_a_loss_that_is_not_the_papers_has_its_line(name: str, tmp_path: Path) -> None:
+    frame = frames.records(("digits",), temperatures=(0.1, 0.3, 1.0))
+    tempered = frame[frame["loss"] == "contrastive"]
+    names = ("mine", *(loss for loss in RELATED if KINDS[loss].temperature))
+    others = [tempered.assign(loss=loss) for loss in names]
+    of = StudyResults(tmp_path, pd.concat([frame, *others], ignore_index=True))
+    drawn = figures.figure(name, of, FAST)
+    looks = [of.look(loss) for loss in names]
+    assert len({(look.colour, look.marker) for look in looks}) == len(names)
+    for look in looks:
+        assert look.label in words_of(drawn)
+        assert [line for line in drawn.axes[0].lines if line.get_color() == look.colour]
+
+
+def test_the_figures_of_the_hard_losses_have_no_others(tmp_path: Path) -> None:
+    frame = frames.records(("digits",), temperatures=(0.1, 1.0))
+    other = frame[frame["loss"] == "contrastive"].assign(loss="mine")
+    of = StudyResults(tmp_path, pd.concat([frame, other], ignore_index=True))
+    assert "mine" not in words_of(figures.figure("fig6_uniformity_hard", of, FAST))
 
 
 def test_a_miniatures_accuracies_keep_their_axis_and_their_baselines(tmp_path: Path) -> None:

@@ -51,6 +51,40 @@ def test_table1_takes_the_studys_own_temperatures_if_it_lacks_the_papers() -> No
     assert len(tables.table1(finer).panels[0].columns) == 10
 
 
+def with_others() -> pd.DataFrame:
+    """The paper's losses, and twelve columns of others: shipped, and one's own."""
+    frame = frames.records(("digits",), temperatures=(0.1, 0.3, 1.0), seeds=(0, 1))
+    tempered = frame[frame["loss"] == "contrastive"]
+    others = [tempered.assign(loss=name) for name in ("nt_xent", "mine", "hcl")]
+    free = frame[frame["loss"] == "simple"]
+    more = [free.assign(loss=name) for name in ("cosine_tau", "another", "untrained")]
+    return pd.concat([frame, *others, *more], ignore_index=True)
+
+
+def test_table1_has_a_column_for_every_loss_that_is_not_the_papers() -> None:
+    frame = with_others()
+    table = tables.table1(frame)
+    ours, *rest = table.panels
+    assert [c.text for c in ours.columns] == [
+        c.text
+        for c in tables.table1(frames.records(("digits",), (0.1, 0.3, 1.0))).panels[0].columns
+    ]
+    assert {panel.heading for panel in rest} == {"Other losses"}
+    assert all(len(panel.columns) <= 7 for panel in rest)
+    assert [c.text for panel in rest for c in panel.columns] == [
+        *(f"NT-Xent τ = {t}" for t in ("0.1", "0.3", "1.0")),
+        *(f"HCL τ = {t}" for t in ("0.1", "0.3", "1.0")),
+        "swinging τ",
+        "another",
+        *(f"mine τ = {t}" for t in ("0.1", "0.3", "1.0")),
+    ]
+    assert {*table.cells["loss"]} >= {"nt_xent", "mine", "another"}
+    for kind in ("md", "tex", "html"):
+        assert "Other losses" in table.text(kind)
+    alone = tables.table1(frame[frame["loss"] == "mine"])
+    assert [panel.heading for panel in alone.panels] == ["Other losses"]
+
+
 def test_numbers_are_those_of_a_float64_recomputation(collected: pd.DataFrame) -> None:
     numbers = tables.full(collected, published.records()).cells
     theirs = published.records()

@@ -71,7 +71,7 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
     handles = []
     for loss, found in drawn.items():
         look = results.look(loss)
-        line = look.line if loss in PATHS else "none"
+        line = look.line if any(cell.key[2] is not None for cell in found) else "none"
         handles.append(
             handle(
                 marker=look.marker, markerfacecolor="white", color=look.colour, linestyle=line,

@@ -26,6 +26,8 @@ from tausweep.report.tables import PUBLISHED_T
 from tausweep.report.tables.cells import Measured
 from tausweep.results import labels
 
+PAPER = ("contrastive", "hard_contrastive", "simple", "hard_simple", "nearest_negative")
+"""The paper's losses, in the order in which they are drawn."""
 Content = Literal["both", "measured", "published"]
 """What a panel shows: measured numbers, published ones or both."""
 PublishedColumn = Callable[[pd.DataFrame], "pd.Series[float]"]
@@ -38,7 +40,8 @@ class Sweep:
     Attributes:
         column: The column of the records.
         label: Label of the y axis.
-        losses: The losses to draw, in order; by default every loss of the records.
+        losses: Which of the paper's losses to draw, in order; by default all.
+        others: Whether losses that are not the paper's are drawn after them.
         context: A loss drawn pale, for comparison.
         shared: Whether all panels share one y axis.
         logarithmic: Whether the y axis is logarithmic.
@@ -50,7 +53,8 @@ class Sweep:
 
     column: str
     label: str
-    losses: tuple[str, ...] | None = None
+    losses: tuple[str, ...] = PAPER
+    others: bool = True
     context: str | None = None
     shared: bool = True
     logarithmic: bool = False
@@ -59,17 +63,17 @@ class Sweep:
 
     def drawn(self, results: StudyResults) -> list[str]:
         """Losses in the records, in drawing order."""
-        order = ["contrastive", "hard_contrastive", "simple", "hard_simple", "nearest_negative"]
         found = list(dict.fromkeys(results.records["loss"]))
-        wanted = self.losses or (*order, *(loss for loss in found if loss not in order))
-        return [loss for loss in wanted if loss in found]
+        others = [loss for loss in results.losses if loss not in PAPER] if self.others else []
+        return [loss for loss in (*self.losses, *others) if loss in found]
 
 
 def draw(sweep: Sweep, results: StudyResults, style: Style, title: str) -> Figure:
     """Draw one figure of the family, or a note if there is nothing to draw."""
     losses, datasets = sweep.drawn(results), results.datasets
     if not losses or not datasets:
-        wanted = ", ".join(results.look(loss).label for loss in sweep.losses or ()) or "any loss"
+        wanted = ", ".join(results.look(loss).label for loss in sweep.losses)
+        wanted = "any loss" if sweep.losses == PAPER else wanted
         return panels.empty(style, title, f"The records have no run of {wanted}.")
     shown: list[tuple[str, Content]] = []
     for dataset in datasets:
@@ -320,8 +324,8 @@ _HARD = ("hard_contrastive", "hard_simple")
 
 uniformity = partial(draw, Sweep("uniformity", "uniformity", _PLAIN))
 tolerance = partial(draw, Sweep("tolerance", "tolerance", _PLAIN))
-uniformity_hard = partial(draw, Sweep("uniformity", "uniformity", _HARD, context="contrastive"))
-tolerance_hard = partial(draw, Sweep("tolerance", "tolerance", _HARD, context="contrastive"))
+uniformity_hard = partial(draw, Sweep("uniformity", "uniformity", _HARD, False, "contrastive"))
+tolerance_hard = partial(draw, Sweep("tolerance", "tolerance", _HARD, False, "contrastive"))
 accuracy = partial(
     draw, Sweep("linear_accuracy", "linear accuracy (%)", shared=False, of_scale=True)
 )

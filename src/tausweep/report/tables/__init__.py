@@ -7,7 +7,7 @@ CSV (tidy, numeric), Markdown, LaTeX (booktabs) or HTML (a fragment).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -27,7 +27,8 @@ from tausweep.report.tables.formats import (
 )
 from tausweep.results import labels
 from tausweep.results.cells import Key, printed
-from tausweep.study import StudyError
+from tausweep.study import BASELINES, StudyError
+from tausweep.study import LOSSES as PAPER
 from tausweep.study.columns import (
     CLASSIFICATION,
     COLUMNS,
@@ -45,6 +46,8 @@ MOST_COLUMNS = 7
 """How many printed columns fit on a page beside the heads of a row."""
 PUBLISHED_T = 2.0
 """The t of the published uniformities."""
+PANEL_COLUMNS = 7
+"""Columns of other losses that fit a page beside the heads of a row."""
 TABLE1_LOSSES = ("contrastive", "simple", "hard_contrastive", "hard_simple")
 
 
@@ -102,6 +105,8 @@ def table1(
 ) -> Table:
     """The paper's Table 1, with dataset and measure in rows, loss and temperature in columns.
 
+    Losses that are not the paper's follow in panels of their own.
+
     Args:
         collected: The collected table (columns of ``records.csv``), any status.
         published: Published numbers (``published.records()``), or none.
@@ -112,11 +117,13 @@ def table1(
     cells = Cells(collected, comparable(published, t))
     temperatures = _table1_temperatures(cells)
     chosen = [loss for loss in TABLE1_LOSSES if loss in cells.losses]
+    others = [loss for loss in cells.losses if loss not in (*PAPER, *BASELINES)]
     columns: list[tuple[str, float | None]] = []
-    for loss in chosen:
-        grid = [t for t in temperatures if t in cells.temperatures([loss])]
+    for loss in [*chosen, *others]:
+        swept = cells.temperatures([loss])
+        grid = [t for t in temperatures if t in swept] if loss in chosen else swept
         columns += [(loss, t) for t in grid] or [(loss, None)]
-    rows: list[Row] = []
+    lines: list[tuple[str, str, list[Measured], Measured | None]] = []
     every: list[Measured] = []
     bold: list[Measured] = []
     for dataset in cells.datasets:
@@ -125,15 +132,32 @@ def table1(
             top = best(line) if measure == "linear_accuracy" else None
             every += line
             bold += [top] if top else []
-            rows += _table1_rows(dataset, measure, line, top)
-    heads = [
-        ColumnHead(labels.loss(loss), "" if t is None else f"τ = {printed(t)}")
-        for loss, t in columns
-    ]
-    panel = Panel("", ("dataset", "measure", "value"), heads, rows)
+            lines.append((dataset, measure, line, top))
+    first = sum(loss in chosen for loss, _ in columns)
+    own = [slice(0, first)] if first or not columns else []
+    rest = [slice(i, i + PANEL_COLUMNS) for i in range(first, len(columns), PANEL_COLUMNS)]
+    panels = [_table1_panel("", columns, lines, place) for place in own]
+    panels += [_table1_panel("Other losses", columns, lines, place) for place in rest]
     caption = _caption(cells, _ACCURACY, _BEST, scaled_down, flip, t)
     title = "Accuracy, uniformity and tolerance, as in the paper's Table 1"
-    return Table("table1", title, caption, [panel], tidy("table1", every, bold))
+    return Table("table1", title, caption, panels, tidy("table1", every, bold))
+
+
+def _table1_panel(
+    heading: str,
+    columns: Sequence[tuple[str, float | None]],
+    lines: Sequence[tuple[str, str, list[Measured], Measured | None]],
+    place: slice,
+) -> Panel:
+    """Some columns of Table 1, with the heads of all rows."""
+    heads = [
+        ColumnHead(labels.loss(loss), "" if t is None else f"τ = {printed(t)}")
+        for loss, t in columns[place]
+    ]
+    rows: list[Row] = []
+    for dataset, measure, line, top in lines:
+        rows += _table1_rows(dataset, measure, line[place], top)
+    return Panel(heading, ("dataset", "measure", "value"), heads, rows)
 
 
 def full(

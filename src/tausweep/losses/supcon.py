@@ -1,0 +1,46 @@
+"""Supervised contrastive loss (Khosla et al. 2020, arXiv:2004.11362, Eq. 2, L_out).
+
+NT-Xent with every view of the anchor's class as a positive. Of every view i of a batch, with P(i)
+the other views of its class::
+
+    -1/|P(i)| sum_{p in P(i)} log( e^{s_ip / tau} / sum_{k != i} e^{s_ik / tau} ),  k over all views
+
+Identities: where no two instances share a label it is NT-Xent; exchanging instances of one class
+leaves it unchanged. It sees labels: what it reaches is no measure of learning without them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tausweep.losses.batch import Batch
+
+
+class SupCon(nn.Module):
+    """Supervised contrastive loss.
+
+    Args:
+        temperature: tau > 0.
+    """
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Mean over the 2 B views, a scalar.
+
+        Raises:
+            ValueError: The batch has no labels.
+        """
+        if batch.labels is None:
+            raise ValueError("labels: a supervised loss needs them")
+        views = batch.both_views()
+        logits = views @ views.T / self.temperature
+        itself = torch.eye(len(views), dtype=torch.bool, device=views.device)
+        normaliser = logits.masked_fill(itself, -torch.inf).logsumexp(1)
+        labels = batch.labels.repeat(2)
+        positives = (labels[:, None] == labels) & ~itself
+        mean = (logits * positives).sum(1) / positives.sum(1)
+        return (normaliser - mean).mean()
