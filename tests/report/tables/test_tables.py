@@ -74,7 +74,7 @@ def test_table1_has_a_column_for_every_loss_that_is_not_the_papers() -> None:
     assert [c.text for panel in rest for c in panel.columns] == [
         *(f"NT-Xent τ = {t}" for t in ("0.1", "0.3", "1.0")),
         *(f"HCL τ = {t}" for t in ("0.1", "0.3", "1.0")),
-        "swinging τ",
+        "swinging temperature",
         "another",
         *(f"mine τ = {t}" for t in ("0.1", "0.3", "1.0")),
     ]
