@@ -93,7 +93,7 @@ def test_a_loss_of_ones_own_may_have_the_name_of_a_shipped_one() -> None:
         (
             "hcl",
             {"temperature": 1, "options": {"betta": 1}},
-            r"losses\.hcl\.options\.betta: unknown key; did you mean beta; known keys are beta, tau_",
+            r"losses\.hcl\.options\.betta: unknown key; did you mean beta; known keys are beta",
         ),
         (
             "hcl",

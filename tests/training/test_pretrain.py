@@ -302,7 +302,7 @@ def test_last_batch_of_one_image_is_refused_before_training(
 ) -> None:
     settings = run_settings(pretrain={"batch_size": 43})
     with pytest.raises(
-        StudyError, match="batch_size: 43 leaves one of 130 images to a batch by itself"
+        StudyError, match="batch_size: 43 leaves one of the 130 images alone in a batch"
     ):
         train(settings, digits, tmp_path)
 

@@ -70,8 +70,8 @@ def check(counts: Mapping[str, Counts], runs: Iterable[Run]) -> None:
     for name, split, limit in (("training", train, "train_limit"), ("test", test, "test_limit")):
         there = {label: count for label, count in split.items() if count}
         if len(there) < 2:
-            found = f"one class ({next(iter(there))})" if there else "no class"
-            raise StudyError(f"the {name} images are of {found}; two classes or more are needed")
+            found = f"one class ({next(iter(there))})" if there else "no classes"
+            raise StudyError(f"the {name} images have {found}; two or more are needed")
         if max(there.values()) < 2:
             raise StudyError(
                 f"no class has two {name} images, which tolerance needs; more images, or a larger "

@@ -102,5 +102,5 @@ def _classes(place: Path) -> dict[Split, list[str]]:
 def _images(folder: Path) -> list[trees.ListedFile]:
     found = trees.images(folder)
     if not found:
-        raise StudyError(f"{folder}: it holds no image ({', '.join(trees.IMAGE_SUFFIXES)})")
+        raise StudyError(f"{folder}: it has no image ({', '.join(trees.IMAGE_SUFFIXES)})")
     return found

@@ -105,7 +105,7 @@ def _listing(
         found[name] = [file._replace(path=f"{name}/{file.path}") for file in files]
         if not found[name]:
             raise StudyError(
-                f"{folder / name}: it holds no image ({', '.join(trees.IMAGE_SUFFIXES)})"
+                f"{folder / name}: it has no image ({', '.join(trees.IMAGE_SUFFIXES)})"
             )
     return folder, found
 
