@@ -109,7 +109,7 @@ def of_plugin(tmp_path: Path, k: int = 1, classes: int = 2) -> str:
     ("k", "classes", "says"),
     [
         (50, 2, "knn.k: 50 is more than the 6 training images"),
-        (1, 1, "the training images are of one class (a)"),
+        (1, 1, "the training images have one class (a)"),
     ],
 )
 def test_data_of_unknown_size_are_held_against_the_settings_before_they_are_decoded(

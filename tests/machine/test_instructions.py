@@ -203,7 +203,7 @@ def test_a_process_that_may_not_be_started_anew_stays_as_it_is(
 @pytest.mark.parametrize(
     ("machine", "flags", "why"),
     [
-        ("aarch64", set(), "it is no x86 CPU (aarch64)"),
+        ("aarch64", set(), "it is not an x86 CPU (aarch64)"),
         ("x86_64", {"sse4_2", "avx"}, "it has no avx2 and no fma"),
         ("x86_64", {"avx2", "fma"}, ""),
     ],
