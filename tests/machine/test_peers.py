@@ -340,7 +340,7 @@ def test_command_stops_on_a_signal_as_one_process_does(tmp_path: Path) -> None:
         ({0: 143, 1: 143}, 143, ""),
         # A consequence, of one that found the other gone, and its cause.
         ({0: 1, 1: 2}, 2, ""),
-        ({0: -15, 1: -9}, 1, "tausweep: error: process 2 was ended by SIGKILL\n"),
+        ({0: -15, 1: -9}, 1, "tausweep: error: process 2 was killed by SIGKILL\n"),
     ],
     ids=["stopped", "bad input", "killed"],
 )

@@ -320,7 +320,7 @@ def test_table_reads_back_and_goes_when_it_is_not_asked_for(asked: Path, tmp_pat
     pd.testing.assert_frame_equal(frame, expected, check_dtype=False, check_exact=True)
     (run,) = tmp_path.glob("tiny/runs/*/*/*/*")
     (run / "along.json").write_text("{")
-    with pytest.raises(StudyError, match=r"along\.json: missing or damaged"):
+    with pytest.raises(StudyError, match=r"along\.json: is missing or damaged"):
         collect(path, tmp_path, table)
     evaluate(tmp_path)
     collect(study(tmp_path), tmp_path, table)
