@@ -67,7 +67,7 @@ def test_temperature_is_written_in_canonical_form() -> None:
 @pytest.mark.parametrize("text", ["", "{", '{"columns": {}}', "[]", '{"columns": 3}'])
 def test_damaged_record_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "record.json").write_text(text)
-    with pytest.raises(StudyError, match=r"record\.json: damaged or not a record"):
+    with pytest.raises(StudyError, match=r"record\.json: is damaged or not a record"):
         records.read(tmp_path / "record.json")
 
 

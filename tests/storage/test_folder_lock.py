@@ -45,7 +45,7 @@ def test_a_second_workflow_waits_for_the_first_and_says_so_once(
 
     with holder(RESERVE, tmp_path):
         assert reserve(tmp_path, whole, said.append) is None
-    assert said == [f"{tmp_path}: another workflow prepares these data; waiting for them"]
+    assert said == [f"{tmp_path}: another workflow is preparing these data; waiting for it"]
 
 
 def test_the_reservation_of_a_killed_workflow_is_taken_over(tmp_path: Path) -> None:

@@ -105,13 +105,13 @@ def test_code_of_another_day_is_a_caution_with_the_command_that_redoes_it(tmp_pa
     frame.loc[:5, "code_version"] = f"{today[0]}-000000000000"
     text = text_of(page_of(study, frame, tmp_path))
     assert "Mixed code versions. 2 versions of the numerical code" in text
-    assert f"evaluation: 6 of 30 runs, installed is {today[1]}" in text
+    assert f"evaluation: 6 of 30 runs; installed: {today[1]}" in text
     assert "pretraining: " not in text
     assert "snakemake --configfile my/study.yaml --forcerun evaluate" in text
     frame["code_version"] = f"000000000000-{today[1]}"
     text = text_of(page_of(study, frame, tmp_path))
     assert "Mixed code versions" not in text
-    assert f"pretraining: 30 of 30 runs, installed is {today[0]}" in text
+    assert f"pretraining: 30 of 30 runs; installed: {today[0]}" in text
     assert "snakemake --configfile my/study.yaml --forcerun pretrain" in text
 
 
