@@ -77,7 +77,7 @@ def test_a_number_that_differs_in_its_last_bit_is_named_with_what_was_otherwise(
     assert found.headline == "1 of the 12 numbers of 6 runs differ"
     assert found.lines() == [
         f"{FIRST}  uniformity  2.01, now {near!r}",
-        "made otherwise: instructions portable, now native; torch 2.14, now 2.15",
+        "made differently: instructions portable, now native; torch 2.14, now 2.15",
     ]
 
 
@@ -97,7 +97,7 @@ def test_runs_of_other_settings_or_data_are_left_out_and_counted(
     first, *others = [row(run) for run in STUDY.runs()]
     found = beside(study_file, [first | {column: "other", "uniformity": 1.0}, *others])
     assert found.headline == (
-        "the same, all 10 numbers of 5 runs; 1 of other settings or data left out"
+        "all 10 numbers of 5 runs are the same; 1 with other settings or data left out"
     )
 
 

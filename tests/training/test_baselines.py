@@ -129,7 +129,9 @@ def test_baselines_do_not_change_with_the_length_of_training() -> None:
 
 
 def test_a_baseline_takes_no_temperature() -> None:
-    with pytest.raises(StudyError, match=r"losses.untrained.temperature: untrained has no temperature"):
+    with pytest.raises(
+        StudyError, match=r"losses.untrained.temperature: untrained has no temperature"
+    ):
         parse(STUDY | {"losses": {"untrained": {"temperature": [0.3]}}})
 
 

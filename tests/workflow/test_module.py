@@ -104,7 +104,7 @@ def test_two_studies_in_one_snakefile(tmp_path: Path, dry: DryRuns) -> None:
         (
             '{"study": "x", "losses": {"simple": None}}',
             "",
-            "module tausweep, config: datasets: is needed",
+            "module tausweep, config: datasets: is required but missing",
         ),
         (
             '{"study": "x"}',
