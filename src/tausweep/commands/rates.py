@@ -1,16 +1,19 @@
-"""Training speeds that were measured on GPUs and kept, by device, precision and loss.
+"""Training speeds that were measured: those of finished runs, and those that are kept of GPUs.
 
-The file is ``benchmarks/measured/gpu/rates.csv``: what ``benchmarks/gpu/check.py`` printed there,
-as a table.
+The kept ones, by device, precision and loss, are in ``benchmarks/measured/gpu/rates.csv``: what
+``benchmarks/gpu/check.py`` printed there, as a table.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from tausweep.storage import shipped
+from tausweep.storage.layout import File, Folder, Layout
 from tausweep.study import RunSettings
 
 RATES_FILE = "benchmarks/measured/gpu/rates.csv"
@@ -80,3 +83,50 @@ def best(settings: RunSettings) -> dict[str, Rate]:
         or min(by_loss.values(), key=lambda rate: rate.images_per_second)
         for device, by_loss in found.items()
     }
+
+
+Alike = tuple[Any, ...]
+"""A key of runs that train at about the same speed on the same machine."""
+
+
+def alike(settings: RunSettings) -> Alike:
+    """The key of a run."""
+    pretrain = settings.pretrain
+    return (
+        settings.encoder, settings.dataset.image_size, pretrain.batch_size, pretrain.precision,
+        settings.loss.name,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FinishedRate:
+    """The training speed of a finished run.
+
+    Attributes:
+        images_per_second: In its training.
+        device: What it ran on, in words.
+        cpu: Model of the CPU that it trained on with one thread; none for any other device.
+    """
+
+    images_per_second: float
+    device: str
+    cpu: str | None
+
+
+def of_finished_runs(layout: Layout) -> dict[Alike, FinishedRate]:
+    """Speeds of finished runs of any study in the results folder, one for each kind of run."""
+    found: dict[Alike, FinishedRate] = {}
+    for path in sorted(layout.root.glob(f"*/{Folder.RUNS}/*/*/*/*/{File.RECORD}")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            settings = RunSettings.model_validate(record["settings"])
+            speed = record["columns"]["images_per_second"]
+            hardware = record["pretrain"]["hardware"]
+            gpu, threads = hardware.get("gpu"), hardware["threads"]
+            device = str(gpu or f"{threads} thread(s) of a CPU")
+            cpu = hardware.get("cpu") if not gpu and threads == 1 else None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue  # a damaged or older record cannot be used
+        if speed:
+            found[alike(settings)] = FinishedRate(float(speed), device, cpu)
+    return found
