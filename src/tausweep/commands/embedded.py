@@ -62,9 +62,10 @@ def matrix(values: Any, name: str) -> Tensor:
     x: Tensor = values.detach().cpu()
     x = x if x.dtype == torch.float64 else x.to(torch.float32)
     if x.ndim != 2 or x.shape[1] == 0:
-        shape = " x ".join(map(str, x.shape)) or "a single number"
+        shape = " x ".join(map(str, x.shape)) or "one number"
         raise StudyError(
-            f"{name}: an array of {shape} is not allowed; n x d is needed, one embedding a row"
+            f"{name}: a {x.ndim}-dimensional array ({shape}) is not allowed; n x d is needed, one "
+            "embedding a row"
         )
     if len(x) < 2:
         raise StudyError(f"{name}: {len(x)} rows given; two or more are needed")

@@ -87,9 +87,11 @@ class _Embedding:
     def plain(self, paths: Sequence[Path]) -> Tensor:
         """Embeddings of the un-augmented images, n x d float32."""
         e = self.encoder
+        edge = (self.outer - e.size) // 2
+        inner = slice(edge, edge + e.size)
         return torch.cat(
             [
-                self._run(rendering.plain(squares, e.size, e.mean, e.std, e.size / self.outer))
+                self._run(rendering.plain(squares[:, inner, inner], e.size, e.mean, e.std))
                 for squares in self._squares(paths)
             ]
         )

@@ -1,4 +1,4 @@
-"""Files of embeddings: NumPy, Parquet, safetensors, with or without labels. Nothing is unpickled."""
+"""Files of embeddings, with or without labels: NumPy, Parquet, safetensors, nothing unpickled."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from tausweep.commands.embedded import Embedded, codes, matrix
-from tausweep.study import StudyError, nearest
+from tausweep.study import StudyError, did_you_mean
 
 SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
 EMBEDDINGS = ("embeddings", "embedding", "features", "feature", "emb", "x", "X")
 LABELS = ("labels", "label", "y", "targets", "target", "class")
+LISTED = 6
+"""Arrays that an error names at most."""
 OBJECTS = (
     "holds Python objects, which are not read, since reading them can run code; save numbers, with "
     "embeddings.astype('float32')"
@@ -29,8 +31,8 @@ def read(
 ) -> Embedded:
     """Read embeddings, and their labels if there are any.
 
-    A file with ``train`` and ``test`` beside each other, such as a run's ``embeddings.safetensors``,
-    is measured on ``test``; kNN and the linear classifier learn from ``train``.
+    A file with both ``train`` and ``test``, such as a run's ``embeddings.safetensors``, is measured
+    on ``test``; kNN and the linear classifier learn from ``train``.
 
     Args:
         path: One of ``SUFFIXES``.
@@ -105,8 +107,8 @@ def label_column(columns: Any, name: str, wanted: str | None) -> str:
     if wanted is not None:
         if wanted not in known:
             raise StudyError(
-                f"--label-column {wanted}: {name} has none of that name{nearest(wanted, known)}; "
-                f"it has {', '.join(known)}"
+                f"--label-column {wanted}: {name} has none of that name"
+                f"{did_you_mean(wanted, known)}; it has {', '.join(known)}"
             )
         return wanted
     found = [column for column in LABELS if column in known] or (known if len(known) == 1 else [])
@@ -243,10 +245,19 @@ def _chosen(
     content: Mapping[str, Any], name: str, key: str | None, label_key: str | None
 ) -> tuple[str, str | None]:
     """Names of the embeddings and, if there are any, of the labels."""
-    listed = ", ".join(f"{k} ({' x '.join(map(str, v.shape))})" for k, v in content.items())
+    shapes = [f"{k} ({' x '.join(map(str, v.shape))})" for k, v in content.items()]
+    listed = ", ".join(shapes[:LISTED]) + (
+        f" and {len(shapes) - LISTED} more" * (len(shapes) > LISTED)
+    )
+    if key is None and any(v.ndim == 4 for v in content.values()):
+        raise StudyError(
+            f"{name}: holds weights of an encoder, it seems ({listed}); --images DIR names images "
+            "to embed with it"
+        )
     if key is not None and key not in content:
         raise StudyError(
-            f"--key {key}: {name} has none of that name{nearest(key, content)}; it has {listed}"
+            f"--key {key}: {name} has none of that name{did_you_mean(key, content)}; it has "
+            f"{listed}"
         )
     if key is None:
         matrices = [k for k, v in content.items() if v.ndim == 2]

@@ -7,6 +7,7 @@ Nothing is downloaded, and of other people's files nothing is unpickled but tens
 from __future__ import annotations
 
 import json
+import logging as stdlib_logging
 import pickle
 import re
 import zipfile
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from tausweep import data
 from tausweep.commands.embeddings_file import safetensors
 from tausweep.storage.layout import File
-from tausweep.study import EncoderSettings, StudyError, ViewSettings, nearest, plugins
+from tausweep.study import EncoderSettings, StudyError, ViewSettings, did_you_mean, plugins
 
 Channels = tuple[float, float, float]
 IMAGENET = data.normalisation("imagenet100")
@@ -124,7 +125,9 @@ def _resnet(path: Path, state: dict[str, Tensor], size: int | None) -> LoadedEnc
         )
     prefix = next((p for p in prefixes if re.search("encoder_q|student|online", p)), prefixes[0])
     own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    counts = [len({k.split(".")[1] for k in own if k.startswith(f"layer{i}.")}) for i in range(1, 5)]
+    counts = [
+        len({k.split(".")[1] for k in own if k.startswith(f"layer{i}.")}) for i in range(1, 5)
+    ]
     second, stem = own.get("layer1.0.conv2.weight"), own.get("conv1.weight")
     if second is None or stem is None or second.ndim != 4 or stem.ndim != 4 or 0 in counts:
         raise StudyError(f"{path}: is a ResNet of another form; --arch NAME says which model it is")
@@ -162,7 +165,7 @@ def _torchvision(
     known = models.list_models(module=models)
     if arch not in known:
         raise StudyError(
-            f"--arch {arch}: torchvision has no such model{nearest(arch, known)}; "
+            f"--arch {arch}: torchvision has no such model{did_you_mean(arch, known)}; "
             "torchvision.models.list_models() lists them"
         )
     own = {k.removeprefix("module."): v for k, v in state.items()}
@@ -250,7 +253,7 @@ class _HuggingFace(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
         self.tokens = any(name.endswith("cls_token") for name, _ in model.named_parameters())
         self.features = hasattr(model, "get_image_features")
 
@@ -279,7 +282,7 @@ def _hugging_face(folder: Path, size: int | None) -> LoadedEncoder:
             f"{folder}: is a model of Hugging Face; its package is not installed; pip install "
             "'tausweep[transformers]'"
         ) from None
-    logging.set_verbosity_error()
+    logging.set_verbosity(stdlib_logging.ERROR)
     try:
         model, report = AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False,
@@ -341,7 +344,9 @@ def _fit(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     shapes = [k for k in state if k in wanted and state[k].shape != wanted[k].shape]
     name = type(model).__name__
     if missing:
-        raise StudyError(f"{path}: {len(missing)} tensors of {name} are missing, {missing[0]} first")
+        raise StudyError(
+            f"{path}: {len(missing)} tensors of {name} are missing, {missing[0]} first"
+        )
     if over:
         raise StudyError(f"{path}: {len(over)} tensors are none of {name}'s, {over[0]} first")
     if shapes:

@@ -132,3 +132,8 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_threads(parser)
     add_device(parser)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``options.json``: one JSON document instead of text."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document")

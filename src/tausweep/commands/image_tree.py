@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tausweep.commands import embeddings_file
 from tausweep.data import trees
 from tausweep.study import StudyError
 
 TRAIN = "train"
 TESTS = ("test", "val")
 """Names of the split that is measured, the first that is there."""
+PATHS = ("path", "file", "filename", "image")
+"""Names of the column of paths in a file of labels."""
 
 
 @dataclass(frozen=True)
@@ -68,5 +71,41 @@ def _classes(folder: Path) -> tuple[list[Path], list[str]]:
         paths += found
         labels += [name] * len(found)
     if not paths:
-        raise StudyError(f"{folder}: it holds no image ({', '.join(trees.SUFFIXES)})")
+        raise StudyError(f"{folder}: it holds no image ({', '.join(trees.IMAGE_SUFFIXES)})")
     return paths, labels
+
+
+def labelled(tree: ImageTree, folder: Path, table: Path, column: str | None) -> ImageTree:
+    """The images of a flat folder that a CSV file has labels for.
+
+    Args:
+        tree: Without a training split.
+        folder: Where its images lie.
+        table: A CSV with a column of paths (``PATHS``), relative to the folder, and one of labels.
+        column: Of the labels; see ``embeddings_file.label_column``.
+
+    Raises:
+        StudyError: An image has no row, or the columns are not there.
+    """
+    if tree.train_paths:
+        raise StudyError(f"--labels: {folder} has its labels in its folders, train and test")
+    content = embeddings_file.table_of(table)
+    paths = next((name for name in PATHS if name in content.columns), None)
+    if paths is None:
+        raise StudyError(
+            f"{table}: has no column {', '.join(PATHS)}; labels of images need their paths"
+        )
+    own = embeddings_file.label_column(
+        [name for name in content.columns if name != paths], str(table), column
+    )
+    by_path = dict(zip(content[paths].astype(str), content[own], strict=True))
+    names = [path.relative_to(folder).as_posix() for path in tree.paths]
+    if lacking := [name for name in names if name not in by_path]:
+        raise StudyError(
+            f"{table}: {len(lacking):,} of {len(names):,} images of {folder} have no label, "
+            f"{lacking[0]} first"
+        )
+    empty = [name for name in names if by_path[name] != by_path[name]]
+    if empty:
+        raise StudyError(f"{table}: the label of {empty[0]} is empty")
+    return ImageTree(tree.paths, [str(by_path[name]) for name in names], [], [])

@@ -56,7 +56,7 @@ def assess(
         )
     n, dim = x.shape
     found = Quality(
-        name, n, dim, None, {}, {}, [], None, None, T, {}, {},
+        name, n, dim, None, {}, {}, [], None, None, None, T, {}, {},
         None if labels is None else labels.cpu().numpy().astype(np.int64),
     )  # fmt: skip
     collapsed = geometry.collapsed(x)
@@ -76,9 +76,7 @@ def assess(
     else:
         found = replace(found, classes=len(torch.unique(labels)))
         _of_classes(found, x, labels)
-        found = _of_classifiers(
-            found, x, labels, train, train_labels, collapsed, (k, temperature)
-        )
+        found = _of_classifiers(found, x, labels, train, train_labels, collapsed, (k, temperature))
     estimates = {m: found.estimates[m] for m in quality.MEASURES if m in found.estimates}
     missing = {m: found.missing[m] for m in quality.MEASURES if m in found.missing}
     flags = [*_general_flags(found, x, collapsed), *quality.too_few(estimates), *found.flags]
@@ -124,7 +122,9 @@ def _ends(interval: Estimate) -> tuple[float | None, float | None]:
 def _of_rank(found: Quality, x: Tensor) -> None:
     rank = geometry.rankme(x)
     _put(found, "rankme", rank, influence.rankme(x), 1.0, float(min(x.shape)))
-    if found.n >= 4:
+    if found.n < 4:
+        found.flags.append(quality.rank_of_so_few(found.n, found.dim, rank))
+    else:
         order = torch.from_numpy(np.random.default_rng(0).permutation(found.n))
         halves = [geometry.rankme(x[part]) for part in order.tensor_split(2)]
         found.flags.extend(quality.rank_grows(found.n, rank, sum(halves) / 2))
@@ -203,7 +203,8 @@ def _of_classifiers(
 
 
 def _general_flags(found: Quality, x: Tensor, collapsed: bool) -> list[Flag]:
-    mean = found.estimates["common_mean"].value
+    # Without the 1 / n that any n points have.
+    mean = (found.n * found.estimates["common_mean"].value - 1) / (found.n - 1)
     rank, dimension = found.estimates["rankme"].value, found.estimates["effective_dimension"].value
     flags = []
     if collapsed:

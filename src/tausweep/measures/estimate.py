@@ -46,10 +46,12 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         """All fields; JSON has no infinity, so an infinite number is the text ``inf``."""
-        return {
-            name: "inf" if isinstance(number, float) and math.isinf(number) else number
-            for name, number in vars(self).items()
-        }
+        return {name: finite(number) for name, number in vars(self).items()}
+
+
+def finite(value: Any) -> Any:
+    """A value for JSON, which has no infinity: ``inf`` as a text."""
+    return "inf" if isinstance(value, float) and math.isinf(value) else value
 
 
 def by_influence(
@@ -82,9 +84,7 @@ def of_share(correct: NDArray[np.bool_]) -> Estimate:
     """
     n, right = len(correct), int(np.count_nonzero(correct))
     interval = stats.binomtest(right, n).proportion_ci(CONFIDENCE, method="wilson")
-    return Estimate(
-        100.0 * right / n, 100.0 * float(interval.low), 100.0 * float(interval.high), n
-    )
+    return Estimate(100.0 * right / n, 100.0 * float(interval.low), 100.0 * float(interval.high), n)
 
 
 def of_share_difference(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Estimate:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
@@ -86,8 +85,8 @@ def linearly(train: Tensor, own: Tensor, test: Tensor, truth: Tensor) -> Tensor:
     """Logistic regression without a penalty, at its optimum (``linear.converged``)."""
     classes, codes = torch.unique(own.cpu().to(torch.int64), return_inverse=True)
     if len(classes) < 2:
-        return truth.cpu() == classes[0]
+        return torch.eq(truth.cpu(), classes[0])
     fitted = logistic.on_the_cpu(
         train.cpu().float(), codes, test.cpu().float(), len(classes), linear.MAX_ITERATIONS
     )
-    return classes[torch.from_numpy(fitted.predicted)] == truth.cpu()
+    return torch.eq(classes[torch.from_numpy(fitted.predicted)], truth.cpu())

@@ -63,6 +63,10 @@ class Flag:
     sentence: str
     enough: int | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """All fields; an infinite number is the text ``inf``."""
+        return {name: estimate.finite(value) for name, value in vars(self).items()}
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -77,7 +81,8 @@ class Quality:
         missing: Why each of the others could not.
         flags: See ``Flag``.
         split: In words, what kNN and the linear classifier were trained on; none without them.
-        views: In words, what alignment compares; none without it.
+        views: In words, what alignment compares; none without it, or if it is not known.
+        what: In words, what the rows are, if it is known.
         t: Of uniformity.
         influence: Influence values (n, or as many as there are views), by measure.
         correct: Which held-out instances are classified correctly, by measure.
@@ -93,6 +98,7 @@ class Quality:
     flags: list[Flag]
     split: str | None
     views: str | None
+    what: str | None
     t: float
     influence: dict[str, Values] = field(repr=False, compare=False)
     correct: dict[str, NDArray[np.bool_]] = field(repr=False, compare=False)
@@ -107,9 +113,10 @@ class Quality:
             "classes": self.classes,
             "measures": {name: found.to_json() for name, found in self.estimates.items()},
             "missing": self.missing,
-            "flags": [vars(flag) for flag in self.flags],
+            "flags": [flag.to_json() for flag in self.flags],
             "split": self.split,
             "views": self.views,
+            "what": self.what,
             "t": self.t,
         }
 
@@ -201,6 +208,16 @@ def rank_grows(n: int, all_of_them: float, half: float) -> list[Flag]:
     return [Flag("too_few", "rankme", growth, RANK_GROWTH, sentence, enough)]
 
 
+def rank_of_so_few(n: int, dim: int, rank: float) -> Flag:
+    """The flag of so few instances that they cannot be halved."""
+    enough = _rounded_up(2 * dim)
+    sentence = (
+        f"too few instances for RankMe: of {n} it is at most {n}; {enough:,} or more, twice the "
+        "dimension, begin to say something"
+    )
+    return Flag("too_few", "rankme", rank, float(n), sentence, enough)
+
+
 def separable(train: int, total: int, dim: int) -> list[Flag]:
     """A flag if a linear classifier could be right on its training instances by chance.
 
@@ -231,5 +248,5 @@ def _words(name: str) -> str:
 
 def _rounded_up(count: int) -> int:
     """To two digits: an estimate has no more."""
-    step = 10 ** max(0, len(str(count)) - 2)
+    step: int = 10 ** max(0, len(str(count)) - 2)
     return -(-count // step) * step
