@@ -46,7 +46,7 @@ def embed(
         StudyError: An image cannot be read, or the encoder fails or gives no B x d.
     """
     set_tf32(False)
-    encoder.module.to(device)
+    encoder.module.to(device).to(memory_format=torch.channels_last)
     work = _Embedding(encoder, device, threads)
     say(f"{name}: {len(tree.paths):,} images at {encoder.size} pixels")
     x = matrix(work.plain(tree.paths), name)

@@ -232,7 +232,7 @@ def _timm(folder: Path, config: dict[str, Any], size: int | None) -> LoadedEncod
     if not timm.is_model(arch):
         raise StudyError(f"{folder}: timm {timm.__version__} has no model {arch}")
     arguments = config.get("model_args") or {}
-    model = timm.create_model(
+    model: Any = timm.create_model(
         arch, pretrained=False, num_classes=config.get("num_classes", 1000), **arguments
     )
     weights = next(

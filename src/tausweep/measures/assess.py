@@ -121,7 +121,13 @@ def _ends(interval: Estimate) -> tuple[float | None, float | None]:
 
 def _of_rank(found: Quality, x: Tensor) -> None:
     rank = geometry.rankme(x)
-    _put(found, "rankme", rank, influence.rankme(x), 1.0, float(min(x.shape)))
+    most = float(min(x.shape))
+    if found.n > 2:
+        moves = influence.rankme(x)
+        found.influence["rankme"] = moves
+        found.estimates["rankme"] = estimate.by_influence(rank, moves, 1.0, most, found.n)
+    else:
+        found.estimates["rankme"] = Estimate(rank, None, None, found.n)
     if found.n < 4:
         found.flags.append(quality.rank_of_so_few(found.n, found.dim, rank))
     else:

@@ -55,25 +55,33 @@ def finite(value: Any) -> Any:
 
 
 def by_influence(
-    value: float, influence: Values, least: float = -math.inf, most: float = math.inf
+    value: float,
+    influence: Values,
+    least: float = -math.inf,
+    most: float = math.inf,
+    instances: int | None = None,
 ) -> Estimate:
     """A value with Student's t interval from the scatter of its influence values.
 
     Args:
         value: Of the measure.
-        influence: n numbers, one an instance, whose mean is 0.
+        influence: One number an instance, or a group of them, whose mean is 0.
         least: The measure's smallest possible value; an interval does not go beyond it.
         most: The largest.
+        instances: n, where the numbers are of groups.
 
     Returns:
-        Without an interval for n < 2.
+        Without an interval for fewer than two numbers.
     """
     n = len(influence)
+    instances = instances or n
     if n < 2:
-        return Estimate(value, None, None, n)
+        return Estimate(value, None, None, instances)
     error = float(np.std(influence, ddof=1)) / math.sqrt(n)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
-    return Estimate(value, max(least, value - half), min(most, value + half), n)
+    # The value itself may lie beyond them by its rounding.
+    low, high = max(least, value - half), min(most, value + half)
+    return Estimate(value, min(value, low), max(value, high), instances)
 
 
 def of_share(correct: NDArray[np.bool_]) -> Estimate:

@@ -21,6 +21,9 @@ from tausweep.measures.geometry import normalised
 
 Values = NDArray[np.float64]
 
+GROUPS = 20
+"""Of instances, for RankMe."""
+
 
 def uniformity(x: Tensor, t: float = 2.0) -> Values:
     """Influence values of uniformity, -log of the mean potential of pairs.
@@ -93,28 +96,44 @@ def common_mean(x: Tensor) -> Values:
 
 
 def rankme(x: Tensor) -> Values:
-    """Influence values of RankMe, exp of the entropy H of p_k = s_k / sum s.
+    """Influence values of RankMe, of groups of instances: the pseudo-values of a jackknife.
 
-    s_k are the roots of the eigenvalues of E x x^T, whose influence values are (v_k . x)^2 - s_k^2;
-    dH/ds_k = -(log p_k + H) / sum s. The number of instances counts too: RankMe of few is smaller
-    than that of many, and this is the scatter among samples of n.
+    The linear terms of its singular values understate the scatter where there are few instances a
+    dimension (coverage of 84% with 300 in 128 dimensions); leaving out a group at a time does not
+    (Kott 2001). Few instances also make RankMe smaller than many do; this is the scatter among
+    samples of n.
 
     Args:
-        x: n x d; normalised inside, float64.
+        x: n x d, n >= 3; normalised inside, float64.
+
+    Returns:
+        ``GROUPS`` values, or n if there are fewer; groups depend on n alone, so that two encoders'
+        values can be paired.
+
+    Raises:
+        ValueError: Fewer than three rows, a zero or non-finite row.
     """
+    n = len(x)
+    _at_least_three(n)
     rows = normalised(x).cpu()
-    # R of a tall matrix has its singular values and right directions, and is d x d.
-    small = torch.linalg.qr(rows, mode="r").R if len(rows) > rows.shape[1] else rows
-    _, values, directions = torch.linalg.svd(small, full_matrices=False)
-    roots = values / math.sqrt(len(rows))
-    # Directions that are empty but for rounding say nothing, and dividing by them would.
-    there = roots > roots[0] * max(rows.shape) * torch.finfo(torch.float64).eps
-    roots, directions = roots[there], directions[there]
-    p = roots / roots.sum()
-    entropy = -float(torch.xlogy(p, p).sum())
-    slopes = -(p.log() + entropy) / roots.sum() / (2 * roots)
-    moves = (rows @ directions.T).square() - roots.square()
-    return np.asarray(math.exp(entropy) * (moves @ slopes).numpy(), dtype=np.float64)
+    order = torch.from_numpy(np.random.default_rng(0).permutation(n))
+    groups = order.tensor_split(min(GROUPS, n))
+    # The smaller of the two matrices that have the squares of the singular values.
+    wide = n < rows.shape[1]
+    products = rows @ rows.T if wide else rows.T @ rows
+    ranks = []
+    for group in groups:
+        if wide:
+            kept = torch.ones(n, dtype=torch.bool)
+            kept[group] = False
+            part = products[kept][:, kept]
+        else:
+            part = products - rows[group].T @ rows[group]
+        roots = torch.linalg.eigvalsh(part).clamp_min_(0).sqrt_()
+        p = roots / roots.sum()
+        ranks.append(math.exp(-float(torch.xlogy(p, p).sum())))
+    without = np.array(ranks)
+    return np.asarray((len(groups) - 1) * (without.mean() - without), dtype=np.float64)
 
 
 def _ratio(similar: Tensor, pairs: Tensor) -> Values:

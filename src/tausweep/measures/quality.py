@@ -84,7 +84,7 @@ class Quality:
         views: In words, what alignment compares; none without it, or if it is not known.
         what: In words, what the rows are, if it is known.
         t: Of uniformity.
-        influence: Influence values (n, or as many as there are views), by measure.
+        influence: Influence values by measure: one an instance, a view or a group of instances.
         correct: Which held-out instances are classified correctly, by measure.
         labels: n integers, or none.
     """
@@ -157,7 +157,7 @@ def differences(a: Quality, b: Quality) -> dict[str, Estimate]:
         paired = name in a.influence and name in b.influence
         if paired and math.isfinite(value):
             gap = a.influence[name] - b.influence[name]
-            found[name] = estimate.by_influence(value, gap)
+            found[name] = estimate.by_influence(value, gap, instances=a.estimates[name].n)
         else:
             found[name] = Estimate(value, None, None, a.n)
     return {name: gap for name, gap in found.items() if not math.isnan(gap.value)}

@@ -64,7 +64,8 @@ class Measurement:
         """Everything, JSON-ready; docs/measure.md describes it."""
         return {
             "inputs": [
-                quality.to_json() | {"plane": [point.to_json() for point in plane.nearest(quality)]}
+                quality.to_json()
+                | {"plane": [p.to_json() | {"distance": far} for p, far in plane.nearest(quality)]}
                 for quality in self.inputs
             ],
             "differences": {

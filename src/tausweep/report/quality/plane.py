@@ -12,6 +12,8 @@ from tausweep.measures.quality import Quality
 from tausweep.results import labels, published
 
 NEAREST = 3
+FAR = 0.2
+"""Distance in ranges of the published points beyond which none of them is near."""
 CAVEAT = (
     "Published points are of test images of other datasets and 128 dimensions; a uniformity of "
     "another dimension is read through the effective dimension"
@@ -58,8 +60,8 @@ def points() -> list[PublishedPoint]:
     ]
 
 
-def nearest(quality: Quality) -> list[PublishedPoint]:
-    """The published points that are nearest to an encoder, each axis in units of its range.
+def nearest(quality: Quality) -> list[tuple[PublishedPoint, float]]:
+    """The published points nearest to an encoder, and how far, each axis in units of its range.
 
     Empty without labels, which tolerance needs.
     """
@@ -77,7 +79,8 @@ def nearest(quality: Quality) -> list[PublishedPoint]:
             (point.uniformity - place[0]) / ranges[0], (point.tolerance - place[1]) / ranges[1]
         )
 
-    return sorted(every, key=distance)[:NEAREST]
+    chosen = sorted(every, key=distance)[:NEAREST]
+    return [(point, distance(point)) for point in chosen]
 
 
 def sentences(quality: Quality) -> list[str]:
@@ -85,8 +88,10 @@ def sentences(quality: Quality) -> list[str]:
     found = nearest(quality)
     if not found:
         return []
-    near = "; ".join(f"{p.words()} ({p.uniformity:g}, {p.tolerance:g})" for p in found)
-    return [f"On the paper's plane (uniformity, tolerance) the nearest are {near}. {CAVEAT}."]
+    near = "; ".join(f"{p.words()} ({p.uniformity:g}, {p.tolerance:g})" for p, _ in found)
+    far = found[0][1] > FAR
+    begin = "no published point is near, the nearest are" if far else "the nearest are"
+    return [f"On the paper's plane (uniformity, tolerance) {begin} {near}. {CAVEAT}."]
 
 
 def picture(qualities: Sequence[Quality]) -> str | None:
