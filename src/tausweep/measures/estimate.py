@@ -3,8 +3,8 @@
 A measure comes with its influence values: how much each instance moves it, so that its error is
 about their mean. Their scatter gives the interval, and their differences, instance by instance,
 the interval of a difference of two inputs. For a mean over pairs they are those of the Hajek
-projection: a resample of instances would put pairs of an instance with its own copy in, at
-distance zero, which makes the variance of uniformity about three times too large.
+projection: a bootstrap of instances would put pairs of an instance with its own copy in, at
+distance zero, which shifts uniformity and makes its variance several times too large.
 """
 
 from __future__ import annotations
