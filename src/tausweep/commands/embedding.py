@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,8 @@ ALIGNED = 1000
 """Images whose views alignment compares; its interval hardly narrows with more."""
 PIXELS_AT_ONCE = 2**21
 """Pixels of a batch: 41 images of 224 x 224."""
+SAY_SECONDS = 15.0
+"""Between two lines of progress."""
 
 
 def embed(
@@ -47,7 +50,7 @@ def embed(
     """
     set_tf32(False)
     encoder.module.to(device).to(memory_format=torch.channels_last)
-    work = _Embedding(encoder, device, threads)
+    work = _Embedding(encoder, device, threads, lambda line: say(f"{name}: {line}"))
     say(f"{name}: {len(tree.paths):,} images at {encoder.size} pixels")
     x = matrix(work.plain(tree.paths), name)
     train = None
@@ -79,8 +82,14 @@ def _words(encoder: LoadedEncoder) -> str:
 class _Embedding:
     """An encoder at work on image files, some at a time."""
 
-    def __init__(self, encoder: LoadedEncoder, device: torch.device, threads: int) -> None:
-        self.encoder, self.device, self.threads = encoder, device, threads
+    def __init__(
+        self,
+        encoder: LoadedEncoder,
+        device: torch.device,
+        threads: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self.encoder, self.device, self.threads, self.say = encoder, device, threads, say
         self.outer = round(encoder.size / encoder.crop)
         self.at_once = max(1, PIXELS_AT_ONCE // self.outer**2)
 
@@ -114,13 +123,18 @@ class _Embedding:
         return [torch.cat(parts) for parts in found]
 
     def _squares(self, paths: Sequence[Path]) -> Iterator[Tensor]:
-        """uint8 B x O x O x 3 on the device, the next batch decoded meanwhile."""
+        """uint8 B x O x O x 3 on the device, O the side of ``outer``, in the order of the paths."""
 
         def decode(path: Path) -> Tensor:
             return torch.from_numpy(np.array(pictures.square(pictures.read(path), self.outer)))
 
+        said = time.monotonic()
         with ThreadPoolExecutor(self.threads) as pool:
-            for part in batched_paths(paths, self.at_once):
+            for start in range(0, len(paths), self.at_once):
+                if time.monotonic() - said > SAY_SECONDS:
+                    said = time.monotonic()
+                    self.say(f"{start:,} of {len(paths):,} images")
+                part = paths[start : start + self.at_once]
                 yield torch.stack(list(pool.map(decode, part))).to(self.device)
 
     def _run(self, views: Tensor) -> Tensor:
@@ -139,9 +153,3 @@ class _Embedding:
                 "embedding an image"
             )
         return found.float().cpu()
-
-
-def batched_paths(paths: Sequence[Path], count: int) -> Iterator[Sequence[Path]]:
-    """Parts of a list, ``count`` long but for the last."""
-    for start in range(0, len(paths), count):
-        yield paths[start : start + count]
