@@ -74,7 +74,7 @@ def test_safetensors_and_a_small_stem(tmp_path: Path) -> None:
     model, state = headless("resnet18")
     assert isinstance(model, torchvision.models.ResNet)
     model.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
-    model.maxpool = nn.Identity()  # type: ignore[assignment]
+    model.maxpool = nn.Identity()
     state |= {"conv1.weight": model.conv1.weight.detach().clone()}
     save_file(state, tmp_path / "x.safetensors")
     found = encoder_file.read(tmp_path / "x.safetensors")
@@ -188,13 +188,13 @@ def test_a_model_of_hugging_face(tmp_path: Path) -> None:
         hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
         image_size=64, patch_size=16,
     )  # fmt: skip
-    model = ViTModel(config, add_pooling_layer=False)
+    model: Any = ViTModel(config, add_pooling_layer=False)
     model.save_pretrained(tmp_path)
     preprocessor = {"image_mean": [0.4] * 3, "image_std": [0.2] * 3, "size": {"height": 64}}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(preprocessor))
     found = encoder_file.read(tmp_path)
     with torch.inference_mode():
-        expected = model.eval()(pixel_values=VIEWS).last_hidden_state[:, 0]
+        expected = model.train(False)(pixel_values=VIEWS).last_hidden_state[:, 0]
     torch.testing.assert_close(output(found.module), expected)
     assert (found.size, found.crop, found.mean, found.std) == (64, 1.0, (0.4,) * 3, (0.2,) * 3)
     assert "class token" in found.what

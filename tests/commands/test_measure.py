@@ -166,9 +166,10 @@ def test_arrays_tensors_and_names_of_a_notebook() -> None:
     row = found.row()
     assert isinstance(row, pd.DataFrame)
     assert len(row) == 1
-    assert row.loc[0, "uniformity"] == geometry.uniformity(x)
-    assert row.loc[0, "uniformity_low"] < row.loc[0, "uniformity"] < row.loc[0, "uniformity_high"]
-    assert math.isnan(row.loc[0, "alignment"])
+    cells: dict[Any, Any] = row.iloc[0].to_dict()
+    assert cells["uniformity"] == geometry.uniformity(x)
+    assert cells["uniformity_low"] < cells["uniformity"] < cells["uniformity_high"]
+    assert math.isnan(cells["alignment"])
     assert "<pre>a: 100 embeddings" in found._repr_html_()
     assert repr(found) == str(found)
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tausweep.commands import embeddings_file, flags
-from tausweep.commands.embedded import Embedded, codes, matrix
+from tausweep.commands import flags
 from tausweep.commands.messages import say
 from tausweep.storage.atomic import write_text
 from tausweep.storage.layout import File
@@ -18,6 +17,7 @@ from tausweep.study import KnnSettings, StudyError
 if TYPE_CHECKING:
     import torch
 
+    from tausweep.commands.embedded import Embedded
     from tausweep.measures.quality import Quality
     from tausweep.report.quality import Measurement
 
@@ -138,6 +138,8 @@ def measure(
     import numpy as np
     import torch
 
+    from tausweep.commands.embedded import Embedded, codes, matrix
+
     x = matrix(embeddings, name)
     if train is not None and (train_labels is None or labels is None or against is not None):
         raise StudyError("train needs labels and train_labels, and cannot be used with against")
@@ -187,6 +189,8 @@ def _assessed(one: Embedded, k: int) -> Quality:
 
 def _embedded(path: Path, options: argparse.Namespace, device: torch.device) -> Embedded:
     """One input: a file of embeddings is read, an encoder is applied to the images."""
+    from tausweep.commands import embeddings_file
+
     suffix = path.suffix.lower()
     if not path.exists():
         raise StudyError(f"{path}: there is no such file or folder")

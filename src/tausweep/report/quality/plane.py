@@ -123,6 +123,12 @@ def picture(qualities: Sequence[Quality]) -> str | None:
                     [p.uniformity for p in path], [p.tolerance for p in path], color=look.colour,
                     linewidth=0.7, alpha=0.5,
                 )  # fmt: skip
+                if len(path) > 1 and loss == "contrastive":
+                    axes.annotate(
+                        labels.dataset(dataset), (path[-1].uniformity, path[-1].tolerance),
+                        xytext=(-4, 4), textcoords="offset points", ha="right",
+                        color=look.colour, fontsize=style.font_size - 2,
+                    )  # fmt: skip
             axes.plot(
                 [p.uniformity for p in of_loss], [p.tolerance for p in of_loss], linestyle="none",
                 marker=look.marker, markerfacecolor="white", color=look.colour, markersize=5,
@@ -137,7 +143,7 @@ def picture(qualities: Sequence[Quality]) -> str | None:
                 for e in (x, y)
             ]  # fmt: skip
             axes.errorbar(
-                [x.value], [y.value], xerr=errors[0], yerr=errors[1], marker="*", markersize=14,
+                [x.value], [y.value], xerr=errors[0], yerr=errors[1], marker="*", markersize=11,
                 color=colour, linestyle="none", zorder=5, label=_short(quality.name),
             )  # fmt: skip
         axes.set_xlabel("uniformity (t = 2) →")
