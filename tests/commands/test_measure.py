@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 import torchvision
+from safetensors.torch import save_file
 
 import tausweep
 from pictures import tree
@@ -109,6 +110,22 @@ def test_labels_of_one_input_are_those_of_both(measure: Command) -> None:
     code, out, _ = measure("xy.npz", "z.npy", "--json")
     assert code == 0
     assert "knn_accuracy" in json.loads(out)["differences"]
+
+
+def test_a_run_s_folder_is_measured_by_its_embeddings(measure: Command) -> None:
+    x, labels = clustered(300, 16, 4, 0.8)
+    tensors = {
+        "train": x[:200].clone(), "test": x[200:].clone(),
+        "train_labels": labels[:200].clone(), "test_labels": labels[200:].clone(),
+    }  # fmt: skip
+    Path("seed0").mkdir()
+    save_file(tensors, "seed0/embeddings.safetensors")
+    code, out, _ = measure("seed0")
+    assert code == 0
+    assert "seed0: 100 embeddings of 16 numbers, 4 classes" in out
+    assert "trained on the 200 instances of the training split" in out
+    code, _, err = measure("seed0", "--images", "none")
+    assert (code, "--images none: there is no such folder" in err) == (2, True)
 
 
 def test_a_collapsed_encoder_is_told(measure: Command) -> None:
