@@ -32,7 +32,7 @@ SHARES = {"alignment": 0.1, "effective_dimension": 0.1, "rankme": 0.1}
 """The same for measures without a scale of their own, as shares of the value."""
 
 LARGE_COMMON_MEAN = 0.25
-"""Of the trained encoders kept in this project none has more than 0.11; the untrained has 0.87 to 0.92."""
+"""Trained encoders that are kept in this project have at most 0.11, untrained ones 0.87 to 0.92."""
 LOW_RANK_SHARE = 0.1
 """Of the largest possible rank: RankMe below it is low."""
 LOW_DIMENSION = 3.0
