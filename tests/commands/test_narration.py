@@ -106,7 +106,7 @@ def test_a_finished_run_is_one_line_with_its_accuracies_and_time(
     told.time += 3
     told.finish(2)
     (line,) = told.said.splitlines()[1:]
-    assert line == f"  {RUN}  linear 61.50 %  kNN 58.25 %    15 s  (92%, 1 of 1 runs)"
+    assert line == f"  {RUN}  linear 61.5%  kNN 58.2%   15 s  (92%, 1 of 1 runs)"
 
 
 def test_a_run_that_diverged_says_so(told: Told, tmp_path: Path) -> None:

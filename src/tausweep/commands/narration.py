@@ -28,7 +28,7 @@ from tausweep.study import StudyError
 LAST_LINES = 8
 """Of the log of a failed job."""
 
-MEASURED_WIDTH = len("linear 61.50 %  kNN 58.25 %")
+MEASURED_WIDTH = len("linear 61.5%  kNN 58.2%")
 
 LOGS = Path(".snakemake/log")
 """Where Snakemake writes its own log, in full."""
@@ -137,7 +137,7 @@ class Narration:
         width = max(len(run) for run in self._progress.runs())
         records = [one.planned.record for one in of_run if one.planned.record is not None]
         what = _measured(records[0]) if records else "trained"
-        line = f"  {job.planned.run:{width}}  {what:{MEASURED_WIDTH}}  {hours(took):>6}"
+        line = f"  {job.planned.run:{width}}  {what:{MEASURED_WIDTH}} {hours(took):>6}"
         if not self._display.moves:
             line += f"  ({summary(self._progress.now()).strip()})"
         self._say(line)
@@ -272,7 +272,7 @@ def _measured(record: Path) -> str:
         columns = json.loads(record.read_text(encoding="utf-8"))["columns"]
         if columns["status"] != "complete":
             return str(columns["status"])
-        return f"linear {columns['linear_accuracy']:5.2f} %  kNN {columns['knn_accuracy']:5.2f} %"
+        return f"linear {columns['linear_accuracy']:4.1f}%  kNN {columns['knn_accuracy']:4.1f}%"
     except (OSError, ValueError, KeyError, TypeError):
         return f"{record} cannot be read"
 

@@ -115,9 +115,13 @@ def summary(now: Snapshot) -> str:
 
 
 def _running(job: Running) -> str:
-    if (training := job.training) is None:
-        return job.name
-    said = f"{job.name}  epoch {training.epoch}/{training.epochs}"
+    """The run that a job is of, and what it does with it."""
+    training = job.training
+    if training is None:
+        return f"{job.run}  {job.rule}".strip()
+    if training.epoch == training.epochs:
+        return f"{job.run}  epoch {training.epoch}/{training.epochs}, now measured"
+    said = f"{job.run}  epoch {training.epoch}/{training.epochs}"
     if training.images_per_second:
         said += f"  {training.images_per_second:,.0f} images/s"
     return said
