@@ -185,11 +185,23 @@ def test_ctrl_c_says_what_is_saved_and_how_to_go_on(told: Told, tmp_path: Path) 
     told.record(said="Terminating processes on user request, this might take some time.")
     told.fail(1, log)
     said = told.end()
-    assert "stopping: running trainings save their state first" in said
+    assert "stopping: trainings save their state" in said
     assert "failed" not in said
     assert "stopped; 0 of 1 runs are finished, and kept\n" in said
     assert f"  pretrain {RUN}  saved at epoch 3, step 2\n" in said
     assert said.endswith(f"to go on: {AGAIN}\n")
+
+
+def test_a_run_that_was_stopped_while_it_was_measured_is_trained(
+    told: Told, tmp_path: Path
+) -> None:
+    log = tmp_path / "pretrain.log"
+    told.begun(*jobs(tmp_path / "record.json"))
+    told.start(1, "pretrain", log)
+    log.write_text(f"{RUN}: 130 images, 3 epochs\nepoch 3/3  loss 1.0  900 images/s\nknn\n")
+    told.narration.stopping = True
+    told.fail(1, log, "died with <Signals.SIGINT: 2>.")
+    assert f"  pretrain {RUN}  trained\n" in told.end()
 
 
 def test_a_training_that_a_cluster_stopped_is_no_failure_to_tell(

@@ -81,9 +81,7 @@ class Narration:
         """Take a record of Snakemake's log; one after the other."""
         if self.stopping and not self._display.stopping:
             self._display.stopping = True
-            self._say(
-                "stopping: running trainings save their state first; Ctrl-C again ends them at once"
-            )
+            self._say("stopping: trainings save their state; Ctrl-C again ends them at once")
         if (study := getattr(record, planned_work.STUDY_RECORD, None)) is not None:
             self._study = study
             self._display.start()
@@ -236,9 +234,8 @@ class Narration:
         self._say("")
         self._say(f"stopped; {finished}, and kept" if progress.jobs else "stopped")
         for job in (*progress.in_state("failed"), *progress.in_state("running")):
-            saved = job_log.saved(job_log.read(job.log)) if job.log is not None else ""
             if job.planned.run:
-                self._say(f"  {job.name}  {saved or 'begins again'}")
+                self._say(f"  {job.name}  {_saved(job)}")
         if not self._supervised:
             self._say(f"to go on: {self._again}")
 
@@ -264,6 +261,15 @@ def _how(causes: list[str]) -> str:
         if (found := _ENDED.search(cause)) is not None:
             return f", exit code {found[1]}" if found[1] else f", ended by {found[2]}"
     return ""
+
+
+def _saved(job: Job) -> str:
+    """What a job that was stopped has left for the next one."""
+    said = job_log.read(job.log) if job.log is not None else ""
+    training = job_log.training(said)
+    if training is not None and training.epoch == training.epochs:
+        return "trained"
+    return job_log.saved(said) or "begins again"
 
 
 def _measured(record: Path) -> str:
