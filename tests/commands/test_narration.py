@@ -192,16 +192,24 @@ def test_ctrl_c_says_what_is_saved_and_how_to_go_on(told: Told, tmp_path: Path) 
     assert said.endswith(f"to go on: {AGAIN}\n")
 
 
-def test_a_run_that_was_stopped_while_it_was_measured_is_trained(
-    told: Told, tmp_path: Path
+@pytest.mark.parametrize(
+    ("checkpoint", "says"), [(True, "goes on at its last checkpoint"), (False, "begins again")]
+)
+def test_a_run_that_was_stopped_while_it_was_measured_goes_on_where_it_can(
+    checkpoint: bool, says: str, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    if checkpoint:
+        folder = tmp_path / "results/tiny/runs" / RUN
+        folder.mkdir(parents=True)
+        (folder / "checkpoint.safetensors").touch()
     log = tmp_path / "pretrain.log"
     told.begun(*jobs(tmp_path / "record.json"))
     told.start(1, "pretrain", log)
     log.write_text(f"{RUN}: 130 images, 3 epochs\nepoch 3/3  loss 1.0  900 images/s\nknn\n")
     told.narration.stopping = True
     told.fail(1, log, "died with <Signals.SIGINT: 2>.")
-    assert f"  pretrain {RUN}  trained\n" in told.end()
+    assert f"  pretrain {RUN}  {says}\n" in told.end()
 
 
 def test_a_training_that_a_cluster_stopped_is_no_failure_to_tell(

@@ -22,7 +22,7 @@ from tausweep.commands.planned_work import PlannedJobs, StudyAtHand
 from tausweep.commands.progress_display import ProgressDisplay, summary
 from tausweep.commands.study_progress import Job, StudyProgress
 from tausweep.storage import shipped, workflow_lock
-from tausweep.storage.layout import Layout
+from tausweep.storage.layout import File, Folder, Layout
 from tausweep.study import StudyError
 
 LAST_LINES = 8
@@ -173,7 +173,7 @@ class Narration:
             return
         self._errors += 1
         if kind == "LockException":
-            said = self._locked()
+            said, self._log = self._locked(), ""
         self._say(f"tausweep: error: {said}", "red")
 
     def _locked(self) -> str:
@@ -182,7 +182,7 @@ class Narration:
             held = live[0]
             return (
                 f"process {held['pid']} on {held['host']} already runs the study {name} in this "
-                "folder; wait for its end, or stop it"
+                "folder; wait for its end, or stop it by Ctrl-C where it was started"
             )
         return (
             f"the results of the study {name} are locked, and nothing tells by whom; if no "
@@ -225,7 +225,8 @@ class Narration:
             if self._study is not None:
                 self._say(f"what there is so far: tausweep partial {self._study.file}")
         elif self._errors:
-            self._say(f"Snakemake's own log: {self._log}")
+            if self._log:
+                self._say(f"Snakemake's own log: {self._log}")
         elif self._study is not None and self._before is None:
             self._complete(self._study)
 
@@ -234,8 +235,9 @@ class Narration:
         self._say("")
         self._say(f"stopped; {finished}, and kept" if progress.jobs else "stopped")
         for job in (*progress.in_state("failed"), *progress.in_state("running")):
-            if job.planned.run:
-                self._say(f"  {job.name}  {_saved(job)}")
+            if self._study is not None and job.planned.run:
+                folder = Layout().study(self._study.name) / Folder.RUNS / job.planned.run
+                self._say(f"  {job.name}  {_saved(job, folder)}")
         if not self._supervised:
             self._say(f"to go on: {self._again}")
 
@@ -263,13 +265,13 @@ def _how(causes: list[str]) -> str:
     return ""
 
 
-def _saved(job: Job) -> str:
+def _saved(job: Job, folder: Path) -> str:
     """What a job that was stopped has left for the next one."""
-    said = job_log.read(job.log) if job.log is not None else ""
-    training = job_log.training(said)
-    if training is not None and training.epoch == training.epochs:
-        return "trained"
-    return job_log.saved(said) or "begins again"
+    saved = job_log.saved(job_log.read(job.log)) if job.log is not None else ""
+    if not saved and job.planned.training and (folder / File.CHECKPOINT).exists():
+        # Stopped while it was measured: what Snakemake does not know to be finished, it deletes.
+        return "goes on at its last checkpoint"
+    return saved or "begins again"
 
 
 def _measured(record: Path) -> str:
