@@ -91,3 +91,17 @@ def test_a_long_line_is_not_broken() -> None:
     display = ProgressDisplay(stream, lambda: moment())
     display.say("    log:  " + "results/" * 40)
     assert stream.getvalue() == "    log:  " + "results/" * 40 + "\n"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_sentences_of_a_page_are_broken_between_words_on_a_terminal(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Terminal() if terminal else io.StringIO()
+    table, sentence = "column  " * 12, "word " * 20
+    ProgressDisplay(stream, lambda: moment()).say_page(f"{table}\n{sentence}")
+    first, *others = stream.getvalue().splitlines()
+    assert first.rstrip() == table.rstrip()
+    assert [len(line.split()) for line in others] == ([16, 4] if terminal else [20])

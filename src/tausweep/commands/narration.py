@@ -116,7 +116,9 @@ class Narration:
         self._display.say(line, style)
 
     def _plan(self, planned: PlannedJobs) -> None:
-        self._log = planned.log or self._log
+        if planned.log:
+            log = Path(planned.log)
+            self._log = str(log.relative_to(Path.cwd()) if log.is_relative_to(Path.cwd()) else log)
         self._progress.plan(planned.jobs)
         runs = self._progress.runs()
         there = sum(runs.values())
@@ -219,7 +221,7 @@ class Narration:
             self._say("")
             self._say(f"{finished}; {len(failed)} {'job' if len(failed) == 1 else 'jobs'} failed:")
             for job in failed:
-                self._say(f"  {job.name}  {job.log or ''}".rstrip())
+                self._say(f"  {job.log or job.name}")
             self._say(f"Snakemake's own log: {self._log}")
             self._say(f"to run what is missing, once that is fixed: {self._again}")
             if self._study is not None:
@@ -249,7 +251,7 @@ class Narration:
         waiting = [job for job in self._progress.jobs.values() if job.state != "finished"]
         if study.whole and not waiting:
             self._say("")
-            self._say(_headline(study))
+            self._display.say_page(_headline(study))
 
 
 def _unquoted(text: str) -> str:

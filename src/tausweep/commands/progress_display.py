@@ -68,6 +68,12 @@ class ProgressDisplay:
         self._told.set()
         self.console.print(Text(line, style), soft_wrap=True)
 
+    def say_page(self, text: str) -> None:
+        """Print sentences and tables; on a terminal, sentences are broken between words."""
+        for line in text.splitlines():
+            sentence = self.moves and "  " not in line
+            self.console.print(Text(line), soft_wrap=not sentence)
+
     def stop(self) -> None:
         """Show no more progress; lines may follow."""
         self._ended.set()
