@@ -320,3 +320,25 @@ def test_status_needs_no_torch() -> None:
     code = "import sys\nfrom tausweep.commands import clean, export, partial, status\n"
     code += "assert 'torch' not in sys.modules and 'pandas' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_json_says_of_every_run_what_the_text_says(study: Study, layout: Layout) -> None:
+    runs = study.runs()
+    write_record(runs[0], layout, settings_digest="other")
+    write_record(runs[1], layout, code_version="other-code")
+    log = write_log(runs[2], layout, "one\ntausweep: error: the disk is full\n")
+    found = status.values(study, layout)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["study"] == study.study
+    assert sum(found["counts"].values()) == len(found["runs"]) == len(runs)
+    by_id = {run["run"]: run for run in found["runs"]}
+    assert by_id[runs[0].id]["state"] == "stale"
+    assert by_id[runs[0].id]["detail"] == "other settings"
+    assert by_id[runs[1].id] | {"detail": ""} == {
+        "run": runs[1].id, "state": "complete", "detail": "", "collapsed": False,
+        "other_code": True, "log": None, "log_lines": [],
+    }  # fmt: skip
+    assert by_id[runs[2].id]["state"] == "failed"
+    assert by_id[runs[2].id]["log"] == str(log)
+    assert by_id[runs[2].id]["log_lines"][-1] == "tausweep: error: the disk is full"
+    assert by_id[runs[3].id]["state"] == "missing"

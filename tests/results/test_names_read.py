@@ -9,7 +9,9 @@ import pytest
 import frames
 from frames import named_rows
 from tausweep.report import tables
-from tausweep.report.comparison import compare_files
+from tausweep.report.comparison import compare
+from tausweep.report.comparison_page import markdown
+from tausweep.report.sides import read_sides
 from tausweep.results import published, records
 from tausweep.results.records import ALONG_IDENTITY, read_along, read_table
 from tausweep.study.columns import ALONG, COLUMNS
@@ -33,10 +35,9 @@ def test_names_survive_from_records_to_tables_and_comparison(tmp_path: Path) -> 
     path.write_text(records.table(named_rows(made)), encoding="utf-8")
     frame = read_table(path)
     assert list(frame["dataset"].unique()) == names
-    out = tmp_path / "cells.csv"
-    said = compare_files(str(path), str(path), ["uniformity"], out, ("NA", "007"))
-    assert "synthetic: NA against synthetic: 007" in said
-    assert [line.split(",")[0] for line in out.read_text().splitlines()[1:]] == ["NA", "NA"]
+    found = compare(*read_sides(str(path), str(path), ("NA", "007")), ["uniformity"])
+    assert "synthetic: NA against synthetic: 007" in markdown(found)
+    assert [line.split(",")[0] for line in found.csv().splitlines()[1:]] == ["NA", "NA"]
     for make in (tables.table1, tables.full):
         table = make(frame, published.records(), scaled_down=None, flip=dict.fromkeys(names, True))
         for kind in tables.FORMATS:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+from tausweep.commands import flags
+from tausweep.commands.json_document import print_document
+from tausweep.storage.atomic import write_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,11 +24,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compare these two datasets as if they were one; A and B may be the same file",
     )  # fmt: skip
     parser.add_argument("--csv", metavar="FILE", help="also write the numbers as CSV")
+    flags.add_json(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
-    from tausweep.report.comparison import compare_files
+    from tausweep.report import comparison_page
+    from tausweep.report.comparison import compare
+    from tausweep.report.sides import read_sides
 
     datasets = (options.datasets[0], options.datasets[1]) if options.datasets else None
-    print(compare_files(options.a, options.b, options.measure, options.csv, datasets))
+    found = compare(*read_sides(options.a, options.b, datasets), options.measure)
+    if options.csv:
+        write_text(Path(options.csv), found.csv())
+    if options.json:
+        print_document("compare", found.values())
+    else:
+        print(comparison_page.markdown(found), end="")

@@ -16,6 +16,7 @@ from typing import Any
 
 from tausweep import study as studies
 from tausweep.commands import flags, job_log
+from tausweep.commands.json_document import print_document
 from tausweep.data.manifest import manifest
 from tausweep.results import records
 from tausweep.storage import provenance
@@ -37,11 +38,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     flags.add_study(parser)
     flags.add_results(parser)
+    flags.add_json(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
-    print(describe(studies.load(options.study), Layout(Path(options.results))))
+    asked, layout = studies.load(options.study), Layout(Path(options.results))
+    if options.json:
+        print_document("status", values(asked, layout))
+    else:
+        print(describe(asked, layout))
 
 
 @dataclass(frozen=True)
@@ -238,6 +244,30 @@ def describe(study: Study, layout: Layout) -> str:
     used = disk(study, layout)
     parts = ", ".join(f"{kind} {size(used[kind])}" for kind in sorted(used) if used[kind])
     return "\n".join([*lines, "", f"disk: {size(sum(used.values()))}{f': {parts}' * bool(parts)}"])
+
+
+def values(study: Study, layout: Layout) -> dict[str, Any]:
+    """The state of a study as a JSON document has it (docs/commands.md)."""
+    found = states(study, layout)
+    counts = Counter(state.state for state in found)
+    return {
+        "study": study.study,
+        "results": str(layout.study(study.study)),
+        "counts": {name: counts[name] for name in STATES},
+        "runs": [
+            {
+                "run": state.run.id,
+                "state": state.state,
+                "detail": state.detail or None,
+                "collapsed": state.collapsed,
+                "other_code": state.other_code,
+                "log": str(state.log) if state.log else None,
+                "log_lines": list(state.lines),
+            }
+            for state in found
+        ],
+        "disk_bytes": disk(study, layout),
+    }
 
 
 def _redoing(found: list[RunState], layout: Layout) -> list[str]:

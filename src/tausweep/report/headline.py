@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from tausweep.claims.comparisons import OUTCOMES
 from tausweep.claims.phrases import count_of
-from tausweep.claims.verdicts import headline, multiplicity, read, shown
+from tausweep.claims.verdicts import Verdict, headline, multiplicity, read, shown
 from tausweep.report import protocol
 from tausweep.report.tables.cells import Cells
 from tausweep.report.tables.formats import MARKS, Entry
@@ -17,6 +20,14 @@ from tausweep.study import Study
 
 DIFFERENCES = 10
 """How many differences from the kept numbers are listed; the report lists all."""
+
+PLACES = {
+    "report": File.REPORT,
+    "Table 1": f"{Folder.TABLES}/table1.md",
+    "verdicts": File.CLAIMS_MARKDOWN,
+    "figures": f"{Folder.FIGURES}/",
+}
+"""Where the rest is, in the study's folder."""
 
 HEADS = ("linear acc. %", "kNN acc. %", "uniformity", "tolerance")
 
@@ -34,20 +45,91 @@ def describe(study: Study, study_file: str, layout: Layout) -> str:
     rows: list[tuple[str, ...]] = [("dataset", "loss", "tau", *HEADS)]
     cells = Cells(frame)
     marks = set()
-    for run in study.runs():
-        if run.seed != study.seeds[0]:
-            continue
-        key = Key(run.dataset, run.loss, run.temperature)
+    for key in _keys(study):
         entries = [Entry("measured", cells.cell(key, name)) for name in labels.MAIN_MEASURES]
         marks |= {mark for entry in entries for mark in entry.marks}
         texts = [entry.text() for entry in entries]
-        rows.append((run.dataset, labels.loss(run.loss), printed(run.temperature), *texts))
+        rows.append((key.dataset, labels.loss(key.loss), printed(key.temperature), *texts))
     lines = [f"study {study.study}, {count_of(len(study.seeds), 'seed')}", "", *_aligned(rows)]
     lines += [MARKS[mark] for mark in sorted(marks)]
     lines.append("Cells: mean ± half-width of the plain 95% t-interval (number of seeds).")
     beside = kept.beside(study, study_file, layout, frame)
     lines += ["", *_verdicts(study, folder / File.CLAIMS_JSON), "", *_places(folder)]
     return "\n".join([*lines, *(["", *_kept(beside, folder)] if beside else [])])
+
+
+def values(study: Study, study_file: str, layout: Layout) -> dict[str, Any]:
+    """The same as a JSON document has it (docs/commands.md).
+
+    Raises:
+        StudyError: The records are not collected.
+    """
+    folder = layout.study(study.study)
+    frame = records.read_table(folder / File.RECORDS)
+    cells, verdicts = Cells(frame), read(folder / File.CLAIMS_JSON)
+    beside = kept.beside(study, study_file, layout, frame)
+    return {
+        "study": study.study,
+        "seeds": list(study.seeds),
+        "miniature": protocol.scaled_down(study) is not None,
+        "cells": [_cell_values(key, cells) for key in _keys(study)],
+        "headline": _headline(study, verdicts),
+        "verdicts": [
+            {
+                "claim": verdict.claim,
+                "kind": verdict.kind,
+                "text": verdict.text,
+                "dataset": verdict.dataset,
+                "verdict": verdict.verdict,
+                "reason": verdict.reason,
+            }
+            for verdict in verdicts
+        ],
+        "kept": None
+        if beside is None
+        else {
+            "folder": str(beside.folder),
+            "runs": beside.runs,
+            "numbers": beside.numbers,
+            "differences": [asdict(difference) for difference in beside.differences],
+        },
+        "files": {
+            name.lower().replace(" ", ""): f"{folder}/{place}" for name, place in PLACES.items()
+        },
+    }
+
+
+def _keys(study: Study) -> Iterator[Key]:
+    """The cells of a study, in its order."""
+    for run in study.runs():
+        if run.seed == study.seeds[0]:
+            yield Key(run.dataset, run.loss, run.temperature)
+
+
+def _cell_values(key: Key, cells: Cells) -> dict[str, Any]:
+    found = {name: cells.cell(key, name) for name in labels.MAIN_MEASURES}
+    first = found[labels.MAIN_MEASURES[0]]
+    return {
+        **key._asdict(),
+        "measures": {
+            name: {
+                "mean": cell.summary.mean if cell.summary.n else None,
+                "half_width": cell.summary.half_width,
+                "n": cell.summary.n,
+            }
+            for name, cell in found.items()
+        },
+        "diverged": first.diverged,
+        "collapsed": first.collapsed,
+        "other_code": first.other_code,
+        "lacking": first.lacking,
+    }
+
+
+def _headline(study: Study, verdicts: list[Verdict]) -> str:
+    where = ", ".join(labels.dataset(name) for name in study.datasets)
+    miniature = protocol.scaled_down(study) is not None
+    return headline(verdicts, where, len(study.seeds), miniature)
 
 
 def _kept(beside: kept.Beside, folder: Path) -> list[str]:
@@ -70,8 +152,7 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
 def _verdicts(study: Study, path: Path) -> list[str]:
     found = read(path)
     miniature = protocol.scaled_down(study) is not None
-    where = ", ".join(labels.dataset(name) for name in study.datasets)
-    lines = [headline(found, where, len(study.seeds), miniature)]
+    lines = [_headline(study, found)]
     overall = [v for v in found if v.dataset is None and v.kind == "finding"]
     for outcome in OUTCOMES:
         if ids := [v.claim for v in overall if v.verdict == outcome]:
@@ -80,10 +161,4 @@ def _verdicts(study: Study, path: Path) -> list[str]:
 
 
 def _places(folder: Path) -> list[str]:
-    places = {
-        "report": File.REPORT,
-        "Table 1": f"{Folder.TABLES}/table1.md",
-        "verdicts": File.CLAIMS_MARKDOWN,
-        "figures": f"{Folder.FIGURES}/",
-    }
-    return [f"{name:8}  {folder}/{place}" for name, place in places.items()]
+    return [f"{name:8}  {folder}/{place}" for name, place in PLACES.items()]

@@ -1,0 +1,30 @@
+"""The JSON documents that commands print with ``--json`` (docs/commands.md)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+VERSION = 1
+"""Raised when a key changes its meaning or goes; a new key does not raise it."""
+
+
+def print_document(command: str, content: Mapping[str, Any]) -> None:
+    """Print a document: what made it, then its content, with null for NaN and infinities.
+
+    Args:
+        command: The command that prints it.
+        content: Values that are JSON, but for NaN and infinities.
+    """
+    document = {"document": f"tausweep {command}", "version": VERSION, **content}
+    print(json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
