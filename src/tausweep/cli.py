@@ -72,6 +72,9 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("claims", "Judge the paper's claims by a study's records."),
         Command("report", "Write the report of a study: everything on one page."),
     ),
+    "Judge an encoder": (
+        Command("measure", "Measure embeddings or an encoder, and say what to beware of."),
+    ),
     "Compare and share results": (
         Command("compare", "Compare two tables of records."),
         Command("published", "Judge the claims by the published numbers."),

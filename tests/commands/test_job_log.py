@@ -58,6 +58,14 @@ def test_an_epoch_under_way_counts_by_its_time_and_never_as_a_whole(
     assert found.share(seconds) == pytest.approx(share)
 
 
+def test_an_epoch_takes_what_they_took_on_average_and_is_as_fast_as_the_last() -> None:
+    lines = "epoch 1/8  loss 1.0  1,000 images/s\nepoch 2/8  loss 1.0  500 images/s\n"
+    found = job_log.training(BEGUN + lines)
+    assert found is not None
+    assert found.epoch_seconds == pytest.approx((1.437 + 2.874) / 2)
+    assert found.images_per_second == 500
+
+
 def test_training_without_epochs_has_no_share() -> None:
     assert job_log.training("digits/untrained/none/seed0: 1,437 images, 0 epochs\n") is None
 

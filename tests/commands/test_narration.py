@@ -106,7 +106,7 @@ def test_a_finished_run_is_one_line_with_its_accuracies_and_time(
     told.time += 3
     told.finish(2)
     (line,) = told.said.splitlines()[1:]
-    assert line == f"  {RUN}  linear 61.50 %  kNN 58.25 %    15 s  (92%, 1 of 1 runs)"
+    assert line == f"  {RUN}  linear 61.5%  kNN 58.2%   15 s  (92%, 1 of 1 runs)"
 
 
 def test_a_run_that_diverged_says_so(told: Told, tmp_path: Path) -> None:
@@ -185,11 +185,31 @@ def test_ctrl_c_says_what_is_saved_and_how_to_go_on(told: Told, tmp_path: Path) 
     told.record(said="Terminating processes on user request, this might take some time.")
     told.fail(1, log)
     said = told.end()
-    assert "stopping: running trainings save their state first" in said
+    assert "stopping: trainings save their state" in said
     assert "failed" not in said
     assert "stopped; 0 of 1 runs are finished, and kept\n" in said
     assert f"  pretrain {RUN}  saved at epoch 3, step 2\n" in said
     assert said.endswith(f"to go on: {AGAIN}\n")
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "says"), [(True, "goes on at its last checkpoint"), (False, "begins again")]
+)
+def test_a_run_that_was_stopped_while_it_was_measured_goes_on_where_it_can(
+    checkpoint: bool, says: str, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if checkpoint:
+        folder = tmp_path / "results/tiny/runs" / RUN
+        folder.mkdir(parents=True)
+        (folder / "checkpoint.safetensors").touch()
+    log = tmp_path / "pretrain.log"
+    told.begun(*jobs(tmp_path / "record.json"))
+    told.start(1, "pretrain", log)
+    log.write_text(f"{RUN}: 130 images, 3 epochs\nepoch 3/3  loss 1.0  900 images/s\nknn\n")
+    told.narration.stopping = True
+    told.fail(1, log, "died with <Signals.SIGINT: 2>.")
+    assert f"  pretrain {RUN}  {says}\n" in told.end()
 
 
 def test_a_training_that_a_cluster_stopped_is_no_failure_to_tell(

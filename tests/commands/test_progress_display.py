@@ -36,23 +36,22 @@ def drawn(now: Snapshot, width: int) -> list[str]:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_bar_and_running_jobs_fit_the_width(width: int) -> None:
-    now = moment(Running(f"pretrain {RUN}", TRAINING), Running(f"evaluate {RUN}", None))
+    now = moment(Running("pretrain", RUN, TRAINING), Running("evaluate", RUN, None))
     head, first, second = drawn(now, width)
     assert head.endswith("45%, 10 of 22 runs, 3 min left")
     assert len(head) == width
-    whole = f"  pretrain {RUN}  epoch 14/200  1,204 images/s"
-    assert first.rstrip() == (whole if len(whole) <= width else f"{whole[: width - 1]}…")
-    assert second.rstrip() == f"  evaluate {RUN}"
+    assert first.rstrip() == f"  {RUN}  epoch 14/200  1,204 images/s"
+    assert second.rstrip() == f"  {RUN}  evaluate"
 
 
 def test_of_many_running_jobs_the_number_is_told() -> None:
-    lines = drawn(moment(*[Running(f"pretrain run{i}", None) for i in range(LISTED + 3)]), 80)
+    lines = drawn(moment(*[Running("pretrain", f"run{i}", None) for i in range(LISTED + 3)]), 80)
     assert len(lines) == 1 + LISTED + 1
     assert lines[-1].strip() == "and 3 more"
 
 
 def test_no_time_is_told_before_it_is_known() -> None:
-    assert summary(moment(Running("pretrain", None), left=None)) == " 45%, 10 of 22 runs"
+    assert summary(moment(Running("report", "", None), left=None)) == " 45%, 10 of 22 runs"
     assert summary(Snapshot(0.0, None, 0, 0, ())) == "planning"
 
 
@@ -79,7 +78,7 @@ def test_no_color_is_honoured(colour: bool, monkeypatch: pytest.MonkeyPatch) -> 
     if not colour:
         monkeypatch.setenv("NO_COLOR", "1")
     stream = Terminal()
-    display = ProgressDisplay(stream, lambda: moment(Running("pretrain", None)))
+    display = ProgressDisplay(stream, lambda: moment(Running("report", "", None)))
     display.start()
     display.say("failed: pretrain", "red")
     display.stop()
@@ -92,3 +91,17 @@ def test_a_long_line_is_not_broken() -> None:
     display = ProgressDisplay(stream, lambda: moment())
     display.say("    log:  " + "results/" * 40)
     assert stream.getvalue() == "    log:  " + "results/" * 40 + "\n"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_sentences_of_a_page_are_broken_between_words_on_a_terminal(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Terminal() if terminal else io.StringIO()
+    table, sentence = "column  " * 12, "word " * 20
+    ProgressDisplay(stream, lambda: moment()).say_page(f"{table}\n{sentence}")
+    first, *others = stream.getvalue().splitlines()
+    assert first.rstrip() == table.rstrip()
+    assert [len(line.split()) for line in others] == ([16, 4] if terminal else [20])

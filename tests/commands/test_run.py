@@ -120,6 +120,14 @@ def test_the_exit_code_and_the_errors_are_handed_on(capfd: pytest.CaptureFixture
     assert capfd.readouterr().err == "tausweep: error: no room\n"
 
 
+def test_a_wrong_flag_of_snakemake_is_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    command = run.command("study.yaml", None, ["--no-such-flag"])
+    assert run.supervise(command) == (2, 0)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("tausweep: error: snakemake: ")
+    assert "--no-such-flag" in line
+
+
 def test_handlers_of_signals_are_as_before() -> None:
     before = {number: signal.getsignal(number) for number in (*run.STOP_SIGNALS, signal.SIGTSTP)}
     run.supervise([sys.executable, "-c", ""])

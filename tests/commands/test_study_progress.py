@@ -75,6 +75,12 @@ def test_time_left_follows_the_pace_of_each_rule(progress: StudyProgress) -> Non
     assert progress.now().seconds_left == pytest.approx(100 * 0.5 + 20 * 2 + 10 * other)
 
 
+def test_what_short_jobs_take_says_nothing_of_trainings(progress: StudyProgress) -> None:
+    progress.start(5, "report", None, at=1000)
+    progress.end(5, at=1003)
+    assert progress.now().seconds_left is None
+
+
 def test_jobs_that_go_on_at_once_share_the_time(progress: StudyProgress, clock: Clock) -> None:
     progress.start(1, "pretrain", None, at=1000)
     progress.start(3, "pretrain", None, at=1000)
@@ -105,7 +111,7 @@ def test_epochs_of_a_training_move_the_bar_and_tell_the_time(
     took = 14 + 5.5 * 2
     assert now.seconds_left == pytest.approx((250 - 36) * took / 100)
     (running,) = now.running
-    assert running.name == f"pretrain {ONE}"
+    assert (running.rule, running.run) == ("pretrain", ONE)
     assert running.training is not None
     assert running.training.epoch == 4
 

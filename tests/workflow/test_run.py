@@ -90,7 +90,7 @@ def test_a_failed_job_is_told_with_its_log_and_the_next_command(
     assert f"    then: {AGAIN} --cores 1 -- {checkout.records()}" in said
     assert "1 of 2 runs are finished; 1 job failed:" in said
     log = next(line for line in said.splitlines() if line.startswith("Snakemake's own log: "))
-    assert Path(log.removeprefix("Snakemake's own log: ")).is_file()
+    assert (checkout.folder / log.removeprefix("Snakemake's own log: ")).is_file()
     assert "CalledProcessError" not in said
 
 

@@ -22,14 +22,16 @@ def register():
     atexit.register(REGISTERED.close)
 
 
-def planned_job(job):
+def run_id(job):
+    """The run that a job is of; empty for a job of the whole study."""
     found = job.wildcards_dict
-    names = ("dataset", "loss", "tau", "seed")
-    run = (
-        "{dataset}/{loss}/{tau}/seed{seed}".format(**found)
-        if {*names} <= {*found}
-        else ""
-    )
+    if not {"dataset", "loss", "tau", "seed"} <= {*found}:
+        return ""
+    return "{dataset}/{loss}/{tau}/seed{seed}".format(**found)
+
+
+def planned_job(job, trained):
+    run = run_id(job)
     settings = RUNS[run].settings if run else None
     count = image_count(settings.dataset) if settings else 0
     return planned_work.planned_job(
@@ -40,11 +42,18 @@ def planned_job(job):
         settings,
         count,
         needed=workflow.dag.needrun(job),
+        ahead=run in trained,
     )
 
 
 onstart:
-    jobs = planned_work.PlannedJobs(
-        tuple(map(planned_job, workflow.dag.jobs)), next(iter(log), "")
-    )
-    logger.info(None, extra={planned_work.JOBS_RECORD: jobs})
+    dag = workflow.dag
+    # A single process measures the run that it has trained.
+    trained = {
+        run_id(job)
+        for job in dag.needrun_jobs()
+        if job.rule.name == "pretrain" and job.resources.gpu <= 1
+    }
+    jobs = tuple(planned_job(job, trained) for job in dag.jobs)
+    planned = planned_work.PlannedJobs(jobs, next(iter(log), ""))
+    logger.info(None, extra={planned_work.JOBS_RECORD: planned})

@@ -22,7 +22,7 @@ class Training:
         epoch: Epochs done.
         epochs: Of how many.
         resumed: Epochs that an earlier job had done.
-        epoch_seconds: What the last epoch took; none before the first one of this job.
+        epoch_seconds: What an epoch of this job took, on average; none before the first one.
         images_per_second: Of the last epoch.
     """
 
@@ -35,7 +35,7 @@ class Training:
     def share(self, seconds: float) -> float:
         """Share of the training that is done, so many seconds after the last epoch's end.
 
-        Of the epoch that is under way, as much as the last one had done by then, and never all.
+        Of the epoch that is under way, as much as another had done by then, and never all.
         """
         within = min(0.95, max(0.0, seconds) / self.epoch_seconds) if self.epoch_seconds else 0.0
         return min(1.0, (self.epoch + within) / self.epochs)
@@ -51,24 +51,22 @@ def read(path: Path) -> str:
 
 def progress(said: str) -> str:
     """The line of the last epoch that a log tells of; empty before the first."""
-    found = _last_epoch(said)
-    return found[0] if found else ""
-
-
-def _last_epoch(said: str) -> re.Match[str] | None:
     found = list(_EPOCH.finditer(said))
-    return found[-1] if found else None
+    return found[-1][0] if found else ""
 
 
 def training(said: str) -> Training | None:
     """How far the training is that a log tells of; none before it has begun."""
     size, resumed = _SIZE.search(said), _RESUMED.search(said)
     before = int(resumed[1]) - 1 if resumed else 0
-    if (last := _last_epoch(said)) is not None:
-        speed = _SPEED.search(last[0])
-        rate = _number(speed[1]) if speed else 0
-        seconds = _number(size[1]) / rate if size and rate else None
-        return Training(int(last[1]), int(last[2]), before, seconds, rate or None)
+    if lines := list(_EPOCH.finditer(said)):
+        speeds = [_number(found[1]) for line in lines if (found := _SPEED.search(line[0]))]
+        known = [speed for speed in speeds if speed > 0]
+        # All epochs together, since a single one tells what else the machine did meanwhile.
+        average = sum(1 / speed for speed in known) / len(known) if known else None
+        seconds = _number(size[1]) * average if size and average else None
+        last = lines[-1]
+        return Training(int(last[1]), int(last[2]), before, seconds, known[-1] if known else None)
     if size is None or int(size[2]) == 0:
         return None
     return Training(before, int(size[2]), before)

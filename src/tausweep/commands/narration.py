@@ -22,13 +22,13 @@ from tausweep.commands.planned_work import PlannedJobs, StudyAtHand
 from tausweep.commands.progress_display import ProgressDisplay, summary
 from tausweep.commands.study_progress import Job, StudyProgress
 from tausweep.storage import shipped, workflow_lock
-from tausweep.storage.layout import Layout
+from tausweep.storage.layout import File, Folder, Layout
 from tausweep.study import StudyError
 
 LAST_LINES = 8
 """Of the log of a failed job."""
 
-MEASURED_WIDTH = len("linear 61.50 %  kNN 58.25 %")
+MEASURED_WIDTH = len("linear 61.5%  kNN 58.2%")
 
 LOGS = Path(".snakemake/log")
 """Where Snakemake writes its own log, in full."""
@@ -81,9 +81,7 @@ class Narration:
         """Take a record of Snakemake's log; one after the other."""
         if self.stopping and not self._display.stopping:
             self._display.stopping = True
-            self._say(
-                "stopping: running trainings save their state first; Ctrl-C again ends them at once"
-            )
+            self._say("stopping: trainings save their state; Ctrl-C again ends them at once")
         if (study := getattr(record, planned_work.STUDY_RECORD, None)) is not None:
             self._study = study
             self._display.start()
@@ -118,7 +116,9 @@ class Narration:
         self._display.say(line, style)
 
     def _plan(self, planned: PlannedJobs) -> None:
-        self._log = planned.log or self._log
+        if planned.log:
+            log = Path(planned.log)
+            self._log = str(log.relative_to(Path.cwd()) if log.is_relative_to(Path.cwd()) else log)
         self._progress.plan(planned.jobs)
         runs = self._progress.runs()
         there = sum(runs.values())
@@ -137,7 +137,7 @@ class Narration:
         width = max(len(run) for run in self._progress.runs())
         records = [one.planned.record for one in of_run if one.planned.record is not None]
         what = _measured(records[0]) if records else "trained"
-        line = f"  {job.planned.run:{width}}  {what:{MEASURED_WIDTH}}  {hours(took):>6}"
+        line = f"  {job.planned.run:{width}}  {what:{MEASURED_WIDTH}} {hours(took):>6}"
         if not self._display.moves:
             line += f"  ({summary(self._progress.now()).strip()})"
         self._say(line)
@@ -175,7 +175,7 @@ class Narration:
             return
         self._errors += 1
         if kind == "LockException":
-            said = self._locked()
+            said, self._log = self._locked(), ""
         self._say(f"tausweep: error: {said}", "red")
 
     def _locked(self) -> str:
@@ -184,7 +184,7 @@ class Narration:
             held = live[0]
             return (
                 f"process {held['pid']} on {held['host']} already runs the study {name} in this "
-                "folder; wait for its end, or stop it"
+                "folder; wait for its end, or stop it by Ctrl-C where it was started"
             )
         return (
             f"the results of the study {name} are locked, and nothing tells by whom; if no "
@@ -221,13 +221,14 @@ class Narration:
             self._say("")
             self._say(f"{finished}; {len(failed)} {'job' if len(failed) == 1 else 'jobs'} failed:")
             for job in failed:
-                self._say(f"  {job.name}  {job.log or ''}".rstrip())
+                self._say(f"  {job.log or job.name}")
             self._say(f"Snakemake's own log: {self._log}")
             self._say(f"to run what is missing, once that is fixed: {self._again}")
             if self._study is not None:
                 self._say(f"what there is so far: tausweep partial {self._study.file}")
         elif self._errors:
-            self._say(f"Snakemake's own log: {self._log}")
+            if self._log:
+                self._say(f"Snakemake's own log: {self._log}")
         elif self._study is not None and self._before is None:
             self._complete(self._study)
 
@@ -236,9 +237,9 @@ class Narration:
         self._say("")
         self._say(f"stopped; {finished}, and kept" if progress.jobs else "stopped")
         for job in (*progress.in_state("failed"), *progress.in_state("running")):
-            saved = job_log.saved(job_log.read(job.log)) if job.log is not None else ""
-            if job.planned.run:
-                self._say(f"  {job.name}  {saved or 'begins again'}")
+            if self._study is not None and job.planned.run:
+                folder = Layout().study(self._study.name) / Folder.RUNS / job.planned.run
+                self._say(f"  {job.name}  {_saved(job, folder)}")
         if not self._supervised:
             self._say(f"to go on: {self._again}")
 
@@ -250,7 +251,7 @@ class Narration:
         waiting = [job for job in self._progress.jobs.values() if job.state != "finished"]
         if study.whole and not waiting:
             self._say("")
-            self._say(_headline(study))
+            self._display.say_page(_headline(study))
 
 
 def _unquoted(text: str) -> str:
@@ -266,13 +267,22 @@ def _how(causes: list[str]) -> str:
     return ""
 
 
+def _saved(job: Job, folder: Path) -> str:
+    """What a job that was stopped has left for the next one."""
+    saved = job_log.saved(job_log.read(job.log)) if job.log is not None else ""
+    if not saved and job.planned.training and (folder / File.CHECKPOINT).exists():
+        # Stopped while it was measured: what Snakemake does not know to be finished, it deletes.
+        return "goes on at its last checkpoint"
+    return saved or "begins again"
+
+
 def _measured(record: Path) -> str:
     """A run's accuracies, or that it diverged."""
     try:
         columns = json.loads(record.read_text(encoding="utf-8"))["columns"]
         if columns["status"] != "complete":
             return str(columns["status"])
-        return f"linear {columns['linear_accuracy']:5.2f} %  kNN {columns['knn_accuracy']:5.2f} %"
+        return f"linear {columns['linear_accuracy']:4.1f}%  kNN {columns['knn_accuracy']:4.1f}%"
     except (OSError, ValueError, KeyError, TypeError):
         return f"{record} cannot be read"
 

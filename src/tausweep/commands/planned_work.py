@@ -17,6 +17,9 @@ from tausweep.study import RunSettings
 START = 4 * cost.CPU_FLOPS
 """What starting a job's process counts as, in operations of a CPU core: some four seconds."""
 
+TAKING = 0.5 * cost.CPU_FLOPS
+"""The same of a job that takes a record made ahead, and computes nothing."""
+
 STUDY_RECORD = "tausweep_study"
 JOBS_RECORD = "tausweep_jobs"
 """Attributes of the records of Snakemake's log that have a ``StudyAtHand``, a ``PlannedJobs``."""
@@ -77,6 +80,7 @@ def planned_job(
     count: int,
     *,
     needed: bool,
+    ahead: bool,
 ) -> PlannedJob:
     """A job with its work, which follows from what it makes.
 
@@ -88,13 +92,15 @@ def planned_job(
         settings: The run's; none for a job of the whole study.
         count: N, the run's training images.
         needed: Whether it is to be done.
+        ahead: Whether the process that trains the run measures it too (``commands.ahead``).
     """
     made = {PurePath(path).name: Path(path) for path in outputs}
     training, work, record = 0.0, START if made else 0.0, made.get(File.RECORD)
     if settings is not None:
+        evaluation = cost.evaluation_operations(settings, count)
         if File.PRETRAIN in made:
             training = cost.pretraining_operations(settings, count)
-        work += training
+            work += training + (evaluation if ahead else 0.0)
         if record is not None:
-            work += cost.evaluation_operations(settings, count)
+            work = TAKING if ahead else work + evaluation
     return PlannedJob(id, rule, run, training, work, needed, record)

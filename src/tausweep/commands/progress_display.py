@@ -68,6 +68,12 @@ class ProgressDisplay:
         self._told.set()
         self.console.print(Text(line, style), soft_wrap=True)
 
+    def say_page(self, text: str) -> None:
+        """Print sentences and tables; on a terminal, sentences are broken between words."""
+        for line in text.splitlines():
+            sentence = self.moves and "  " not in line
+            self.console.print(Text(line), soft_wrap=not sentence)
+
     def stop(self) -> None:
         """Show no more progress; lines may follow."""
         self._ended.set()
@@ -115,9 +121,13 @@ def summary(now: Snapshot) -> str:
 
 
 def _running(job: Running) -> str:
-    if (training := job.training) is None:
-        return job.name
-    said = f"{job.name}  epoch {training.epoch}/{training.epochs}"
+    """The run that a job is of, and what it does with it."""
+    training = job.training
+    if training is None:
+        return f"{job.run}  {job.rule}".strip()
+    if training.epoch == training.epochs:
+        return f"{job.run}  epoch {training.epoch}/{training.epochs}, now measured"
+    said = f"{job.run}  epoch {training.epoch}/{training.epochs}"
     if training.images_per_second:
         said += f"  {training.images_per_second:,.0f} images/s"
     return said

@@ -30,6 +30,9 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOTICE = re.compile(r"^Using .*profile.* for setting default command line arguments\.$")
 """What Snakemake says whenever it reads a profile."""
 
+_WRONG_FLAG = re.compile(r"^\S.*?: error: (.*)$")
+"""What follows Snakemake's usage where a flag is wrong."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `tausweep run` takes."""
@@ -139,14 +142,19 @@ def supervise(command: Sequence[str]) -> tuple[int, int]:
 
 
 def _relay(errors: IO[str], arrived: Sequence[int]) -> None:
-    """Pass on what Snakemake writes to stderr, but for its notice of a profile.
+    """Pass on what Snakemake writes to stderr, but for what is known or said shorter.
 
-    Nor what Python says of an interrupt that was asked for.
+    That is its notice of a profile, its usage of a hundred lines before what is wrong with a flag,
+    and what Python says of an interrupt that was asked for.
     """
-    interrupted = False
+    interrupted = usage = False
     for line in errors:
         interrupted = interrupted or bool(arrived and line.startswith("Traceback "))
-        if not interrupted and not _NOTICE.match(line.rstrip("\n")):
+        usage = usage or line.startswith("usage: ")
+        if usage and (wrong := _WRONG_FLAG.match(line)) is not None:
+            usage = False
+            line = f"tausweep: error: snakemake: {wrong[1]}; see `snakemake --help`\n"
+        if not (interrupted or usage or _NOTICE.match(line)):
             # A terminal that was closed takes nothing; Snakemake must be able to go on.
             with contextlib.suppress(OSError):
                 sys.stderr.write(line)

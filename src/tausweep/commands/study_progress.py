@@ -58,11 +58,13 @@ class Running:
     """A running job, for the eye.
 
     Attributes:
-        name: Its rule and its run.
+        rule: Its rule.
+        run: The run that it is of; empty for a job of the whole study.
         training: How far its training is, if it has begun one.
     """
 
-    name: str
+    rule: str
+    run: str
     training: job_log.Training | None
 
 
@@ -140,7 +142,8 @@ class StudyProgress:
         self._shown = max(self._shown, moment.share())
         runs = _runs(jobs)
         running = tuple(
-            Running(job.name, moment.trainings[job.planned.id]) for job in moment.running
+            Running(job.planned.rule, job.planned.run, moment.trainings[job.planned.id])
+            for job in moment.running
         )
         return Snapshot(self._shown, moment.seconds_left(), len(runs), sum(runs.values()), running)
 
@@ -180,7 +183,7 @@ class _Moment:
         if training is not None:
             job.before = job.resumed(training)
             if training.epoch_seconds:
-                # What it will have taken at the speed of its last epoch.
+                # What it will have taken at the speed of its epochs.
                 left = (1 - self._trained(job, training)) * training.epochs
                 seconds = self.time - job.began + left * training.epoch_seconds
         if seconds > 0:
@@ -219,7 +222,9 @@ class _Moment:
             # What hangs on a failed job is not made now: the rest of its run, and of the study.
             hopeless = bool(lost) and (run in lost or not run)
             if job.state == "running" or (job.state == "waiting" and not hopeless):
-                if (pace := self._pace(job.planned.rule)) is None:
+                pace = self._pace(job.planned.rule)
+                # What starting a process takes says nothing of a training.
+                if pace is None or (job.planned.training and not self._work[job.planned.rule]):
                     return None
                 left.append((job.planned.work - self._done.get(job.planned.id, 0.0)) * pace)
         # The last job is waited for, however many go on beside it.

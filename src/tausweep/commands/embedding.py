@@ -1,0 +1,155 @@
+"""Images through an encoder: embeddings of a folder's images, and of two views of some of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tausweep.commands.embedded import Embedded, codes, matrix
+from tausweep.commands.encoder_file import LoadedEncoder
+from tausweep.commands.image_tree import ImageTree
+from tausweep.data import pictures
+from tausweep.model.encoder import set_tf32
+from tausweep.study import StudyError
+from tausweep.views import rendering
+
+ALIGNED = 1000
+"""Images whose views alignment compares; its interval hardly narrows with more."""
+PIXELS_AT_ONCE = 2**21
+"""Pixels of a batch: 41 images of 224 x 224."""
+SAY_SECONDS = 15.0
+"""Between two lines of progress."""
+
+
+def embed(
+    tree: ImageTree,
+    encoder: LoadedEncoder,
+    name: str,
+    device: torch.device,
+    threads: int,
+    say: Callable[[str], None],
+) -> Embedded:
+    """Embed the images of a tree, and two views of ``ALIGNED`` of those that are measured.
+
+    Args:
+        tree: See ``image_tree.read``.
+        encoder: It is put on the device.
+        name: What the embeddings are called.
+        device: Where the encoder runs.
+        threads: That decode images.
+        say: Told what is going on.
+
+    Raises:
+        StudyError: An image cannot be read, or the encoder fails or gives no B x d.
+    """
+    set_tf32(False)
+    encoder.module.to(device).to(memory_format=torch.channels_last)
+    work = _Embedding(encoder, device, threads, lambda line: say(f"{name}: {line}"))
+    say(f"{name}: {len(tree.paths):,} images at {encoder.size} pixels")
+    x = matrix(work.plain(tree.paths), name)
+    train = None
+    if tree.train_paths:
+        say(f"{name}: {len(tree.train_paths):,} images of the training split")
+        train = matrix(work.plain(tree.train_paths), f"{name}, training split")
+    order = rendering.order(len(tree.paths), 0, 0)[:ALIGNED].sort().values.tolist()
+    chosen = [tree.paths[row] for row in order]
+    say(f"{name}: two views of {len(chosen):,} images")
+    views = tuple(matrix(part, f"{name}, views") for part in work.two_views(chosen))
+    described = f"two views of {len(chosen):,} images, {_words(encoder)}"
+    if tree.labels is None:
+        return Embedded(name, x, None, None, None, (views[0], views[1]), encoder.what, described)
+    every = codes([*tree.labels, *tree.train_labels], len(x) + len(tree.train_labels), name, name)
+    own, theirs = torch.from_numpy(every).split([len(x), len(tree.train_labels)])
+    return Embedded(
+        name, x, own, train, theirs if train is not None else None, (views[0], views[1]),
+        encoder.what, described,
+    )  # fmt: skip
+
+
+def _words(encoder: LoadedEncoder) -> str:
+    v = encoder.views
+    jitter = f"jitter {v.brightness:g}/{v.contrast:g}/{v.saturation:g}/{v.hue:g}"
+    crop = "no crop" if v.crop_scale is None else f"crop {v.crop_scale[0]:g} to {v.crop_scale[1]:g}"
+    return f"{crop}, {jitter}, grayscale {v.grayscale:g}{', flip' if v.flip else ''}"
+
+
+class _Embedding:
+    """An encoder at work on image files, some at a time."""
+
+    def __init__(
+        self,
+        encoder: LoadedEncoder,
+        device: torch.device,
+        threads: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self.encoder, self.device, self.threads, self.say = encoder, device, threads, say
+        self.outer = round(encoder.size / encoder.crop)
+        self.at_once = max(1, PIXELS_AT_ONCE // self.outer**2)
+
+    def plain(self, paths: Sequence[Path]) -> Tensor:
+        """Embeddings of the un-augmented images, n x d float32."""
+        e = self.encoder
+        edge = (self.outer - e.size) // 2
+        inner = slice(edge, edge + e.size)
+        return torch.cat(
+            [
+                self._run(rendering.plain(squares[:, inner, inner], e.size, e.mean, e.std))
+                for squares in self._squares(paths)
+            ]
+        )
+
+    def two_views(self, paths: Sequence[Path]) -> list[Tensor]:
+        """Embeddings of two views of the images, each n x d float32."""
+        e = self.encoder
+        drawn = [
+            rendering.draw(e.views, self.outer, self.outer, len(paths), 0, view, "measure")
+            for view in (0, 1)
+        ]
+        found: list[list[Tensor]] = [[], []]
+        start = 0
+        for squares in self._squares(paths):
+            rows = slice(start, start + len(squares))
+            for parts, parameters in zip(found, drawn, strict=True):
+                own = parameters.take(rows).to(self.device)
+                parts.append(self._run(rendering.render(squares, own, e.size, e.mean, e.std)))
+            start += len(squares)
+        return [torch.cat(parts) for parts in found]
+
+    def _squares(self, paths: Sequence[Path]) -> Iterator[Tensor]:
+        """uint8 B x O x O x 3 on the device, O the side of ``outer``, in the order of the paths."""
+
+        def decode(path: Path) -> Tensor:
+            return torch.from_numpy(np.array(pictures.square(pictures.read(path), self.outer)))
+
+        said = time.monotonic()
+        with ThreadPoolExecutor(self.threads) as pool:
+            for start in range(0, len(paths), self.at_once):
+                if time.monotonic() - said > SAY_SECONDS:
+                    said = time.monotonic()
+                    self.say(f"{start:,} of {len(paths):,} images")
+                part = paths[start : start + self.at_once]
+                yield torch.stack(list(pool.map(decode, part))).to(self.device)
+
+    def _run(self, views: Tensor) -> Tensor:
+        with torch.inference_mode():
+            try:
+                found = self.encoder.module(views)
+            except (RuntimeError, ValueError, TypeError) as error:
+                said = str(error).splitlines()[0]
+                raise StudyError(
+                    f"the encoder fails on {' x '.join(map(str, views.shape))} images: {said}"
+                ) from error
+        if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(views):
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise StudyError(
+                f"the encoder gives {shape} for {len(views)} images; B x d is needed, one "
+                "embedding an image"
+            )
+        return found.float().cpu()

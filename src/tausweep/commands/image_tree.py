@@ -1,0 +1,111 @@
+"""A folder of images to be measured: split, in class folders, or flat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tausweep.commands import embeddings_file
+from tausweep.data import trees
+from tausweep.study import StudyError
+
+TRAIN = "train"
+TESTS = ("test", "val")
+"""Names of the split that is measured, the first that is there."""
+PATHS = ("path", "file", "filename", "image")
+"""Names of the column of paths in a file of labels."""
+
+
+@dataclass(frozen=True)
+class ImageTree:
+    """Images and their classes.
+
+    Attributes:
+        paths: Of the n images that are measured.
+        labels: Class of each, or none.
+        train_paths: Of the training split, which classifiers learn from; empty without one.
+        train_labels: Class of each.
+    """
+
+    paths: list[Path]
+    labels: list[str] | None
+    train_paths: list[Path]
+    train_labels: list[str]
+
+
+def read(folder: Path) -> ImageTree:
+    """List the images of a folder, sorted by path.
+
+    ``train/<class>/`` and ``test/<class>/`` (or ``val``): the test images are measured. One of them
+    alone, or ``<class>/`` folders: all images are. Images without folders have no labels.
+
+    Raises:
+        StudyError: There is no such folder, it has no image, or images lie beside class folders.
+    """
+    if not folder.is_dir():
+        raise StudyError(f"--images {folder}: there is no such folder")
+    there = trees.subfolders(folder)
+    tests = [name for name in TESTS if name in there]
+    if TRAIN in there and tests:
+        paths, labels = _classes(folder / tests[0])
+        train_paths, train_labels = _classes(folder / TRAIN)
+        return ImageTree(paths, labels, train_paths, train_labels)
+    if there in ([TRAIN], *([name] for name in TESTS)):
+        return ImageTree(*_classes(folder / there[0]), [], [])
+    loose = [folder / file.path for file in trees.images(folder, deep=False)]
+    if not there and loose:
+        return ImageTree(loose, None, [], [])
+    return ImageTree(*_classes(folder), [], [])
+
+
+def _classes(folder: Path) -> tuple[list[Path], list[str]]:
+    paths: list[Path] = []
+    labels: list[str] = []
+    if loose := trees.images(folder, deep=False):
+        raise StudyError(
+            f"{folder / loose[0].path}: an image must lie in a class's folder, or all of them "
+            f"directly in {folder}"
+        )
+    for name in trees.subfolders(folder):
+        found = [folder / name / file.path for file in trees.images(folder / name)]
+        paths += found
+        labels += [name] * len(found)
+    if not paths:
+        raise StudyError(f"{folder}: it holds no image ({', '.join(trees.IMAGE_SUFFIXES)})")
+    return paths, labels
+
+
+def labelled(tree: ImageTree, folder: Path, table: Path, column: str | None) -> ImageTree:
+    """The images of a flat folder that a CSV file has labels for.
+
+    Args:
+        tree: Without a training split.
+        folder: Where its images lie.
+        table: A CSV with a column of paths (``PATHS``), relative to the folder, and one of labels.
+        column: Of the labels; see ``embeddings_file.label_column``.
+
+    Raises:
+        StudyError: An image has no row, or the columns are not there.
+    """
+    if tree.train_paths:
+        raise StudyError(f"--labels: {folder} has its labels in its folders, train and test")
+    content = embeddings_file.table_of(table)
+    paths = next((name for name in PATHS if name in content.columns), None)
+    if paths is None:
+        raise StudyError(
+            f"{table}: has no column {', '.join(PATHS)}; labels of images need their paths"
+        )
+    own = embeddings_file.label_column(
+        [name for name in content.columns if name != paths], str(table), column
+    )
+    by_path = dict(zip(content[paths].astype(str), content[own], strict=True))
+    names = [path.relative_to(folder).as_posix() for path in tree.paths]
+    if lacking := [name for name in names if name not in by_path]:
+        raise StudyError(
+            f"{table}: {len(lacking):,} of {len(names):,} images of {folder} have no label, "
+            f"{lacking[0]} first"
+        )
+    empty = [name for name in names if by_path[name] != by_path[name]]
+    if empty:
+        raise StudyError(f"{table}: the label of {empty[0]} is empty")
+    return ImageTree(tree.paths, [str(by_path[name]) for name in names], [], [])
