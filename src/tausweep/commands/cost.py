@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tausweep import data as datasets
@@ -138,14 +138,14 @@ def cost(study: Study, layout: Layout) -> Cost:
 
 
 def _of_run(
-    settings: RunSettings, count: int, finished: Mapping[rates.Alike, rates.FinishedRate]
+    settings: RunSettings, count: int, finished: Mapping[str, Sequence[rates.FinishedRate]]
 ) -> Cost:
     """Price a run on N images, without the prepared data."""
     epochs, precision = settings.pretrain.epochs, settings.pretrain.precision
     training = pretraining_operations(settings, count) + evaluation_operations(settings, count)
     images = count * (epochs + evaluation_passes(settings) / BACKWARD)
     known = {device: rate.images_per_second for device, rate in rates.best(settings).items()}
-    if (own := finished.get(rates.alike(settings))) is not None:
+    for own in finished.get(rates.kind(settings), ()):
         known[own.device] = own.images_per_second
     parameters = parameter_count(settings.encoder)
     weights = 4.0 * (parameters + count * settings.encoder.dim)

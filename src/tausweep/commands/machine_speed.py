@@ -1,7 +1,7 @@
 """How fast this machine trains and starts a process: timed with a few steps, then remembered.
 
-Processes of their own take the steps, one a core and at most ``MOST_PROCESSES``, because that is
-how a study runs here and processes slow each other down. Torch is not imported.
+As many processes take the steps as a study's runs would here, because they slow each other down.
+Torch is not imported.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from tausweep.commands import cost
+from tausweep.commands import cost, rates
 from tausweep.machine import devices, instructions
 from tausweep.model.footprint import forward_flops
 from tausweep.storage import provenance
@@ -30,20 +30,16 @@ from tausweep.study import RunSettings, digest
 TIMING = "tausweep.training.timing"
 """The module that takes the steps, as a process."""
 
-SECONDS = 2.0
-"""After this time no other kind of run is timed; those left are priced by the slowest one before."""
+SECONDS = 3.0
+"""CPU time after which no other kind of run is timed; those left are priced by the slowest."""
 
-MOST_PROCESSES = 4
-TIMEOUT_SECONDS = 120.0
+TIMEOUT_SECONDS = 60.0
 
 VALID_SECONDS = 86_400.0
 """For how long a timing is used: a day."""
 
-START_SECONDS = 4.0
-"""Time until a job has imported what it computes with, where it was not timed."""
-
-JOB_IMPORTS = 1.45
-"""That time, in times of importing what trains: what measures is imported too."""
+AT_ONCE = 8
+"""Runs that train at a time without a GPU, at most: ``gpu`` of the default profile."""
 
 
 class TimingError(RuntimeError):
@@ -55,50 +51,12 @@ class MachineSpeed:
     """What was timed on this machine.
 
     Attributes:
-        start_seconds: Time until a job has imported torch and all that it computes with.
-        epoch_seconds: Time of an epoch, by ``kind_of`` the run.
+        import_seconds: CPU time until a process has imported torch and what trains.
+        images_per_second: Of training on one core, by kind of run (``rates.kind``).
     """
 
-    start_seconds: float
-    epoch_seconds: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Runs that take the same time for an epoch.
-
-    Attributes:
-        settings: Of one of them.
-        count: N, training images.
-    """
-
-    settings: RunSettings
-    count: int
-
-    @property
-    def key(self) -> str:
-        """Digest of what an epoch's time depends on."""
-        content = self.settings.pretrain_json()
-        loss = {name: value for name, value in content["loss"].items() if name != "temperature"}
-        pretrain = {
-            name: value
-            for name, value in content["pretrain"].items()
-            if name in ("batch_size", "bn_group", "precision")
-        }
-        size = self.settings.dataset.image_size
-        return digest([loss, pretrain, content["encoder"], content["views"], size, self.count])
-
-    @property
-    def step_operations(self) -> float:
-        """Floating-point operations of a step with a whole batch."""
-        settings = self.settings
-        forward = forward_flops(settings.encoder, settings.dataset.image_size)
-        return cost.forward_passes(settings) * settings.pretrain.batch_size * forward
-
-    @property
-    def epoch_operations(self) -> float:
-        """Floating-point operations of an epoch."""
-        return self.step_operations * self.count / self.settings.pretrain.batch_size
+    import_seconds: float
+    images_per_second: Mapping[str, float] = field(default_factory=dict)
 
 
 def cores() -> int:
@@ -113,72 +71,85 @@ def has_gpu() -> bool:
 
 def remembered() -> MachineSpeed | None:
     """What was timed on this machine in the last day, with these versions; none if nothing was."""
-    machine = _remembered().get(_machine())
-    if machine is None:
+    entry = _remembered().get(_machine())
+    if entry is None:
         return None
-    return MachineSpeed(machine["start_seconds"], machine["epoch_seconds"])
+    return MachineSpeed(entry["import_seconds"], entry["images_per_second"])
 
 
-def timed(kinds: Sequence[Kind]) -> MachineSpeed:
-    """Time kinds of runs, as many as there is time for; remembers them with those of before.
+def timed(runs: Mapping[str, tuple[RunSettings, int]]) -> MachineSpeed:
+    """Time runs, as many as there is time for; remembers them with those of before.
+
+    Args:
+        runs: By kind, the settings and the number of training images of one run.
 
     Raises:
         TimingError: No process of the timing ended well.
     """
-    by_precision: dict[bool, list[Kind]] = {}
-    for kind in kinds:
-        by_precision.setdefault(kind.settings.pretrain.precision == "bf16", []).append(kind)
-    starts: list[float] = []
+    operations = {kind: image_operations(settings) for kind, (settings, _) in runs.items()}
+    # A job that trains in bf16 uses the CPU's own instructions, as `tausweep pretrain` does.
+    bf16 = {kind for kind, (settings, _) in runs.items() if settings.pretrain.precision == "bf16"}
+    imports: list[float] = []
     found: dict[str, float] = {}
-    for bf16, group in by_precision.items():
-        # A job that trains in bf16 uses the CPU's own instructions, as `tausweep pretrain` does.
-        start, seconds = _time(group, SECONDS / len(by_precision), native=bf16)
-        starts.append(JOB_IMPORTS * start)
-        found |= _completed(group, seconds)
+    for native, kinds in ((True, bf16), (False, runs.keys() - bf16)):
+        if kinds:
+            asked = [
+                {
+                    "key": kind,
+                    "settings": settings.model_dump(mode="json"),
+                    "count": count,
+                    "image_operations": operations[kind],
+                }
+                for kind, (settings, count) in runs.items()
+                if kind in kinds
+            ]
+            answers = _answers(asked, SECONDS * len(kinds) / len(runs), native=native)
+            imports += [answer["import_seconds"] for answer in answers]
+            found |= _of_all([answer["images_per_second"] for answer in answers])
+    if not found:
+        raise TimingError("no run like those of the study could be timed")
+    slowest = min(speed * operations[kind] for kind, speed in found.items())
+    untimed = {kind: slowest / operations[kind] for kind in runs if kind not in found}
     before = remembered()
-    speed = MachineSpeed(mean(starts), {**(before.epoch_seconds if before else {}), **found})
+    known = dict(before.images_per_second) if before else {}
+    speed = MachineSpeed(mean(imports), known | found | untimed)
     _remember(speed)
     return speed
 
 
-def _completed(kinds: Sequence[Kind], seconds: Mapping[str, float]) -> dict[str, float]:
-    """Times of all kinds: those that were not timed are as slow, by operations, as the slowest.
+def image_operations(settings: RunSettings) -> float:
+    """Floating-point operations of training on one image."""
+    forward = forward_flops(settings.encoder, settings.dataset.image_size)
+    return cost.forward_passes(settings) * forward
+
+
+def _of_all(speeds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean speed of each kind of run that every process has timed."""
+    kinds = set.intersection(*(set(speed) for speed in speeds))
+    return {kind: mean(speed[kind] for speed in speeds) for kind in kinds}
+
+
+def _answers(
+    runs: Iterable[Mapping[str, Any]], seconds: float, *, native: bool
+) -> list[dict[str, Any]]:
+    """What the processes of a timing write.
 
     Raises:
-        TimingError: None was timed.
+        TimingError: One of them failed or took too long.
     """
-    by_key = {kind.key: kind for kind in kinds}
-    paces = [took / by_key[key].epoch_operations for key, took in seconds.items()]
-    if not paces:
-        raise TimingError("no run like those of the study could be timed")
-    return {
-        key: seconds.get(key, max(paces) * kind.epoch_operations) for key, kind in by_key.items()
-    }
-
-
-def _time(kinds: Sequence[Kind], seconds: float, *, native: bool) -> tuple[float, dict[str, float]]:
-    devices.set_threads(1)
+    devices.set_threads(1)  # which the processes inherit
     environment = dict(os.environ)
     if native:
         environment = {k: v for k, v in environment.items() if k not in instructions.LIMITS}
-    runs = [
-        {
-            "key": kind.key,
-            "settings": kind.settings.model_dump(mode="json"),
-            "count": kind.count,
-            "step_operations": kind.step_operations,
-        }
-        for kind in kinds
-    ]
-    asked = json.dumps({"seconds": seconds, "runs": runs})
-    began = time.time()
+    asked = json.dumps({"seconds": seconds, "runs": list(runs)})
+    until = time.monotonic() + TIMEOUT_SECONDS
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", TIMING],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, env=environment,
         )
-        for _ in range(min(cores(), MOST_PROCESSES))
+        for _ in range(min(cores(), AT_ONCE))
     ]  # fmt: skip
     try:
         for process in processes:
@@ -186,20 +157,18 @@ def _time(kinds: Sequence[Kind], seconds: float, *, native: bool) -> tuple[float
             process.stdin.write(asked)
             process.stdin.close()
             process.stdin = None
-        answers = [_answer(process, began + TIMEOUT_SECONDS) for process in processes]
+        return [_answer(process, until) for process in processes]
+    except BrokenPipeError:
+        raise TimingError("a process that was to take a few steps ended at once") from None
     finally:
         for process in processes:
             process.kill()
             process.wait()
-    # Those that end first leave the cores to the others, so only what all have timed counts.
-    keys = set.intersection(*(set(answer["epoch_seconds"]) for answer in answers))
-    start = mean(answer["ready"] - began for answer in answers)
-    return start, {key: mean(answer["epoch_seconds"][key] for answer in answers) for key in keys}
 
 
 def _answer(process: subprocess.Popen[str], until: float) -> dict[str, Any]:
     try:
-        said, errors = process.communicate(timeout=max(0.1, until - time.time()))
+        said, errors = process.communicate(timeout=max(0.1, until - time.monotonic()))
     except subprocess.TimeoutExpired:
         raise TimingError(f"a few steps took more than {TIMEOUT_SECONDS:.0f} s") from None
     if process.returncode != 0:
@@ -235,8 +204,8 @@ def _remembered() -> dict[str, dict[str, Any]]:
             machine: entry
             for machine, entry in content.items()
             if 0 <= time.time() - entry["time"] < VALID_SECONDS
-            and entry["start_seconds"] > 0
-            and all(seconds > 0 for seconds in entry["epoch_seconds"].values())
+            and entry["import_seconds"] > 0
+            and all(speed > 0 for speed in entry["images_per_second"].values())
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # nothing yet, or damaged: it is timed again
@@ -245,8 +214,8 @@ def _remembered() -> dict[str, dict[str, Any]]:
 def _remember(speed: MachineSpeed) -> None:
     entry = {
         "time": time.time(),
-        "start_seconds": speed.start_seconds,
-        "epoch_seconds": dict(speed.epoch_seconds),
+        "import_seconds": speed.import_seconds,
+        "images_per_second": dict(speed.images_per_second),
     }
     try:
         write_json(_file(), {**_remembered(), _machine(): entry})

@@ -10,11 +10,11 @@ import csv
 import json
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from statistics import median
 
 from tausweep.storage import shipped
 from tausweep.storage.layout import File, Folder, Layout
-from tausweep.study import RunSettings
+from tausweep.study import RunSettings, digest
 
 RATES_FILE = "benchmarks/measured/gpu/rates.csv"
 
@@ -85,27 +85,34 @@ def best(settings: RunSettings) -> dict[str, Rate]:
     }
 
 
-Alike = tuple[Any, ...]
-"""A key of runs that train at about the same speed on the same machine."""
+def kind(settings: RunSettings) -> str:
+    """Digest of what decides how fast a run trains on a machine, but for its number of images.
 
-
-def alike(settings: RunSettings) -> Alike:
-    """The key of a run."""
-    pretrain = settings.pretrain
-    return (
-        settings.encoder, settings.dataset.image_size, pretrain.batch_size, pretrain.precision,
-        settings.loss.name,
-    )  # fmt: skip
+    Runs of a kind may differ in temperature, K, schedule and seed.
+    """
+    content = settings.pretrain_json()
+    loss = {
+        name: value
+        for name, value in content["loss"].items()
+        if name not in ("temperature", "negatives", "alpha")
+    }
+    pretrain = {
+        name: value
+        for name, value in content["pretrain"].items()
+        if name in ("batch_size", "bn_group", "precision")
+    }
+    side = settings.dataset.image_size
+    return digest([loss, pretrain, content["encoder"], content["views"], side])
 
 
 @dataclass(frozen=True)
 class FinishedRate:
-    """The training speed of a finished run.
+    """The training speed of finished runs of a kind on one device.
 
     Attributes:
-        images_per_second: In its training.
-        device: What it ran on, in words.
-        cpu: Model of the CPU that it trained on with one thread; none for any other device.
+        images_per_second: In training: the median over the runs.
+        device: What they ran on, in words.
+        cpu: Model of the CPU that they trained on with one thread; none for any other device.
     """
 
     images_per_second: float
@@ -113,9 +120,9 @@ class FinishedRate:
     cpu: str | None
 
 
-def of_finished_runs(layout: Layout) -> dict[Alike, FinishedRate]:
-    """Speeds of finished runs of any study in the results folder, one for each kind of run."""
-    found: dict[Alike, FinishedRate] = {}
+def of_finished_runs(layout: Layout) -> dict[str, list[FinishedRate]]:
+    """Speeds of finished runs of any study in the results folder, by ``kind`` and device."""
+    found: dict[str, dict[tuple[str, str | None], list[float]]] = {}
     for path in sorted(layout.root.glob(f"*/{Folder.RUNS}/*/*/*/*/{File.RECORD}")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
@@ -128,5 +135,11 @@ def of_finished_runs(layout: Layout) -> dict[Alike, FinishedRate]:
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # a damaged or older record cannot be used
         if speed:
-            found[alike(settings)] = FinishedRate(float(speed), device, cpu)
-    return found
+            by_device = found.setdefault(kind(settings), {})
+            by_device.setdefault((device, cpu), []).append(float(speed))
+    return {
+        of_kind: [
+            FinishedRate(median(speeds), device, cpu) for (device, cpu), speeds in by_device.items()
+        ]
+        for of_kind, by_device in found.items()
+    }
