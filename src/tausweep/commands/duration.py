@@ -28,8 +28,8 @@ STUDY_SECONDS = 20.0
 TIMED = "a few steps of runs like these, timed here"
 FINISHED = "the speed of finished runs like these"
 ASSUMED = (
-    f"{cost.CPU_FLOPS / 1e9:.0f} GFLOP/s a core, assumed for runs of which no speed is known; small "
-    "encoders are several times slower"
+    f"{cost.CPU_FLOPS / 1e9:.0f} GFLOP/s a core, assumed for runs of which no speed is known; "
+    "small encoders are several times slower"
 )
 
 
@@ -157,8 +157,8 @@ def lines(found: Duration) -> list[str]:
     }
     said = ", ".join(f"{name} {cost.hours(seconds)}" for name, seconds in parts.items())
     text = [
-        f"time on this machine: about {cost.hours(found.seconds)} for {found.runs} runs, if nothing "
-        f"else uses its {count}; by {found.source}",
+        f"time on this machine: about {cost.hours(found.seconds)} for {found.runs} runs, if "
+        f"nothing else uses its {count}; by {found.source}",
         f"  of one core: {said}",
     ]
     if found.note:

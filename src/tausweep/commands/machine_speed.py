@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from tausweep.commands import cost, rates
+from tausweep.commands import cost
 from tausweep.machine import devices, instructions
 from tausweep.model.footprint import forward_flops
 from tausweep.storage import provenance
