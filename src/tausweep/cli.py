@@ -185,16 +185,17 @@ def help_page() -> str:
     lines = [
         "usage: tausweep COMMAND ...",
         "",
-        'Reproduce and extend "Understanding the Behaviour of Contrastive Loss" (Wang & Liu,',
-        "CVPR 2021). A study file says what to run; `tausweep run STUDY` runs all of it.",
+        'Reproduce and extend "Understanding the Behaviour of Contrastive Loss" (Wang &',
+        "Liu, CVPR 2021). A study file says what to run; `tausweep run STUDY` runs it.",
     ]
     for title, group in GROUPS.items():
         lines += ["", f"{title}:"]
         lines += [f"  {command.name:{width}}  {command.summary}" for command in group]
     lines += [
         "",
-        "`tausweep COMMAND --help` explains a command; `tausweep --version` prints the version.",
-        "`tausweep --print-completion SHELL` prints what completes commands in bash, zsh or fish.",
+        "`tausweep COMMAND --help` explains a command. `tausweep --version` prints the",
+        "version, `tausweep --print-completion SHELL` what completes commands in bash,",
+        "zsh or fish: put `eval \"$(tausweep --print-completion bash)\"` into ~/.bashrc.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -21,6 +21,7 @@ OF_METAVAR: dict[str, Any] = {
     "OUTPUT": shtab.FILE,
     "RECORDS_A": shtab.FILE,
     "RECORDS_B": shtab.FILE,
+    "SOURCE": shtab.FILE,
 }
 """What completes an argument, by its name in the help page; ``STUDY`` is a study."""
 
