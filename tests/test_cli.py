@@ -259,7 +259,8 @@ def test_page_of_the_commands_is_written_from_their_parsers() -> None:
 
 
 def test_reader_that_goes_away_is_no_error(study: Path) -> None:
-    command = f"{sys.executable} -m tausweep.cli plan --no-measure {study} | head -1; echo ${{PIPESTATUS[0]}}"
+    plan = f"{sys.executable} -m tausweep.cli plan --no-measure {study}"
+    command = f"{plan} | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout.splitlines()[0].startswith("study tiny")
