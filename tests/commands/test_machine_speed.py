@@ -61,9 +61,7 @@ def test_other_instructions_are_another_machine(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_process_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_speed, "TIMING", "tausweep.no_such_module")
-    with pytest.raises(
-        TimingError, match=r"No module named tausweep\.no_such_module|ended at once"
-    ):
+    with pytest.raises(TimingError, match=r"no_such_module|ended at once"):
         machine_speed.timed({"kind": (run_settings(), 130)})
 
 
