@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tausweep.commands import cost, machine_speed, rates, status
 from tausweep.commands.machine_speed import AT_ONCE, MachineSpeed, TimingError
+from tausweep.commands.messages import say
 from tausweep.machine import devices
 from tausweep.storage.layout import Layout
 from tausweep.study import Run, RunSettings, Study
@@ -95,6 +96,7 @@ def duration(study: Study, layout: Layout, *, measure: bool) -> Duration:
     if missing:
         untimed = {kind: run for kind, run in missing.items() if not _has(known, kind)}
         if untimed and measure:
+            say("timing a few steps, once a day for runs of a kind (--no-measure leaves it out)")
             try:
                 known = machine_speed.timed(untimed)
             except TimingError as error:
