@@ -17,13 +17,13 @@ from tausweep.study import Run, RunSettings, Study
 # Seconds of one core where importing what trains took IMPORT_SECONDS; slower machines take longer
 # in proportion. From a run of the demo study.
 IMPORT_SECONDS = 2.0
-RUN_SECONDS = 4.0
+RUN_SECONDS = 7.0
 """Starting a run's two jobs, and Snakemake's share in them."""
 
-IMAGE_SECONDS = 0.002
+IMAGE_SECONDS = 0.0015
 """Measures that pass no image through the encoder, mostly linear classifiers, by training image."""
 
-STUDY_SECONDS = 20.0
+STUDY_SECONDS = 40.0
 """What is done once: planning, preparing data, tables, figures, verdicts, report."""
 
 TIMED = "a few steps of runs like these, timed here"
