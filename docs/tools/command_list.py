@@ -1,6 +1,6 @@
 """Writes the list of commands into docs/commands.md, from the parser that reads them.
 
-    python docs/tools/command_list.py
+    make pages
 
 A test checks that the page has what this writes.
 """
