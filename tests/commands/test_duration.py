@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tausweep.commands import cost, duration, machine_speed
+from tausweep.commands import cost, duration, machine_speed, rates
 from tausweep.commands.duration import Duration
 from tausweep.commands.machine_speed import MachineSpeed
 from tausweep.machine import devices
@@ -59,7 +59,7 @@ def test_runs_of_another_device_say_nothing(hardware: dict[str, Any], tmp_path: 
 
 def test_what_was_timed_counts_and_a_slow_machine_is_slow_in_everything(tmp_path: Path) -> None:
     asked, layout = tiny(), Layout(tmp_path)
-    kind = duration.rates.kind(asked.runs()[0].settings)
+    kind = rates.kind(asked.runs()[0].settings)
     machine_speed._remember(MachineSpeed(2 * duration.IMPORT_SECONDS, {kind: 50.0}))
     found = duration.duration(asked, layout, measure=True)
     assert found.source == duration.TIMED

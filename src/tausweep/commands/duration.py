@@ -16,7 +16,7 @@ from tausweep.study import Run, RunSettings, Study
 
 # Seconds of one core where importing what trains took IMPORT_SECONDS; slower machines take longer
 # in proportion. From a run of the demo study.
-IMPORT_SECONDS = 2.0
+IMPORT_SECONDS = 2.5
 RUN_SECONDS = 7.0
 """Starting a run's two jobs, and Snakemake's share in them."""
 
