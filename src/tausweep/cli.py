@@ -159,7 +159,11 @@ def answer(typed: Sequence[str]) -> str:
     """
     if not typed or typed[0] in ("-h", "--help"):
         return help_page()
-    shell: str | None = own_parser(add_help=False).parse_args(typed).print_completion
+    parser = own_parser(add_help=False)
+    options, unknown = parser.parse_known_args(typed)
+    if unknown:
+        parser.error(f"unrecognized arguments: {unknown[0]}")
+    shell: str | None = options.print_completion
     if shell is None:
         return help_page()
     from tausweep.commands import completion
@@ -195,7 +199,7 @@ def help_page() -> str:
         "",
         "`tausweep COMMAND --help` explains a command. `tausweep --version` prints the",
         "version, `tausweep --print-completion SHELL` what completes commands in bash,",
-        "zsh or fish: put `eval \"$(tausweep --print-completion bash)\"` into ~/.bashrc.",
+        'zsh or fish: put `eval "$(tausweep --print-completion bash)"` into ~/.bashrc.',
     ]
     return "\n".join(lines) + "\n"
 

@@ -37,7 +37,7 @@ def refuse(constant: str) -> Any:
     raise AssertionError(f"{constant} is no JSON")
 
 
-@pytest.mark.parametrize(("command", "described"), rows())
+@pytest.mark.parametrize(("command", "described"), [*rows()])
 def test_document_has_the_keys_that_are_documented(
     command: str,
     described: str,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
 from tausweep.commands import cost
 from tausweep.commands.machine_speed import image_operations
 from tausweep.study import RunSettings, StudyError
 from tausweep.training import timing
+from tausweep.training.trainer import Trainer
 from tiny_run import of_the_paper, run_settings
 
 
@@ -32,7 +33,17 @@ def settings_of(loss: dict[str, Any], **sections: Any) -> RunSettings:
     [
         ({"hard_contrastive": {"temperature": 0.3, "negatives": 1400}}, "float32"),
         ({"nt_xent": {"temperature": 0.3}}, "float32"),
-        ({"moco": {"kind": "contrastive", "temperature": 0.3, "negatives_from": "queue"}}, "bf16"),
+        (
+            {
+                "moco": {
+                    "kind": "contrastive",
+                    "temperature": 0.3,
+                    "negatives_from": "queue",
+                    "queue": 256,
+                }
+            },
+            "bf16",
+        ),
     ],
 )
 def test_any_loss_can_be_timed(loss: dict[str, Any], precision: str) -> None:
@@ -40,27 +51,21 @@ def test_any_loss_can_be_timed(loss: dict[str, Any], precision: str) -> None:
     assert timing.images_per_second(settings, 1437, image_operations(settings)) > 0
 
 
-OWN = """
-import torch
-
-def make(temperature, negatives=None):
-    def loss(anchors, bank, index):
-        assert bank.shape == (5000, 16), bank.shape
-        assert len(anchors) == {batch}, len(anchors)
-        return anchors.sum()
-    return loss
-"""
-
-
 @pytest.mark.parametrize(("image_operations", "batch"), [(1e6, 32), (4e9, 5), (1e12, 2)])
 def test_bank_is_whole_and_only_batches_of_slow_steps_are_cut_down(
-    image_operations: float, batch: int, tmp_path: Path
+    image_operations: float, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "own.py"
-    path.write_text(OWN.format(batch=batch))
-    loss = {"own": {"module": str(path), "temperature": 0.3}}
-    settings = settings_of(loss, pretrain={"batch_size": 32})
+    seen = set()
+
+    class Watched(Trainer):
+        def step(self, index: Tensor, views: Tensor, lr: float) -> Tensor:
+            seen.add((len(index), len(views), len(self.bank.entries)))
+            return super().step(index, views, lr)
+
+    monkeypatch.setattr(timing, "Trainer", Watched)
+    settings = settings_of({"simple": {}}, pretrain={"batch_size": 32})
     assert timing.images_per_second(settings, 5000, image_operations) > 0
+    assert seen == {(batch, batch, 5000)}
 
 
 def test_settings_that_do_not_fit_are_refused() -> None:

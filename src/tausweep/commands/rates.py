@@ -129,9 +129,9 @@ def of_finished_runs(layout: Layout) -> dict[str, list[FinishedRate]]:
             settings = RunSettings.model_validate(record["settings"])
             speed = record["columns"]["images_per_second"]
             hardware = record["pretrain"]["hardware"]
-            gpu, threads = hardware.get("gpu"), hardware["threads"]
-            device = str(gpu or f"{threads} thread(s) of a CPU")
-            cpu = hardware.get("cpu") if not gpu and threads == 1 else None
+            device = str(hardware.get("gpu") or f"{hardware['threads']} thread(s) of a CPU")
+            alone = "gpu" not in hardware and hardware["threads"] == 1
+            cpu = hardware.get("cpu") if alone else None
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # a damaged or older record cannot be used
         if speed:
