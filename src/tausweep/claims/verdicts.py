@@ -49,7 +49,10 @@ MEANING: dict[Outcome, str] = {
     "supported": "the records clearly show what the paper claims",
     "contradicted": "the records clearly show the opposite",
     "undecided": "measured, but the seeds cannot tell",
-    "not tested": "a precondition fails, so the records cannot speak for or against it",
+    "not tested": (
+        "a precondition fails, or the study lacks a temperature that the rule needs, or embeddings "
+        "collapsed: the records cannot speak for or against it"
+    ),
     "not measured": "the study did not measure what the claim is about",
 }
 """What each verdict means."""
@@ -99,7 +102,8 @@ class Verdict:
         text: What is claimed.
         headline: The deciding numbers alone, for a table's cell.
         kind: ``finding`` or ``identity``.
-        preconditions: By name: whether it held (none if not known) and why.
+        preconditions: By name: whether it held (none if not known) and why. Empty if the rule came
+            to no judgement that they could overrule; ``why`` then says what the rule lacked.
         comparisons: How many differences were compared with noise.
     """
 
