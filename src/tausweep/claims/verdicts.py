@@ -225,7 +225,7 @@ def overall(claim: Claim, verdicts: list[Verdict]) -> Verdict:
 
 
 def shown(outcome: str, miniature: bool) -> str:
-    """A verdict in print; a miniature's contradictions say that they are one's."""
+    """A verdict in print; "contradicted" becomes "contradicted in the miniature" if it is one."""
     if miniature and outcome == "contradicted":
         return "contradicted in the miniature"
     return outcome
@@ -256,7 +256,7 @@ def headline(verdicts: Iterable[Verdict], where: str, seeds: int, miniature: boo
 
 
 def _share(counts: Mapping[Outcome, int], findings: int, miniature: bool) -> str:
-    """How many findings got each verdict, as the main clause of the headline."""
+    """How many findings got each verdict: the main clause of the headline."""
     rest = " and ".join(f"{counts[kind]} {kind}" for kind in OUTCOMES[3:] if counts[kind])
     if not any(counts[kind] for kind in OUTCOMES[:3]):
         return f"none of the paper's {findings} empirical claims could be judged ({rest})"

@@ -1,4 +1,4 @@
-"""Files of embeddings, with or without labels: NumPy, Parquet, safetensors, nothing unpickled."""
+"""Read embeddings and labels from NumPy, Parquet and safetensors files, unpickling nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
 EMBEDDINGS = ("embeddings", "embedding", "features", "feature", "emb", "x", "X")
 LABELS = ("labels", "label", "y", "targets", "target", "class")
 LISTED = 6
-"""Arrays that an error names at most."""
+"""Most arrays that an error message names."""
 OBJECTS = (
     "holds Python objects, which are not read, since reading them can run code; save numbers, with "
     "embeddings.astype('float32')"
@@ -36,9 +36,8 @@ def read(
 
     Args:
         path: One of ``SUFFIXES``.
-        key: Name of the embeddings' array or column; by default the only one that it can be.
-        labels: A CSV or ``.npy`` file with one label a row; it takes the place of labels in
-            ``path``.
+        key: Name of the embeddings' array or column; by default the only possible one.
+        labels: A CSV or ``.npy`` file with one label per row; it replaces any labels in ``path``.
         label_column: Name of the labels' array or column.
 
     Raises:
@@ -70,11 +69,11 @@ def read(
 
 
 def read_labels(path: Path, column: str | None = None) -> Any:
-    """One label a row, from a CSV file or a ``.npy``.
+    """Read one label per row from a CSV or ``.npy`` file.
 
     Args:
-        path: A CSV without a header has one column.
-        column: Of a CSV; by default one of ``LABELS``, or the only one.
+        path: The file; a CSV file without a header must have a single column.
+        column: The column of a CSV file; by default one of ``LABELS``, or the only one.
 
     Raises:
         StudyError: There is no such file or column.
@@ -98,10 +97,10 @@ def table_of(path: Path) -> Any:
 
 
 def label_column(columns: Any, name: str, wanted: str | None) -> str:
-    """The column of the labels: the one that is asked for, one of ``LABELS``, or the only one.
+    """The column of the labels: the requested one, else one of ``LABELS``, else the only one.
 
     Raises:
-        StudyError: There is none, or several could be meant.
+        StudyError: There is no such column, or several could be meant.
     """
     known = [str(column) for column in columns]
     if wanted is not None:
@@ -136,7 +135,7 @@ def _there(path: Path) -> None:
 
 
 def _content(path: Path) -> Any:
-    """An array, or arrays by name."""
+    """The content of a file: one array, or several by name."""
     _there(path)
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
@@ -198,7 +197,7 @@ def safetensors(path: Path) -> dict[str, Any]:
 
 
 def _parquet(path: Path) -> dict[str, Any]:
-    """Columns: a column of lists is an n x d array; else all columns of floats are one together."""
+    """Arrays by name. A column of lists is an n x d array; otherwise all float columns form one."""
     try:
         import pyarrow as arrow
         from pyarrow import parquet
