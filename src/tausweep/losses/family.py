@@ -117,11 +117,11 @@ class Loss:
     def _per_anchor(
         self, anchors: Tensor, bank: Tensor, index: Tensor, with_gradient: bool
     ) -> PerAnchor:
-        """The formula, by kernels where they are taken."""
+        """The losses and gradients, from the Triton kernels if ``kernel_choice`` takes them."""
         formula = _FORMULAS[self.name]
         if not ((formula.tempered or formula.hard) and kernel_choice.takes(anchors, bank)):
             return formula.per_anchor(self, anchors, bank, index, with_gradient)
-        from tausweep.losses import bank_softmax  # seconds of compiler, which a CPU is spared
+        from tausweep.losses import bank_softmax  # imports a compiler for seconds, so not on a CPU
 
         return bank_softmax.per_anchor(
             anchors,
@@ -195,8 +195,8 @@ def hard_set(similarities: Tensor, index: Tensor | None, negatives: int) -> Tens
         negatives: K, at most the number of columns that may be selected.
 
     Returns:
-        B x N bool with exactly K true in every row, the same on every device: equal similarities
-        at the threshold are taken from the lowest column on.
+        B x N bool with exactly K true in every row, the same on every device: of equal similarities
+        at the threshold, those in the lowest columns are taken.
 
     Raises:
         ValueError: if K is not in that range.
