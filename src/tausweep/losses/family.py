@@ -189,6 +189,9 @@ def penalties(similarities: Tensor, index: Tensor | None, temperature: float) ->
 def hard_set(similarities: Tensor, index: Tensor | None, negatives: int) -> Tensor:
     """The informative interval of Eq. 9: every anchor's K negatives of largest similarity.
 
+    Measures use this mask. The losses choose the same set without a mask (``selection.interval``;
+    on a GPU ``bank_softmax``).
+
     Args:
         similarities: B x N floats; compared as float32 (float64 if they are).
         index: B int64, the columns of the positives, never selected; None to select among all.
