@@ -1,5 +1,4 @@
-"""Effective dimension: the dimension whose uniform distribution is as uniform as the points. No
-torch."""
+"""Effective dimension: of the sphere whose uniform distribution is as uniform. No torch."""
 
 from __future__ import annotations
 
