@@ -199,10 +199,10 @@ class Trainer:
         return embeddings
 
     def _set_precision(self) -> None:
-        """Allow or forbid TF32. It is a setting of the process, where another run may have changed
-        it.
+        """Allow or forbid TF32, as the run's precision says.
 
-        A recorded step keeps the setting with which it was recorded.
+        It is a setting of the process, where another run may have changed it. A recorded step keeps
+        the setting with which it was recorded.
         """
         set_tf32(self.settings.pretrain.precision == "tf32")
 
@@ -228,8 +228,7 @@ class Trainer:
         return self.position.epoch >= self.settings.pretrain.epochs
 
     def steps_left(self, say: Message, keep: Keep | None = None) -> Iterator[None]:
-        """Train to the end; yields after each step, and after the last of an epoch once it is
-        reported.
+        """Train to the end; yields after each step, after an epoch's last once it is reported.
 
         Args:
             say: Receives a progress line per epoch.
