@@ -150,8 +150,8 @@ def check_module(name: str, prefixed: bool) -> None:
     """
     if prefixed:
         raise StudyError(
-            f"module {name}: takes neither prefix nor replace_prefix; results lie in "
-            "results/<study>/, apart from those of a study of another name"
+            f"module {name}: takes neither prefix nor replace_prefix; results are in "
+            "results/<study>/, so studies of different names do not mix"
         )
 
 

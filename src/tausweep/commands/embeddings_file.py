@@ -106,15 +106,15 @@ def label_column(columns: Any, name: str, wanted: str | None) -> str:
     if wanted is not None:
         if wanted not in known:
             raise StudyError(
-                f"--label-column {wanted}: {name} has none of that name"
+                f"--label-column {wanted}: {name} has no such column"
                 f"{did_you_mean(wanted, known)}; it has {', '.join(known)}"
             )
         return wanted
     found = [column for column in LABELS if column in known] or (known if len(known) == 1 else [])
     if not found:
         raise StudyError(
-            f"{name}: no column is named {', '.join(LABELS[:2])} or the like; --label-column says "
-            f"which it is (there are {', '.join(known)})"
+            f"{name}: no column is called {', '.join(LABELS[:2])} or similar; name it with "
+            f"--label-column NAME (there are {', '.join(known)})"
         )
     return found[0]
 
@@ -250,13 +250,12 @@ def _chosen(
     )
     if key is None and any(v.ndim == 4 for v in content.values()):
         raise StudyError(
-            f"{name}: holds weights of an encoder, it seems ({listed}); --images DIR names images "
-            "to embed with it"
+            f"{name}: seems to hold the weights of an encoder ({listed}); name images to embed "
+            "with --images DIR"
         )
     if key is not None and key not in content:
         raise StudyError(
-            f"--key {key}: {name} has none of that name{did_you_mean(key, content)}; it has "
-            f"{listed}"
+            f"--key {key}: {name} has no such array{did_you_mean(key, content)}; it has {listed}"
         )
     if key is None:
         matrices = [k for k, v in content.items() if v.ndim == 2]
@@ -264,8 +263,8 @@ def _chosen(
         found = named[:1] or (matrices if len(matrices) == 1 else [])
         if not found:
             raise StudyError(
-                f"{name}: which array holds the embeddings is not clear; --key NAME says it (there "
-                f"are {listed or 'none'})"
+                f"{name}: it is not clear which array holds the embeddings; name it with --key "
+                f"NAME (there are {listed or 'none'})"
             )
         key = found[0]
     if label_key is not None:

@@ -120,8 +120,8 @@ def _resnet(path: Path, state: dict[str, Tensor], size: int | None) -> LoadedEnc
     prefixes = [p for p in prefixes if f"{p}conv1.weight" in state] or prefixes
     if not prefixes:
         raise StudyError(
-            f"{path}: is no state dict of a ResNet of torchvision (it has "
-            f"{', '.join(list(state)[:3])}, ...); --arch NAME says which model it is"
+            f"{path}: is not the state dict of a torchvision ResNet (it has "
+            f"{', '.join(list(state)[:3])}, ...); name its model with --arch NAME"
         )
     prefix = next((p for p in prefixes if re.search("encoder_q|student|online", p)), prefixes[0])
     own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
@@ -130,7 +130,7 @@ def _resnet(path: Path, state: dict[str, Tensor], size: int | None) -> LoadedEnc
     ]
     second, stem = own.get("layer1.0.conv2.weight"), own.get("conv1.weight")
     if second is None or stem is None or second.ndim != 4 or stem.ndim != 4 or 0 in counts:
-        raise StudyError(f"{path}: is a ResNet of another form; --arch NAME says which model it is")
+        raise StudyError(f"{path}: is another kind of ResNet; name its model with --arch NAME")
     small = stem.shape[-1] == 3
     if "layer1.0.conv3.weight" in own:
         groups = second.shape[0] // second.shape[1]
@@ -190,8 +190,8 @@ def _of_folder(folder: Path, size: int | None) -> LoadedEncoder:
     config = _json(folder / "config.json")
     if config is None:
         raise StudyError(
-            f"{folder}: is no folder of a model: {File.ENCODER} with {File.SETTINGS} (a run of "
-            "ours), or config.json with weights (timm, Hugging Face) are needed"
+            f"{folder}: is not the folder of a model; it needs {File.ENCODER} and {File.SETTINGS} "
+            "(a run of tausweep), or config.json and weights (timm, Hugging Face)"
         )
     if "architecture" in config:
         return _timm(folder, config, size)
@@ -226,7 +226,7 @@ def _timm(folder: Path, config: dict[str, Any], size: int | None) -> LoadedEncod
         import timm
     except ImportError:
         raise StudyError(
-            f"{folder}: is a model of timm, which is not installed; pip install 'tausweep[timm]'"
+            f"{folder}: is a timm model, but timm is not installed; pip install 'tausweep[timm]'"
         ) from None
     arch, cfg = config["architecture"], config.get("pretrained_cfg") or {}
     if not timm.is_model(arch):
@@ -279,7 +279,7 @@ def _hugging_face(folder: Path, size: int | None) -> LoadedEncoder:
         from transformers import AutoModel, logging
     except ImportError:
         raise StudyError(
-            f"{folder}: is a model of Hugging Face; its package is not installed; pip install "
+            f"{folder}: is a Hugging Face model, but transformers is not installed; pip install "
             "'tausweep[transformers]'"
         ) from None
     logging.set_verbosity(stdlib_logging.ERROR)
@@ -294,7 +294,7 @@ def _hugging_face(folder: Path, size: int | None) -> LoadedEncoder:
     # If the file has no pooler, it is initialised at random; nothing here reads it.
     lacking = [name for name in report["missing_keys"] if "pooler" not in name]
     if lacking:
-        raise StudyError(f"{folder}: {len(lacking)} weights are missing in it, {lacking[0]} first")
+        raise StudyError(f"{folder}: {len(lacking)} weights are missing, such as {lacking[0]}")
     config = _json(folder / "preprocessor_config.json") or {}
     model_size = getattr(model.config, "image_size", None)
     outer, inner = _side(config.get("size")), _side(config.get("crop_size"))
@@ -315,7 +315,9 @@ def _own_module(path: Path, size: int | None) -> LoadedEncoder:
     """The module that ``make()`` of a Python file returns. Its output is measured unchanged."""
     model = plugins.function(str(path), "make", "encoder")()
     if not isinstance(model, nn.Module):
-        raise StudyError(f"encoder: {path}: make() returned {type(model).__name__}, no nn.Module")
+        raise StudyError(
+            f"encoder: {path}: make() returned {type(model).__name__}, not an nn.Module"
+        )
     what = f"output of {type(model).__name__} from {path}"
     chosen = size or int(getattr(model, "image_size", 224))
     constants = (
@@ -345,10 +347,10 @@ def _fit(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     name = type(model).__name__
     if missing:
         raise StudyError(
-            f"{path}: {len(missing)} tensors of {name} are missing, {missing[0]} first"
+            f"{path}: {len(missing)} tensors of {name} are missing, such as {missing[0]}"
         )
     if over:
-        raise StudyError(f"{path}: {len(over)} tensors are none of {name}'s, {over[0]} first")
+        raise StudyError(f"{path}: {len(over)} tensors do not belong to {name}, such as {over[0]}")
     if shapes:
         key = shapes[0]
         found, needed = (" x ".join(map(str, t.shape)) for t in (state[key], wanted[key]))

@@ -64,7 +64,7 @@ def _classes(folder: Path) -> tuple[list[Path], list[str]]:
     labels: list[str] = []
     if loose := trees.images(folder, deep=False):
         raise StudyError(
-            f"{folder / loose[0].path}: an image must lie in a class's folder, or all of them "
+            f"{folder / loose[0].path}: images must be in class folders, or all of them "
             f"directly in {folder}"
         )
     for name in trees.subfolders(folder):
@@ -72,7 +72,7 @@ def _classes(folder: Path) -> tuple[list[Path], list[str]]:
         paths += found
         labels += [name] * len(found)
     if not paths:
-        raise StudyError(f"{folder}: it holds no image ({', '.join(trees.IMAGE_SUFFIXES)})")
+        raise StudyError(f"{folder}: it has no images ({', '.join(trees.IMAGE_SUFFIXES)})")
     return paths, labels
 
 

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     """
     file = Path(options.file)
     if file.exists() or file.is_symlink():
-        raise StudyError(f"{file}: is there already; nothing was written")
+        raise StudyError(f"{file}: already exists; nothing was written")
     if file.suffix not in _SUFFIXES:
         raise StudyError(f"{file}: a study file ends in .yaml or .yml")
     write_text(file, content(file.stem))

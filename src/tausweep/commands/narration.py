@@ -226,7 +226,7 @@ class Narration:
             self._say(f"Snakemake's own log: {self._log}")
             self._say(f"to run what is missing, once that is fixed: {self._again}")
             if self._study is not None:
-                self._say(f"what there is so far: tausweep partial {self._study.file}")
+                self._say(f"results so far: tausweep partial {self._study.file}")
         elif self._errors:
             if self._log:
                 self._say(f"Snakemake's own log: {self._log}")
@@ -242,13 +242,13 @@ class Narration:
                 folder = Layout().study(self._study.name) / Folder.RUNS / job.planned.run
                 self._say(f"  {job.name}  {_saved(job, folder)}")
         if not self._supervised:
-            self._say(f"to go on: {self._again}")
+            self._say(f"to continue: {self._again}")
 
     def _complete(self, study: StudyAtHand) -> None:
         if self._progress.jobs:
             self._say(f"done in {hours(self._clock() - self._began)}")
         else:
-            self._say("nothing to do: all that is asked for is there")
+            self._say("nothing to do: everything requested exists")
         waiting = [job for job in self._progress.jobs.values() if job.state != "finished"]
         if study.whole and not waiting:
             self._say("")
@@ -273,8 +273,8 @@ def _saved(job: Job, folder: Path) -> str:
     saved = job_log.saved(job_log.read(job.log)) if job.log is not None else ""
     if not saved and job.planned.training and (folder / File.CHECKPOINT).exists():
         # Stopped while it was measured. Snakemake deletes the outputs of an unfinished job.
-        return "goes on at its last checkpoint"
-    return saved or "begins again"
+        return "continues from its last checkpoint"
+    return saved or "starts again"
 
 
 def _measured(record: Path) -> str:

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.flush()
     code, stopped = supervise(command(options.study, options.cores, options.passed_on))
     if stopped:
-        print(f"to go on: {again(options)}")
+        print(f"to continue: {again(options)}")
         return 128 + stopped
     return code if code in (0, USAGE_ERROR) else 1
 

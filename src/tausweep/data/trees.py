@@ -186,7 +186,7 @@ def _walk(
                 status = entry.stat()
                 if not stat.S_ISREG(status.st_mode):
                     # Reading a pipe would never end.
-                    raise StudyError(f"{entry.path}: is a pipe, a socket or a device, and no file")
+                    raise StudyError(f"{entry.path}: is a pipe, a socket or a device, not a file")
                 yield ListedFile(f"{prefix}{entry.name}", status.st_size, status.st_mtime_ns)
         except OSError as error:
             raise StudyError(f"file {entry.path}: {error.strerror}") from None
