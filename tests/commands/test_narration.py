@@ -13,7 +13,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from tausweep.commands import planned_work
 from tausweep.commands.narration import Narration
-from tausweep.commands.planned_work import PlannedJob, PlannedJobs, StudyAtHand
+from tausweep.commands.planned_work import PlannedJob, PlannedJobs, PlannedStudy
 from tausweep.results import records
 from tausweep.storage.layout import Layout
 from tiny_run import study, study_file
@@ -30,7 +30,7 @@ class Told:
         self.stream, self.time = io.StringIO(), 1000.0
         self.narration = Narration(self.stream, AGAIN, clock=lambda: self.time)
         at_hand: dict[str, Any] = {
-            planned_work.STUDY_RECORD: StudyAtHand("tiny", "study.yaml", whole)
+            planned_work.STUDY_RECORD: PlannedStudy("tiny", "study.yaml", whole)
         }
         self.record(**at_hand)
 

@@ -13,7 +13,7 @@ REGISTERED = ExitStack()
 def tell_study():
     asked = workflow.dag_settings
     whole = not (asked.until or asked.omit_from) and set(asked.targets) <= {"all"}
-    study = planned_work.StudyAtHand(STUDY.study, STUDY_FILE, whole)
+    study = planned_work.PlannedStudy(STUDY.study, STUDY_FILE, whole)
     logger.info(None, extra={planned_work.STUDY_RECORD: study})
 
 

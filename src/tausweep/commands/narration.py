@@ -18,7 +18,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from tausweep.commands import job_log, planned_work
 from tausweep.commands.cost import hours
-from tausweep.commands.planned_work import PlannedJobs, StudyAtHand
+from tausweep.commands.planned_work import PlannedJobs, PlannedStudy
 from tausweep.commands.progress_display import ProgressDisplay, summary
 from tausweep.commands.study_progress import Job, StudyProgress
 from tausweep.storage import shipped, workflow_lock
@@ -68,7 +68,7 @@ class Narration:
         self._clock, self._again, self._supervised = clock, again, supervised
         self._progress = StudyProgress(clock)
         self._display = ProgressDisplay(stream, self._progress.now)
-        self._study: StudyAtHand | None = None
+        self._study: PlannedStudy | None = None
         self._log = str(LOGS)
         self._began = clock()
         self._ended = False
@@ -244,7 +244,7 @@ class Narration:
         if not self._supervised:
             self._say(f"to continue: {self._again}")
 
-    def _complete(self, study: StudyAtHand) -> None:
+    def _complete(self, study: PlannedStudy) -> None:
         if self._progress.jobs:
             self._say(f"done in {hours(self._clock() - self._began)}")
         else:
@@ -288,7 +288,7 @@ def _measured(record: Path) -> str:
         return f"{record} cannot be read"
 
 
-def _headline(study: StudyAtHand) -> str:
+def _headline(study: PlannedStudy) -> str:
     from tausweep import study as studies
     from tausweep.report import headline
 

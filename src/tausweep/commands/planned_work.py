@@ -22,11 +22,11 @@ TAKING = 0.5 * cost.CPU_FLOPS
 
 STUDY_RECORD = "tausweep_study"
 JOBS_RECORD = "tausweep_jobs"
-"""Attributes of records of Snakemake's log: one has a ``StudyAtHand``, one a ``PlannedJobs``."""
+"""Attributes of records of Snakemake's log: one has a ``PlannedStudy``, one a ``PlannedJobs``."""
 
 
 @dataclass(frozen=True)
-class StudyAtHand:
+class PlannedStudy:
     """The study that a workflow was started for.
 
     Attributes:

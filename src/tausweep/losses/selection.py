@@ -98,8 +98,8 @@ def whole(row: Similarities, count: int) -> Similarities:
 def by_sample(row: Similarities, count: int) -> Similarities:
     """A copy of the values of a row that reach a bound; the ``count`` largest are among them.
 
-    The bound comes from an evenly spaced sample. On average it contains a certain number of the
-    row's ``count`` largest values, and a few more than that lie above the bound. The whole row is
+    The bound is a value of an evenly spaced sample. It is chosen so that slightly more sampled
+    values lie above it than are on average among the row's ``count`` largest. The whole row is
     copied if the bound turns out too high, or if a third of the row or more would be left.
     """
     step, above = sampling(len(row), count)
