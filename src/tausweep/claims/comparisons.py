@@ -262,7 +262,7 @@ def highest(curve: Curve, among: list[float]) -> float:
 
 
 SplitVariance = Callable[[float, float], float]
-"""Of two temperatures: see ``Evidence.split``."""
+"""Sampling variance of a difference of two temperatures; see ``Evidence.split``."""
 
 
 def peak(curve: Curve, among: list[float], noise: Noise, split: SplitVariance) -> Finding:

@@ -76,8 +76,8 @@ class Loss:
     def __call__(self, anchors: Tensor, bank: Tensor, index: Tensor) -> Tensor:
         """Mean loss over the anchors; the gradient goes to the anchors only.
 
-        Everything is computed in float32, or in float64 where an input is float64, also under
-        autocast and TF32. The bank is only read. Between forward and backward nothing but the
+        Everything is computed in float32, or in float64 if an input is float64, even under autocast
+        and TF32. The bank is only read. Between forward and backward nothing but the
         B x d gradient is kept.
 
         Args:
@@ -147,10 +147,10 @@ def make(
         temperature: tau, finite and > 0; for the contrastive losses, and only for them.
         negatives: K >= 1; for the hard losses, and only for them. At most N - 1 when called.
         literal_topk: for the hard losses only. As in the first author's code, take the K + 1
-            largest of **all** similarities, the positive counted in, and let just these form the
-            denominator (``hard_contrastive``) or the mean (``hard_simple``). Where the positive is
-            not among them, the denominator lacks it and the loss may be negative; Eq. 9 always has
-            it, which is the default.
+            largest of **all** similarities, including the positive, and use only these for the
+            denominator (``hard_contrastive``) or the mean (``hard_simple``). If the positive is not
+            among them, the denominator lacks it and the loss may be negative. By default the
+            denominator always has it, as in Eq. 9.
 
     Raises:
         ValueError: with the setting, its value and what is allowed.

@@ -19,7 +19,7 @@ class Folder(StrEnum):
     DATA = "data"  # prepared data, of all studies
     LOGS = "logs"  # logs of a study; beside the studies, logs of what they share
 
-    # Of a study.
+    # A study.
     RUNS = "runs"
     TABLES = "tables"
     FIGURES = "figures"

@@ -59,7 +59,7 @@ class LossSettings(Settings):
         clamp: Bounds of an own loss's parameters by name.
         module: A Python file with ``make(temperature, negatives, **options)``.
         module_digest: Digest of that file's code: a changed loss is a different loss.
-        options: Of a shipped loss, or passed to that ``make``.
+        options: Options of a shipped loss, or passed to that ``make``.
     """
 
     name: str
@@ -156,7 +156,7 @@ class LossGrid(Settings):
     Attributes:
         kind: The shipped loss that a free name stands for.
         temperature: tau, one or several; none for the losses without one.
-        negatives: Size K of the hard set; of an own loss, passed to its make().
+        negatives: Size K of the hard set; for an own loss, passed to its make().
         alpha: The hard set as a share of the negatives instead of K.
         literal_topk: The author's variant of the hard losses.
         negatives_from: The memory bank (default), a queue by a momentum encoder (MoCo), or both
@@ -168,7 +168,7 @@ class LossGrid(Settings):
         lr: Learning rate of the loss's own parameters; the encoder's by default.
         clamp: Bounds of an own loss's parameters by name, [lowest, highest].
         module: A Python file with make(temperature, negatives, **options).
-        options: Of a shipped loss, or passed to make().
+        options: Options of a shipped loss, or passed to make().
     """
 
     kind: str | None = None
