@@ -1,5 +1,6 @@
 """The command line: what a newcomer reads, and one sentence with exit code 2 for bad input."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tausweep.cli import COMMANDS, GROUPS, main
+from tausweep.cli import COMMANDS, GROUPS, main, parser_of
+
+REPOSITORY = Path(__file__).parents[1]
 
 STUDY = """
 study: tiny
@@ -199,7 +202,7 @@ def test_a_bare_tausweep_lists_every_command_on_a_line_of_its_own(
 ) -> None:
     assert main(typed) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 80
     listed = [line.split()[0] for line in lines if line.startswith("  ")]
     assert listed == list(COMMANDS)
     for title in GROUPS:
@@ -235,8 +238,29 @@ def test_no_command_loads_what_computes_to_read_its_arguments() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_help_of_every_command_fits_into_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "82")  # argparse leaves two of them empty
+    for command in COMMANDS.values():
+        text = parser_of(command, command.load()).format_help()
+        assert max(map(len, text.splitlines())) <= 80, command.name
+
+
+def test_page_of_the_commands_is_written_from_their_parsers() -> None:
+    """docs/tools/command_list.py writes it."""
+    sys.path.insert(0, str(REPOSITORY / "docs/tools"))
+    try:
+        command_list = importlib.import_module("command_list")
+    finally:
+        sys.path.pop(0)
+    text = command_list.PAGE.read_text(encoding="utf-8")
+    assert command_list.page(text) == text
+    for name in COMMANDS:
+        assert f"\n#### `tausweep {name}`\n" in text
+
+
 def test_reader_that_goes_away_is_no_error(study: Path) -> None:
-    command = f"{sys.executable} -m tausweep.cli plan {study} | head -1; echo ${{PIPESTATUS[0]}}"
+    plan = f"{sys.executable} -m tausweep.cli plan --no-measure {study}"
+    command = f"{plan} | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout.splitlines()[0].startswith("study tiny")

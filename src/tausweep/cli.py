@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from tausweep import __version__
 from tausweep.commands import flags
@@ -95,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command = command_of(typed)
         if command is None:
-            print(help_page(), end="", flush=True)
+            print(answer(typed), end="", flush=True)
             return 0
         module = command.load()
         options = parser_of(command, module).parse_args(typed[1:])
@@ -124,21 +125,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def command_of(typed: Sequence[str]) -> Command | None:
-    """The requested command; none for the help page. Ends the process for ``--version``.
+    """The requested command; none if there is none, but a flag of tausweep itself or nothing.
 
     Raises:
-        SystemExit: There is no such command or flag; the message names the nearest one.
+        SystemExit: There is no such command; the message names the nearest one.
     """
-    if not typed or typed[0] in ("-h", "--help"):
+    if not typed or typed[0].startswith("-"):
         return None
     name = typed[0]
-    if name in COMMANDS:
-        return COMMANDS[name]
-    parser = flags.Parser(prog="tausweep", add_help=False, allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"tausweep {__version__}")
-    if name.startswith("-"):
-        parser.parse_args([name])
-    parser.error(f"{name} is not a command{did_you_mean(name, COMMANDS)}")
+    if name not in COMMANDS:
+        own_parser().error(f"{name} is not a command{did_you_mean(name, COMMANDS)}")
+    return COMMANDS[name]
+
+
+def own_parser(**options: Any) -> flags.Parser:
+    """A parser of the flags of tausweep itself."""
+    parser = flags.Parser(prog="tausweep", allow_abbrev=False, **options)
+    parser.add_argument(
+        "--version", action="version", version=f"tausweep {__version__}", help="print the version"
+    )
+    parser.add_argument(
+        "--print-completion", choices=("bash", "zsh", "fish"), metavar="SHELL",
+        help="print a completion script for bash, zsh or fish",
+    )  # fmt: skip
+    return parser
+
+
+def answer(typed: Sequence[str]) -> str:
+    """What is printed where no command is given: the help page, or a completion script.
+
+    Raises:
+        SystemExit: For ``--version``, and for a flag that does not exist.
+    """
+    if not typed or typed[0] in ("-h", "--help"):
+        return help_page()
+    shell: str | None = own_parser(add_help=False).parse_args(typed).print_completion
+    if shell is None:
+        return help_page()
+    from tausweep.commands import completion
+
+    return completion.script(shell, whole_parser())
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """The parser of all commands at once; a run of tausweep makes that of its command alone."""
+    parser = own_parser()
+    below = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for command in COMMANDS.values():
+        described = below.add_parser(
+            command.name, help=command.summary, description=command.summary
+        )
+        command.load().add_arguments(described)
+    return parser
 
 
 def help_page() -> str:
@@ -147,15 +185,17 @@ def help_page() -> str:
     lines = [
         "usage: tausweep COMMAND ...",
         "",
-        'Reproduce and extend "Understanding the Behaviour of Contrastive Loss" (Wang & Liu,',
-        "CVPR 2021). A study file says what to run; `tausweep run STUDY` runs all of it.",
+        'Reproduce and extend "Understanding the Behaviour of Contrastive Loss" (Wang &',
+        "Liu, CVPR 2021). A study file says what to run; `tausweep run STUDY` runs it.",
     ]
     for title, group in GROUPS.items():
         lines += ["", f"{title}:"]
         lines += [f"  {command.name:{width}}  {command.summary}" for command in group]
     lines += [
         "",
-        "`tausweep COMMAND --help` explains a command; `tausweep --version` prints the version.",
+        "`tausweep COMMAND --help` explains a command. `tausweep --version` prints the",
+        "version, `tausweep --print-completion SHELL` what completes commands in bash,",
+        "zsh or fish: put `eval \"$(tausweep --print-completion bash)\"` into ~/.bashrc.",
     ]
     return "\n".join(lines) + "\n"
 

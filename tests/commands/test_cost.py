@@ -1,7 +1,6 @@
 """What a study costs, against the sizes and speeds that it is made of."""
 
 import csv
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from tausweep import data as datasets
 from tausweep.commands import cost
 from tausweep.model.footprint import parameter_count
 from tausweep.storage.layout import Layout
-from tausweep.study import Study, load
-from tiny_run import of_the_paper
+from tausweep.study import load
+from tiny_run import finished, of_the_paper
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -74,18 +73,6 @@ def test_paper_run_costs_what_the_design_says() -> None:
         Layout(),
     )
     assert price.training / 1e15 == pytest.approx(33.5, rel=0.03)
-
-
-def finished(study: Study, layout: Layout, hardware: dict[str, Any]) -> None:
-    """A record of the study's first run, at 100 images a second."""
-    run = study.runs()[0]
-    record = {
-        "settings": run.settings.pretrain_json() | run.settings.evaluate_json(),
-        "columns": {"images_per_second": 100.0},
-        "pretrain": {"hardware": hardware},
-    }
-    layout.run(run).mkdir(parents=True)
-    (layout.run(run) / "record.json").write_text(json.dumps(record))
 
 
 @pytest.mark.parametrize(

@@ -105,3 +105,16 @@ def test_sentences_of_a_page_are_broken_between_words_on_a_terminal(
     first, *others = stream.getvalue().splitlines()
     assert first.rstrip() == table.rstrip()
     assert [len(line.split()) for line in others] == ([16, 4] if terminal else [20])
+
+
+@pytest.mark.parametrize(
+    ("no_color", "printed"), [("1", "failed\n"), ("", "\x1b[31mfailed\x1b[0m\n")]
+)
+def test_no_color_turns_colour_off(
+    no_color: str, printed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", no_color)
+    stream = Terminal()
+    ProgressDisplay(stream, moment).say("failed", "red")
+    assert stream.getvalue() == printed

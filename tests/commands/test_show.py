@@ -24,7 +24,7 @@ def test_json_has_every_cell_and_verdict_as_values(capsys: pytest.CaptureFixture
     frame = pd.read_csv(KEPT / "demo/records.csv")
     cells = {(c["loss"], c["temperature"]): c for c in document["cells"]}
     groups = {
-        (str(loss), None if math.isnan(temperature) else float(temperature)): rows
+        (str(loss), None if math.isnan(tau := float(str(temperature))) else tau): rows
         for (loss, temperature), rows in frame.groupby(["loss", "temperature"], dropna=False)
     }
     assert cells.keys() == groups.keys()

@@ -176,5 +176,7 @@ def test_a_plan_lists_a_folder_once_and_not_for_each_run_or_dataset_of_it(
         "large": mine | {"image_size": 64},
         "own": mine | {"train_limit": 4, "subset_seed": "run"},
     }
-    plan.describe(study(**asked), Layout(tmp_path / "results"))
+    asked_for, layout = study(**asked), Layout(tmp_path / "results")
+    plan.check(asked_for, layout)
+    plan.describe(asked_for, layout)
     assert listed.count(tmp_path / "in/train/a") == 1

@@ -71,8 +71,9 @@ def test_study_file_plans_without_its_data(
     assert study.study == path.stem
     if any(run.settings.dataset.source.kind == "folder" for run in study.runs()):
         with pytest.raises(StudyError, match="there is no folder"):
-            plan.describe(study, Layout(tmp_path / "results"))
+            plan.check(study, Layout(tmp_path / "results"))
         return
+    plan.check(study, Layout(tmp_path / "results"))
     text = plan.describe(study, Layout(tmp_path / "results"))
     assert f"study {path.stem}: {len(study.runs())} runs" in text
     assert cost.cost(study, Layout(tmp_path / "results")).unknown == ()

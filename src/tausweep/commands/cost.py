@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tausweep import data as datasets
 from tausweep.commands import rates
 from tausweep.data.manifest import manifest
 from tausweep.model.footprint import activation_bytes, feature_count, forward_flops, parameter_count
 from tausweep.results import markdown
-from tausweep.storage.layout import KEPT_BYTES, File, Folder, Layout
+from tausweep.storage.layout import KEPT_BYTES, Layout
 from tausweep.study import DatasetSettings, RunSettings, Study
 
 PEAK = {"float32": 66.9e12, "tf32": 494.7e12, "bf16": 989.4e12}
@@ -116,7 +114,7 @@ def costs(study: Study, layout: Layout) -> dict[str, Cost]:
     Measured throughput comes from finished runs of any study in the results folder, and from the
     kept rates of GPUs (``tausweep.commands.rates``).
     """
-    speeds = _measured_throughput(layout)
+    finished = rates.of_finished_runs(layout)
     found: dict[str, Cost] = {}
     counted = set()
     for run in study.runs():
@@ -126,7 +124,7 @@ def costs(study: Study, layout: Layout) -> dict[str, Cost]:
         if count is None:
             found[run.dataset] = price + Cost(runs=1, unknown=(run.dataset,))
             continue
-        price += _of_run(settings, count, speeds)
+        price += _of_run(settings, count, finished)
         if (folder := layout.prepared(settings.dataset)) not in counted:
             counted.add(folder)
             price += Cost(disk=_prepared_bytes(settings.dataset, count, layout))
@@ -140,15 +138,15 @@ def cost(study: Study, layout: Layout) -> Cost:
 
 
 def _of_run(
-    settings: RunSettings, count: int, speeds: dict[tuple[Any, ...], tuple[float, str]]
+    settings: RunSettings, count: int, finished: Mapping[str, Sequence[rates.FinishedRate]]
 ) -> Cost:
     """Price a run on N images, without the prepared data."""
     epochs, precision = settings.pretrain.epochs, settings.pretrain.precision
     training = pretraining_operations(settings, count) + evaluation_operations(settings, count)
-    images = count * (epochs + _evaluation_passes(settings) / BACKWARD)
+    images = count * (epochs + evaluation_passes(settings) / BACKWARD)
     known = {device: rate.images_per_second for device, rate in rates.best(settings).items()}
-    if (own := speeds.get(_alike(settings))) is not None:
-        known[own[1]] = own[0]
+    for own in finished.get(rates.kind(settings), ()):
+        known[own.device] = own.images_per_second
     parameters = parameter_count(settings.encoder)
     weights = 4.0 * (parameters + count * settings.encoder.dim)
     along, passing = weights * len({*settings.along} - {epochs}), weights > KEPT_BYTES
@@ -185,11 +183,11 @@ def pretraining_operations(settings: RunSettings, count: int) -> float:
 
 def evaluation_operations(settings: RunSettings, count: int) -> float:
     """The same of measuring it."""
-    passes = _evaluation_passes(settings)
+    passes = evaluation_passes(settings)
     return passes * count * forward_flops(settings.encoder, settings.dataset.image_size)
 
 
-def _evaluation_passes(settings: RunSettings) -> float:
+def evaluation_passes(settings: RunSettings) -> float:
     """Forward passes over the training split that a run's measures take."""
     return EVALUATION_PASSES + ALONG_PASSES * len(settings.along)
 
@@ -242,32 +240,6 @@ def _prepared_bytes(dataset: DatasetSettings, count: int, layout: Layout) -> flo
         test = 5_000 if dataset.source.kind == "imagenet100" else 0.2 * count
         return ORIGINAL_BYTES * (count + test)
     return 1.2 * count * 3 * dataset.image_size**2
-
-
-def _alike(settings: RunSettings) -> tuple[Any, ...]:
-    """A key of runs that train at about the same speed on the same machine."""
-    pretrain = settings.pretrain
-    return (
-        settings.encoder, settings.dataset.image_size, pretrain.batch_size, pretrain.precision,
-        settings.loss.name,
-    )  # fmt: skip
-
-
-def _measured_throughput(layout: Layout) -> dict[tuple[Any, ...], tuple[float, str]]:
-    """Images per second of finished runs and their device, one for each kind of run."""
-    found: dict[tuple[Any, ...], tuple[float, str]] = {}
-    for path in sorted(layout.root.glob(f"*/{Folder.RUNS}/*/*/*/*/{File.RECORD}")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            settings = RunSettings.model_validate(record["settings"])
-            speed = record["columns"]["images_per_second"]
-            hardware = record["pretrain"]["hardware"]
-            device = str(hardware.get("gpu") or f"{hardware['threads']} thread(s) of a CPU")
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # a damaged or older record cannot be used
-        if speed:
-            found[_alike(settings)] = float(speed), device
-    return found
 
 
 HEAD = (
@@ -370,8 +342,6 @@ def describe(study: Study, layout: Layout) -> list[str]:
         lines += [
             f"GPU hours: assumed, not measured: one H100 at {SUSTAINED:.0%} of its peak, {stated}; "
             f"this is optimistic for small batches{measured} (docs/paper-scale.md)",
-            f"one CPU thread, assumed to reach {CPU_FLOPS / 1e9:.0f} GFLOP/s: "
-            f"{hours(total.training / CPU_FLOPS)}",
         ]
     for device, (_, count) in sorted(total.measured.items()):
         lines.append(

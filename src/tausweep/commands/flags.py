@@ -134,6 +134,6 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add ``options.json``: one JSON document instead of text."""
+def add_json(parser: argparse._ActionsContainer) -> None:
+    """Add ``options.json``: the command prints one JSON document instead of text."""
     parser.add_argument("--json", action="store_true", help="print one JSON document")

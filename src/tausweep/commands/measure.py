@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tausweep.commands import flags
+from tausweep.commands.json_document import print_document
 from tausweep.commands.messages import say
 from tausweep.storage.atomic import write_text
 from tausweep.storage.layout import File
@@ -88,7 +89,10 @@ def run(options: argparse.Namespace) -> None:
 
         write_text(options.html, page(found))
         say(f"the page is {options.html}")
-    print(found.json() if options.json else f"{found}\n", end="")
+    if options.json:
+        print_document("measure", found.to_json())
+    else:
+        print(found)
 
 
 def measure(

@@ -6,16 +6,17 @@ import argparse
 import json
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tausweep import data as datasets
 from tausweep import study as studies
 from tausweep.commands import cost, flags
 from tausweep.commands.cost import train_count
+from tausweep.commands.json_document import print_document
 from tausweep.data import contents, measurable
 from tausweep.data.manifest import manifest
 from tausweep.machine import instructions
@@ -23,15 +24,26 @@ from tausweep.storage import shipped
 from tausweep.storage.layout import Layout
 from tausweep.study import DatasetSettings, Run, Study, StudyError, canonical, did_you_mean
 
+if TYPE_CHECKING:
+    from tausweep.commands.duration import Duration
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     flags.add_study(parser)
     flags.add_results(parser)
-    parser.add_argument("--run", dest="run_id", metavar="ID", help="print one run's settings")
-    parser.add_argument(
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--run", dest="run_id", metavar="ID", help="print one run's settings, as JSON"
+    )
+    shown.add_argument(
         "--power", action="store_true",
         help="print what the grid and the seeds can settle, and how many seeds would",
+    )  # fmt: skip
+    flags.add_json(shown)
+    parser.add_argument(
+        "--no-measure", dest="measure", action="store_false",
+        help="do not time a few steps of runs of which no speed is known (timed once a day)",
     )  # fmt: skip
 
 
@@ -46,7 +58,18 @@ def run(options: argparse.Namespace) -> None:
 
         print(power.describe(asked))
         return
-    print(describe(asked, Layout(Path(options.results))))
+    layout = Layout(Path(options.results))
+    check(asked, layout)
+    # Only this command times steps: Snakemake reads the module too, often.
+    from tausweep.commands import duration, machine_speed
+
+    time = None
+    if not machine_speed.has_gpu():
+        time = duration.duration(asked, layout, measure=options.measure)
+    if options.json:
+        print_document("plan", values(asked, layout, time, jobs(options.study)))
+        return
+    print(describe(asked, layout, duration.lines(time) if time else []))
     print(rules(options.study))
 
 
@@ -186,13 +209,14 @@ def _try_losses(runs: list[Run], count: int | None) -> None:
             trial.refuse(settings, count)
 
 
-def describe(study: Study, layout: Layout) -> str:
+def describe(study: Study, layout: Layout, time: Iterable[str] = ()) -> str:
     """The plan as text: runs, hard sets, time, disk and memory, and this machine's CPU.
 
-    Raises:
-        StudyError: See ``check``.
+    Args:
+        study: A study that was checked.
+        layout: Where results are.
+        time: Lines on the time that it takes on this machine.
     """
-    check(study, layout)
     runs = study.runs()
     lines = [f"study {study.study}: {len(runs)} runs, {len(study.seeds)} seed(s)", ""]
     cells: dict[tuple[str, str], list[str]] = {}
@@ -205,8 +229,8 @@ def describe(study: Study, layout: Layout) -> str:
         lines.append(f"  {dataset + '/' + loss:{width}}  {' '.join(taus)}")
     seeds = " ".join(f"seed{seed}" for seed in study.seeds)
     lines += [f"  {'each with':{width}}  {seeds}", "", *_hard_set_lines(study, layout)]
-    lines += ["", *cost.describe(study, layout), *instructions.describe()]
-    lines += _absent_lines(study, layout)
+    lines += ["", *cost.describe(study, layout), *time, *instructions.describe()]
+    lines += [f"missing: {source}" for source in _absent(study, layout)]
     return "\n".join(lines)
 
 
@@ -230,18 +254,18 @@ def _hard_set_lines(study: Study, layout: Layout) -> list[str]:
     return list(lines)
 
 
-def _absent_lines(study: Study, layout: Layout) -> list[str]:
-    """Sources that are planned but missing."""
+def _absent(study: Study, layout: Layout) -> list[str]:
+    """Sources that are planned but missing, each with its folder."""
     found = {run.settings.dataset: None for run in study.runs()}
     return [
-        f"missing: {dataset.source.kind} ({datasets.root(dataset.source)})"
+        f"{dataset.source.kind} ({datasets.root(dataset.source)})"
         for dataset in found
         if source_fingerprint(dataset, layout) == ABSENT
     ]
 
 
-def rules(study_file: str) -> str:
-    """The jobs that Snakemake would run now, by rule.
+def jobs(study_file: str) -> dict[str, int]:
+    """How many jobs Snakemake would run now, by rule.
 
     Raises:
         StudyError: Snakemake refuses.
@@ -254,13 +278,70 @@ def rules(study_file: str) -> str:
     if done.returncode != 0:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:]
         raise StudyError(f"snakemake cannot plan {study_file}: {' '.join(last)}")
-    counted = Counter(
-        {
-            words[0]: int(words[1])
-            for line in (done.stdout + done.stderr).splitlines()
-            if len(words := line.split()) == 2 and words[1].isdecimal() and words[0] != "total"
-        }
-    )
+    return {
+        words[0]: int(words[1])
+        for line in (done.stdout + done.stderr).splitlines()
+        if len(words := line.split()) == 2 and words[1].isdecimal() and words[0] != "total"
+    }
+
+
+def rules(study_file: str) -> str:
+    """The jobs that Snakemake would run now, by rule, as text.
+
+    Raises:
+        StudyError: Snakemake refuses.
+    """
+    counted = jobs(study_file)
     if not counted:
         return "nothing to do"
     return "would run: " + ", ".join(f"{name} {n}" for name, n in counted.items())
+
+
+def values(
+    study: Study, layout: Layout, time: Duration | None, jobs: Mapping[str, int]
+) -> dict[str, Any]:
+    """The plan as a JSON document has it (docs/commands.md).
+
+    Args:
+        study: A study that was checked.
+        layout: Where results are.
+        time: What it takes on this machine, if that is known.
+        jobs: The jobs that would run now, by rule.
+    """
+    return {
+        "study": study.study,
+        "seeds": list(study.seeds),
+        "runs": [
+            {
+                "run": run.id,
+                "pretrain_digest": run.settings.pretrain_digest,
+                "settings_digest": run.settings.digest,
+                "hard_set_size": None
+                if (count := train_count(run.settings.dataset, layout)) is None
+                else run.settings.loss.hard_set_size(count),
+            }
+            for run in study.runs()
+        ],
+        "costs": {name: _cost_values(c) for name, c in cost.costs(study, layout).items()},
+        "time": None if time is None else {"seconds": time.seconds, **asdict(time)},
+        "jobs": dict(jobs),
+        "missing_sources": _absent(study, layout),
+    }
+
+
+def _cost_values(price: cost.Cost) -> dict[str, Any]:
+    return {
+        "runs": price.runs,
+        "operations": price.training,
+        "gpu_seconds_assumed": price.gpu_seconds,
+        "measured": {
+            device: {"seconds": seconds, "runs": runs}
+            for device, (seconds, runs) in price.measured.items()
+        },
+        "disk_bytes": price.disk,
+        "passing_disk_bytes": price.passing,
+        "gpu_memory_bytes": price.gpu_memory,
+        "training_memory_bytes": price.training_memory,
+        "evaluation_memory_bytes": price.evaluation_memory,
+        "size_known": not price.unknown,
+    }

@@ -321,7 +321,7 @@ def describe(device: Any) -> dict[str, Any]:
     found: dict[str, Any] = {
         "device": device.type,
         "threads": torch.get_num_threads(),
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "instructions": instructions.in_use(),
         "machine": platform.machine(),
@@ -335,7 +335,8 @@ def describe(device: Any) -> dict[str, Any]:
     return found
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """Model of this machine's CPU, as its system names it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,10 +72,6 @@ class Measurement:
                 for name, gap in self.differences.items()
             },
         }
-
-    def json(self) -> str:
-        """``to_json`` as text."""
-        return json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def __str__(self) -> str:
         blocks = ["\n".join(_input(quality)) for quality in self.inputs]
