@@ -1,8 +1,10 @@
-# The commands of the README. `make demo` and `make test` need Python 3.11 or newer and make.
+# The commands of the README. They need Python 3.11 or newer and make. A study needs less than the tests,
+# so `make demo` installs less.
 # make TORCH=cuda and make TORCH=cpu choose the build of PyTorch; install.sh says how it is chosen else.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+DEV_READY := .venv/.dev-ready
 
 # The property tests that make test-slow runs with random examples.
 PROPERTIES := -m 'hypothesis and not slow and not slurm'
@@ -22,15 +24,22 @@ help:
 	@echo "make lock    write the locks again after a change of pyproject.toml; UPGRADE=1 takes the newest versions"
 
 $(READY): install.sh requirements.lock requirements-cuda.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@$(old_enough)
 	@PYTHON=$(PYTHON) TORCH=$(TORCH) sh install.sh .venv
 	@touch $@
+
+$(DEV_READY): install.sh requirements.lock requirements-cuda.lock requirements-dev.lock pyproject.toml
+	@$(old_enough)
+	@PYTHON=$(PYTHON) TORCH=$(TORCH) DEV=1 sh install.sh .venv
+	@touch $(READY) $@
+
+old_enough = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 
 # One that is there with the other build of PyTorch is made anew.
 ifdef TORCH
 ifneq ($(TORCH),$(shell cat .venv/.torch 2> /dev/null))
-$(READY): FORCE
+$(READY) $(DEV_READY): FORCE
 FORCE:
 endif
 endif
@@ -54,21 +63,21 @@ pages: $(READY)
 	$(BIN)/python benchmarks/measured/render.py
 	$(BIN)/python docs/tools/command_list.py
 
-test: $(READY)
+test: $(DEV_READY)
 	$(BIN)/python -m pytest --numprocesses 2
 
-test-instructions: $(READY)
+test-instructions: $(DEV_READY)
 	$(BIN)/python tests/instructions.py --numprocesses 2
 
-test-slurm: $(READY)
+test-slurm: $(DEV_READY)
 	$(BIN)/python -m pytest -m slurm tests/workflow/test_slurm.py
 
-test-slow: $(READY)
+test-slow: $(DEV_READY)
 	$(BIN)/python -m pytest -m slow
 	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest --numprocesses 2 $(PROPERTIES)
 	HYPOTHESIS_PROFILE=search $(BIN)/python tests/instructions.py --numprocesses 2 -m 'numerical and hypothesis and not slow'
 
-lint: $(READY)
+lint: $(DEV_READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -76,16 +85,22 @@ lint: $(READY)
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --lint
 
-# For every platform, with the hashes of all of PyPI's files; what CUDA alone needs is apart. Versions
-# stay where pyproject.toml allows them; UPGRADE=1 takes the newest.
+# For every platform, with the hashes of all of PyPI's files; what CUDA alone needs is apart, and so is
+# what tests alone need. Versions stay where pyproject.toml allows them; UPGRADE=1 takes the newest.
+LOCKED := requirements.lock requirements-cuda.lock requirements-dev.lock
+COMPILE := .venv/lock/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 \
+  --generate-hashes --no-annotate --no-header --extra slurm
 lock:
 	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/python -m pip install --quiet uv
-	cat requirements.lock requirements-cuda.lock > .venv/lock/all.lock
-	.venv/lock/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 \
-	  --generate-hashes --no-annotate --no-header --extra dev --extra slurm $(if $(UPGRADE),--upgrade) \
-	  --output-file .venv/lock/all.lock pyproject.toml
+	cat $(LOCKED) > .venv/lock/all.lock
+	$(COMPILE) --extra dev $(if $(UPGRADE),--upgrade) --output-file .venv/lock/all.lock pyproject.toml
+	cp .venv/lock/all.lock .venv/lock/study.lock
+	$(COMPILE) --output-file .venv/lock/study.lock pyproject.toml
 	awk '/^[a-z]/ {cuda = /^(nvidia-|cuda-|triton==)/} \
-	  {print > (cuda ? "requirements-cuda.lock" : "requirements.lock")}' .venv/lock/all.lock
+	  {print > (cuda ? "requirements-cuda.lock" : "requirements.lock")}' .venv/lock/study.lock
+	awk '/^[a-z]/ {shared = (FNR != NR) && ($$0 in study)} \
+	  FNR == NR {study[$$0]; next} !shared {print > "requirements-dev.lock"}' \
+	  .venv/lock/study.lock .venv/lock/all.lock
 
 clean:
 	rm -rf .venv

@@ -1,12 +1,13 @@
 #!/bin/sh
 # install.sh [FOLDER]: an environment with the locked versions and this checkout's package, in .venv if
 # not told otherwise. `make` calls it; so does the Containerfile.
+#   DEV=1                     also what tests, checks and documentation need
 #   TORCH=cpu or TORCH=cuda   which build of PyTorch; by itself CUDA's where an NVIDIA GPU is seen
 #   PYTHON=python3.12         with which Python
 # uv installs where it is there, pip elsewhere.
 set -eu
 cd "$(dirname "$0")"
-VENV=${1:-.venv} PYTHON=${PYTHON:-python3} TORCH=${TORCH:-}
+VENV=${1:-.venv} PYTHON=${PYTHON:-python3} TORCH=${TORCH:-} DEV=${DEV:-}
 # Linux's wheels of PyPI are for CUDA; PyTorch's own index has those for CPUs.
 CPU_INDEX=${CPU_INDEX:-https://download.pytorch.org/whl/cpu}
 
@@ -42,6 +43,7 @@ if [ "$(uname -s)" = Linux ]; then
     lists="$lists --requirement requirements-cuda.lock"
   fi
 fi
+[ -z "$DEV" ] || lists="$lists --requirement requirements-dev.lock"
 if [ "$(uname -s)" != Linux ]; then size="0.4 GB to download, 1.6 GB on disk, a minute or two"
 elif [ $from_cpu_index ]; then size="0.4 GB to download, 1.6 GB on disk, a minute or two"
 else size="3.2 GB to download, 6.2 GB on disk, 4 to 8 minutes"; fi

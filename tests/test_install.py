@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("install.sh", "requirements.lock", "requirements-cuda.lock")
+FILES = ("install.sh", "requirements.lock", "requirements-cuda.lock", "requirements-dev.lock")
 INDEX = "https://download.pytorch.org/whl/cpu"
 NVIDIA = Path("/dev/nvidia0")
 
@@ -142,12 +142,23 @@ def test_every_requirement_is_pinned_and_has_its_hashes() -> None:
             assert "--hash=sha256:" in block, f"{name}: {requirement}: run `make lock`"
 
 
+def test_what_tests_need_is_installed_when_it_is_asked_for(checkout: Path) -> None:
+    _, asked = install(checkout, TORCH="cuda")
+    assert "requirements-dev.lock" not in " ".join(asked)
+    _, asked = install(checkout, TORCH="cuda", DEV="1")
+    assert "requirements-dev.lock" in asked[-2]
+
+
 def test_the_locks_have_all_that_the_package_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["dev"], *extras["slurm"]]
-    names = {normal(re.split(r"[\[><=]", line)[0]) for line in wanted}
-    assert names <= requirements("requirements.lock").keys(), "run `make lock`"
+
+    def names(lines: list[str]) -> set[str]:
+        return {normal(re.split(r"[\[><=]", line)[0]) for line in lines}
+
+    studies, tests = (requirements(f"requirements{of}.lock").keys() for of in ("", "-dev"))
+    assert names([*project["dependencies"], *extras["slurm"]]) <= studies, "run `make lock`"
+    assert names(extras["dev"]) <= studies | tests, "run `make lock`"
 
 
 def test_what_cuda_alone_needs_is_apart() -> None:

@@ -1,7 +1,7 @@
 """The logger plug-in of ``snakemake --logger tausweep``, which shows how far a study is.
 
-Snakemake finds it by the name of this package and imports it whenever it starts, so what shows
-anything is imported only where it is asked for.
+Snakemake finds it by the name of this package and imports it at every start. So the code that shows
+progress is only imported if the plug-in is used.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ class LogHandlerSettings(LogHandlerSettingsBase):
     """Flags of the plug-in.
 
     Attributes:
-        again: The command that started Snakemake, named to go on with; none if it was started as
-            itself.
+        again: The command that the user should type to continue; none if Snakemake was started
+            directly.
     """
 
     again: str | None = field(
         default=None,
-        metadata={"help": "The command that starts Snakemake, named to go on with", "type": str},
+        metadata={"help": "The command that the user types to continue the study", "type": str},
     )
 
 
 class LogHandler(LogHandlerBase):
     """Hands Snakemake's records over to ``tausweep.commands.narration``.
 
-    Not those of a dry run, which Snakemake shows as ever.
+    Records of a dry run are left to Snakemake's own log.
     """
 
     def __post_init__(self) -> None:
-        """Begin to show."""
+        """Start to show progress."""
         self._undo = ExitStack()
         self._narration: Narration | None = None
         if self.common_settings.dryrun:
@@ -62,7 +62,7 @@ class LogHandler(LogHandlerBase):
             self._note_interrupts(self._narration)
 
     def _note_interrupts(self, narration: Narration) -> None:
-        """Let it know of Ctrl-C, which Snakemake then handles as ever."""
+        """Tell it about Ctrl-C, which Snakemake then handles as usual."""
         before = signal.getsignal(signal.SIGINT)
         if not callable(before):
             return
@@ -91,25 +91,25 @@ class LogHandler(LogHandlerBase):
 
     @property
     def writes_to_stream(self) -> bool:
-        """Whether it writes to a stream, where Snakemake then does not."""
+        """Whether it writes to a stream; Snakemake's own log then does not."""
         return self._narration is not None
 
     @property
     def writes_to_file(self) -> bool:
-        """It writes to no file."""
+        """False: it writes to no file."""
         return False
 
     @property
     def has_filter(self) -> bool:
-        """It takes every record, also those that --quiet hides: jobs are counted by them."""
+        """True: it takes every record, even those that --quiet hides, to count jobs."""
         return True
 
     @property
     def has_formatter(self) -> bool:
-        """It formats for itself."""
+        """True: it formats records itself."""
         return True
 
     @property
     def needs_rulegraph(self) -> bool:
-        """It needs no graph of the rules."""
+        """False: it needs no graph of the rules."""
         return False

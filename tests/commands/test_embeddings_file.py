@@ -158,7 +158,7 @@ def test_damaged_and_missing_files(suffix: str, tmp_path: Path) -> None:
 
 def test_an_array_that_is_not_clear_is_asked_for(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", first=X, second=2 * X)
-    with pytest.raises(StudyError, match=r"--key NAME says it .*first \(12 x 5\)"):
+    with pytest.raises(StudyError, match=r"name it with --key NAME .*first \(12 x 5\)"):
         embeddings_file.read(tmp_path / "x.npz")
     found = embeddings_file.read(tmp_path / "x.npz", "second")
     np.testing.assert_array_equal(found.x.numpy(), 2 * X)
@@ -168,7 +168,7 @@ def test_an_array_that_is_not_clear_is_asked_for(tmp_path: Path) -> None:
 
 def test_weights_are_told_from_embeddings(tmp_path: Path) -> None:
     save_file({"conv1.weight": torch.ones(4, 3, 7, 7)}, tmp_path / "x.safetensors")
-    with pytest.raises(StudyError, match="weights of an encoder, it seems"):
+    with pytest.raises(StudyError, match="seems to hold the weights of an encoder"):
         embeddings_file.read(tmp_path / "x.safetensors")
 
 
@@ -196,7 +196,7 @@ def test_an_empty_label_of_a_csv(tmp_path: Path) -> None:
 
 def test_a_label_column_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text("id,kind\n1,a\n")
-    with pytest.raises(StudyError, match="--label-column says which it is"):
+    with pytest.raises(StudyError, match="name it with --label-column NAME"):
         embeddings_file.read(npy(tmp_path), labels=tmp_path / "l.csv")
     with pytest.raises(StudyError, match="did you mean kind"):
         embeddings_file.read(npy(tmp_path), labels=tmp_path / "l.csv", label_column="kinds")

@@ -56,9 +56,9 @@ def test_a_flat_folder_has_the_labels_of_a_file(tmp_path: Path) -> None:
 def test_folders_without_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="there is no such folder"):
         image_tree.read(tmp_path / "none")
-    with pytest.raises(StudyError, match="it holds no image"):
+    with pytest.raises(StudyError, match="it has no images"):
         image_tree.read(tmp_path)
     tree(tmp_path / "mixed", per_class=2)
     picture(1, (20, 20)).save(tmp_path / "mixed" / "train" / "stray.jpg")
-    with pytest.raises(StudyError, match=r"stray\.jpg: an image must lie in a class's folder"):
+    with pytest.raises(StudyError, match=r"stray\.jpg: images must be in class folders"):
         image_tree.read(tmp_path / "mixed")

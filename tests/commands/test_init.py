@@ -51,7 +51,7 @@ def test_a_file_that_is_there_stays_as_it_is(capsys: pytest.CaptureFixture[str])
     Path("study.yaml").write_text("study: precious\n")
     assert main(["init"]) == 2
     assert capsys.readouterr().err == (
-        "tausweep: error: study.yaml: is there already; nothing was written\n"
+        "tausweep: error: study.yaml: already exists; nothing was written\n"
     )
     assert Path("study.yaml").read_text() == "study: precious\n"
 

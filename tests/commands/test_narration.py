@@ -13,7 +13,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from tausweep.commands import planned_work
 from tausweep.commands.narration import Narration
-from tausweep.commands.planned_work import PlannedJob, PlannedJobs, StudyAtHand
+from tausweep.commands.planned_work import PlannedJob, PlannedJobs, PlannedStudy
 from tausweep.results import records
 from tausweep.storage.layout import Layout
 from tiny_run import study, study_file
@@ -30,7 +30,7 @@ class Told:
         self.stream, self.time = io.StringIO(), 1000.0
         self.narration = Narration(self.stream, AGAIN, clock=lambda: self.time)
         at_hand: dict[str, Any] = {
-            planned_work.STUDY_RECORD: StudyAtHand("tiny", "study.yaml", whole)
+            planned_work.STUDY_RECORD: PlannedStudy("tiny", "study.yaml", whole)
         }
         self.record(**at_hand)
 
@@ -189,11 +189,11 @@ def test_ctrl_c_says_what_is_saved_and_how_to_go_on(told: Told, tmp_path: Path) 
     assert "failed" not in said
     assert "stopped; 0 of 1 runs are finished, and kept\n" in said
     assert f"  pretrain {RUN}  saved at epoch 3, step 2\n" in said
-    assert said.endswith(f"to go on: {AGAIN}\n")
+    assert said.endswith(f"to continue: {AGAIN}\n")
 
 
 @pytest.mark.parametrize(
-    ("checkpoint", "says"), [(True, "goes on at its last checkpoint"), (False, "begins again")]
+    ("checkpoint", "says"), [(True, "continues from its last checkpoint"), (False, "starts again")]
 )
 def test_a_run_that_was_stopped_while_it_was_measured_goes_on_where_it_can(
     checkpoint: bool, says: str, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -261,7 +261,7 @@ def test_a_command_that_starts_no_workflow_has_its_answer(told: Told) -> None:
 def test_nothing_to_do_is_said_and_all_is_said_once(told: Told) -> None:
     told.record(LogEvent.WORKFLOW_STARTED)
     told.record(said="Nothing to be done (all requested files are present and up to date).")
-    assert told.end() == "nothing to do: all that is asked for is there\n"
+    assert told.end() == "nothing to do: everything requested exists\n"
     assert told.end().count("nothing to do") == 1
 
 

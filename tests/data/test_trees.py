@@ -81,7 +81,7 @@ def test_arrays_beside_the_folders_of_classes_are_lists(folder: Path, name: str)
 @pytest.mark.parametrize("name", ["pipe.png", "pipe"])
 def test_a_pipe_is_refused_and_not_read_for_ever(folder: Path, name: str) -> None:
     os.mkfifo(folder / name)
-    with pytest.raises(StudyError, match=rf"{name}: is a pipe, a socket or a device, and no file"):
+    with pytest.raises(StudyError, match=rf"{name}: is a pipe, a socket or a device, not a file"):
         trees.images(folder)
 
 

@@ -18,6 +18,7 @@ from examples import examples
 from points import clustered, gaussian, unit
 from tausweep.measures import geometry
 from tausweep.measures.sphere_dimension import effective_dimension
+from tausweep.study.columns import GEOMETRY
 
 pytestmark = pytest.mark.numerical
 
@@ -192,6 +193,13 @@ def test_block_holds_the_single_measures_and_is_json() -> None:
     assert block["tolerance_gap"] == block["tolerance"] - block["interclass_similarity"]
     assert block["common_mean"] == geometry.common_mean(x)
     assert "alignment" not in geometry.measure(x, labels)
+
+
+def test_every_number_of_the_block_is_a_column() -> None:
+    """A number that ``columns.GEOMETRY`` lacks would never reach a table."""
+    x, labels = clustered(60, 8, 3, 0.5)
+    block = geometry.measure(x, labels, views=(x, x))
+    assert block.keys() - {"samples", "t", "collapsed", "singular_values"} == {*GEOMETRY}
 
 
 def test_measures_are_the_same_under_autocast_and_reduced_matmul_precision() -> None:

@@ -31,6 +31,7 @@ from tausweep.results.intervals import (
     trigamma_inverse,
     widened,
 )
+from tausweep.study.columns import CLASSIFICATION, GEOMETRY, PENALTY, SEPARATION
 
 pytestmark = pytest.mark.numerical
 
@@ -133,6 +134,19 @@ def test_the_least_interval_is_that_of_the_authors_scatter() -> None:
 )
 def test_columns_share_the_margins_of_their_kind(column: str, margin: float) -> None:
     assert noise_margin(column) == margin
+
+
+UNKNOWN = {
+    *("feature_rms", "common_mean", "alignment", "effective_dimension", "rankme"),
+    *("wasserstein_uniformity", "hard_set_same_label", *PENALTY),
+}
+"""Measures whose noise nobody knows: without scatter over seeds they have no interval."""
+
+
+def test_a_number_without_a_known_margin_is_listed() -> None:
+    """A measure that is forgotten in ``intervals`` would silently have none."""
+    measures = (*CLASSIFICATION, *GEOMETRY, *SEPARATION, *PENALTY)
+    assert {column for column in measures if noise_margin(column) == 0} == UNKNOWN
 
 
 def test_no_common_seed_gives_n_zero() -> None:

@@ -29,6 +29,7 @@ def test_images_in_a_folder_whose_name_has_a_space_are_found(
         "install.sh",
         "requirements.lock",
         "requirements-cuda.lock",
+        "requirements-dev.lock",
         "pyproject.toml",
     ):
         shutil.copyfile(ROOT / name, checkout / name)

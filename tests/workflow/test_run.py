@@ -54,7 +54,7 @@ def test_a_study_that_was_stopped_and_then_killed_goes_on_to_the_same_bytes(
     assert process.returncode == 130, said
     assert "stopped; 0 of 1 runs are finished, and kept" in said
     assert f"pretrain {LONE}  saved " in said
-    assert f"to go on: {AGAIN}" in said
+    assert f"to continue: {AGAIN}" in said
     assert "Traceback" not in said
     assert processes(checkout) == []
 

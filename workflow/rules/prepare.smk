@@ -1,8 +1,8 @@
 # Images of a source in one prepared format, made once for all studies. The manifest is small and
-# compared by content; what lies at the source enters as its fingerprint, which a touched or copied
-# file does not change. The folder's name has the digest of the dataset's settings, so no other
-# parameter is needed, and another study of the same data is no reason to make them again: the
-# command reads the study to name its datasets and to check its settings against the data.
+# compared by content. The source enters as its fingerprint, which does not change if a file is touched
+# or copied. The folder's name has the digest of the dataset's settings, so no other parameter is
+# needed, and another study of the same data does not make them again. The command reads the study
+# to name its datasets and to check its settings against the data.
 
 
 rule prepare:

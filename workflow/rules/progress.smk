@@ -1,6 +1,6 @@
-# What those who show progress are told (`tausweep run`, `snakemake --logger tausweep`): the study, and
-# every job with its work, in records of Snakemake's log that print nothing. And who runs this
-# workflow, for whoever finds its locks after a kill.
+# Tells the code that shows progress (`tausweep run`, `snakemake --logger tausweep`) about the study and
+# every job with its work, in records of Snakemake's log that print nothing. Also registers who runs
+# this workflow, in case its locks are found after a kill.
 
 import atexit
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ REGISTERED = ExitStack()
 def tell_study():
     asked = workflow.dag_settings
     whole = not (asked.until or asked.omit_from) and set(asked.targets) <= {"all"}
-    study = planned_work.StudyAtHand(STUDY.study, STUDY_FILE, whole)
+    study = planned_work.PlannedStudy(STUDY.study, STUDY_FILE, whole)
     logger.info(None, extra={planned_work.STUDY_RECORD: study})
 
 

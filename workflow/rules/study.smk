@@ -42,7 +42,7 @@ try:
 except studies.StudyError as error:
     print(f"tausweep: error: {error}", file=sys.stderr)
     sys.exit(2)
-# What jobs are given, and records name.
+# The study file as jobs receive it and records name it.
 STUDY_FILE = shipped.study_name(STUDY_FILE)
 RUNS = {run.id: run for run in STUDY.runs()}
 DATASETS = {
@@ -95,12 +95,12 @@ PersistenceBase.all_outputfiles = lambda self: (
     for file in jobfiles(self.dag.needrun_jobs(), "output")
     if not str(file).startswith(PREPARED)
 )
-# Of this process: two modules may be of the same data.
+# One for the whole process, because two modules may use the same data.
 RESERVED = vars(workflow).setdefault("reserved_data", {})
 
 
 def await_data():
-    """Have data that are not there made here, or wait while another workflow has them made."""
+    """Let this workflow make missing data, or wait while another workflow makes them."""
     for folder in targets.unprepared(STUDY, layout.Layout()):
         if folder in RESERVED:
             continue
@@ -112,7 +112,7 @@ def await_data():
         say = partial(print, "tausweep:", file=sys.stderr, flush=True)
         RESERVED[folder] = folder_lock.reserve(folder, whole, say)
     if None in RESERVED.values():
-        # Data that another study had made were checked against its settings, not against these.
+        # Data made for another study were checked against its settings, not against these.
         try:
             plan.check(STUDY, layout.Layout())
         except studies.StudyError as error:
@@ -134,7 +134,7 @@ def prepare_checked_dag(*arguments, **options):
             await_data()
     prepare_dag(*arguments, **options)
     if workflow.is_main_process and MODULE is not None:
-        # Made again only where what is asked for needs it: targets are the other Snakefile's.
+        # Remade only if the requested targets need it; these are the other Snakefile's.
         everything = targets.outdated(STUDY, layout.Layout(), ["all"], set())
         workflow.dag.forcefiles.update(everything)
 

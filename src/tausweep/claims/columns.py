@@ -1,4 +1,4 @@
-"""The columns that claims read of a table of records: by their name, or computed from several."""
+"""The columns of a table of records that claims read, by name or computed from several columns."""
 
 from __future__ import annotations
 

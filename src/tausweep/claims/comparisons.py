@@ -147,7 +147,7 @@ def bounded(cell: Reading, bound: float, at_most: bool) -> Finding:
 def together(parts: Mapping[str, Finding]) -> Finding:
     """A claim of several parts: supported if all are, contradicted if any is.
 
-    Otherwise it is the first of not measured, not tested and undecided that a part has.
+    Otherwise it takes the first of these that any part has: not measured, not tested, undecided.
     """
     outcomes = {part.outcome for part in parts.values()}
     order: tuple[Outcome, ...] = ("contradicted", "not measured", "not tested", "undecided")
@@ -199,7 +199,8 @@ def mostly(parts: Mapping[float, Finding], what: str) -> Finding:
 def graded(strong: Finding, weak: Finding) -> Finding:
     """A claim of degree ("far less"): supported if the strong form is, contradicted if the weak is.
 
-    In between (less, but not far less) it is undecided, as the degree is this project's reading.
+    In between (less, but not far less) it is undecided, because how much is "far" is this project's
+    reading.
     """
     if not strong.numbers:
         return strong
@@ -261,7 +262,7 @@ def highest(curve: Curve, among: list[float]) -> float:
 
 
 SplitVariance = Callable[[float, float], float]
-"""Of two temperatures: see ``Evidence.split``."""
+"""Sampling variance of a difference of two temperatures; see ``Evidence.split``."""
 
 
 def peak(curve: Curve, among: list[float], noise: Noise, split: SplitVariance) -> Finding:

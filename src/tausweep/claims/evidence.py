@@ -100,10 +100,11 @@ class Evidence:
     def split(self, a: Reading, b: Reading) -> float:
         """Variance that the sampling of the test images adds to a difference of two accuracies.
 
-        By image, where the runs kept which images they get right: the variance over images of the
-        difference of the seeds' mean correctness, over the number of images. Else, where that
-        number is known, that of two independent shares, which is an upper bound as long as errors
-        do not avoid each other; else 0.
+        If the runs kept which images they get right, it is computed by image: the variance over
+        images of the difference of the seeds' mean correctness, divided by the number of images. If
+        only the number of images is known, it is the variance of the difference of two independent
+        shares. This is an upper bound, unless the two cells tend to fail on different images.
+        Otherwise it is 0.
         """
         if a.place is None or b.place is None:
             return 0.0
@@ -189,7 +190,7 @@ class Evidence:
                 f"{name} diverged (seed {comma_separated(seeds[status == 'diverged'])})",
             )
         if (one_point := self._column("collapsed")[cell.rows] == 1).any():
-            # Its embeddings are one point, so what is measured of them is rounding.
+            # Its embeddings are one point, so every number measured on them is rounding.
             reason = f"{name} collapsed (seed {comma_separated(seeds[one_point])})"
             return Reading(name, empty, reason, "not tested")
         if not known.any() and not complete.all():

@@ -1,4 +1,4 @@
-"""Judge the paper's claims C1..C17 (docs/protocol.md) by a study's records.
+"""Judge the paper's claims C1 to C17 (docs/claims.md) by a study's records.
 
 ``tausweep.claims.paper`` lists the claims and ``tausweep.claims.rules`` holds their rules. The
 published numbers (``tausweep.results.published``) are judged by the same code. The rules are
@@ -64,7 +64,7 @@ def judge(
     margin: float = ACCURACY_MARGIN,
     test_images: Mapping[str, int] | None = None,
 ) -> list[Verdict]:
-    """Verdicts of all claims, in their order: each dataset's (by name), then the overall one.
+    """Verdicts of all claims in order: for each one per dataset (by name), then the overall one.
 
     Args:
         records: One study's records (columns of ``records.csv``; missing columns count as empty).
@@ -139,9 +139,10 @@ def published_verdicts() -> str:
 
 
 def verdicts_on_others() -> str:
-    """Markdown of what the claims that read accuracies say of sweeps that others published.
+    """Verdicts on sweeps that others published, as Markdown.
 
-    Their loss is NT-Xent, Eq. 1 with the negatives of a batch: it is judged as ``contrastive`` is.
+    Only claims that read accuracies alone are judged. The loss of these sweeps is NT-Xent, Eq. 1
+    with the negatives of a batch. It is judged like ``contrastive``.
     """
     table = published.of_others()
     verdicts = judge(table.assign(loss="contrastive"), run_noise=True)

@@ -21,7 +21,7 @@ from tausweep.claims.rules import COMPETITIVE, FAR, IDENTITY_ERROR, LIMIT, SHARE
 from tausweep.claims.verdicts import Claim
 
 CLAIMS: dict[str, Claim] = {}
-"""By id, in the order of the paper's list."""
+"""All claims by id, in the order of the paper's list."""
 
 
 def claim(

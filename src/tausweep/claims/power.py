@@ -1,9 +1,9 @@
 """Simulate what a study can settle before it is run, and how often it would be wrong.
 
-A *world* has the true values of every cell. Its records add noise: that of runs, one per seed, and
-that of the test images, which all seeds share. ``published_world`` takes Table 1 and the author's
-sweep as true; ``nothing_differs`` gives all trained cells the same true values. The usual rules
-judge these records.
+A *world* has the true values of every cell. Its records add two kinds of noise: one value per seed
+for the run, and one for the test images, which all seeds share. ``published_world`` takes Table 1
+and the author's sweep as true. ``nothing_differs`` gives all trained cells the same true values.
+The usual rules judge these records.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a claim reads: one number a seed of a cell, or of a loss over its temperatures.
+"""What a claim reads: one number per seed, for a cell or for each temperature of a loss.
 
-Whatever keeps a number from being used is carried along in words, so that a verdict can repeat it:
-a cell with a diverged run is no evidence at all, because its other seeds are the survivors, and a
-cell that the study never asked for differs from one that failed.
+If a number cannot be used, the reading says why in words, so that a verdict can repeat it. A cell
+with a diverged run is no evidence at all, because its other seeds are the survivors. A cell that
+the study never asked for differs from one that failed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 from tausweep.claims.phrases import loss_words
 
 Unjudged = Literal["not measured", "not tested", "undecided"]
-"""What a claim is whose reading has no evidence."""
+"""The outcome of a claim whose reading has no evidence."""
 
 STAND_IN = 1.5
 """A grid without a temperature that a claim names may use its nearest one within this factor."""

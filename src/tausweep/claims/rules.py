@@ -119,7 +119,7 @@ def reverse_u(e: Evidence) -> Finding:
         for name, t, named in (("above_low", low, 0.07), ("above_high", high, 1.0))
     }
     place = peak(curve, middle, noise, lambda t, u: e.split(cells[t], cells[u]))
-    # An end above the middle contradicts the claim only as the location of the peak.
+    # An end above the middle contradicts only the part of the claim about where the peak is.
     ends = {
         name: replace(end, outcome="undecided") if end.outcome == "contradicted" else end
         for name, end in ends.items()

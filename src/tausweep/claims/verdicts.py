@@ -49,7 +49,10 @@ MEANING: dict[Outcome, str] = {
     "supported": "the records clearly show what the paper claims",
     "contradicted": "the records clearly show the opposite",
     "undecided": "measured, but the seeds cannot tell",
-    "not tested": "a precondition fails, so the records cannot speak for or against it",
+    "not tested": (
+        "a precondition fails, or the study lacks a temperature that the rule needs, or embeddings "
+        "collapsed: the records cannot speak for or against it"
+    ),
     "not measured": "the study did not measure what the claim is about",
 }
 """What each verdict means."""
@@ -99,7 +102,8 @@ class Verdict:
         text: What is claimed.
         headline: The deciding numbers alone, for a table's cell.
         kind: ``finding`` or ``identity``.
-        preconditions: By name: whether it held (none if not known) and why.
+        preconditions: By name: whether it held (none if not known) and why. Empty if the rule came
+            to no judgement that they could overrule; ``why`` then says what the rule lacked.
         comparisons: How many differences were compared with noise.
     """
 
@@ -221,7 +225,7 @@ def overall(claim: Claim, verdicts: list[Verdict]) -> Verdict:
 
 
 def shown(outcome: str, miniature: bool) -> str:
-    """A verdict in print; a miniature's contradictions say that they are one's."""
+    """A verdict in print; "contradicted" becomes "contradicted in the miniature" if it is one."""
     if miniature and outcome == "contradicted":
         return "contradicted in the miniature"
     return outcome
@@ -252,7 +256,7 @@ def headline(verdicts: Iterable[Verdict], where: str, seeds: int, miniature: boo
 
 
 def _share(counts: Mapping[Outcome, int], findings: int, miniature: bool) -> str:
-    """How many findings got each verdict, as the main clause of the headline."""
+    """How many findings got each verdict: the main clause of the headline."""
     rest = " and ".join(f"{counts[kind]} {kind}" for kind in OUTCOMES[3:] if counts[kind])
     if not any(counts[kind] for kind in OUTCOMES[:3]):
         return f"none of the paper's {findings} empirical claims could be judged ({rest})"

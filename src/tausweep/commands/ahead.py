@@ -1,4 +1,4 @@
-"""A record that the process that trained a run makes ahead of its evaluate job.
+"""Records made ahead: the process that trained a run also measures it, before the evaluate job.
 
 Starting a process and importing torch takes longer than measuring a small run, so pretraining
 continues with the evaluation while everything is loaded. The evaluate job then only checks that the
@@ -21,7 +21,7 @@ from tausweep.study import Run, StudyError
 
 
 def fitting(run: Run, layout: Layout, *, device: str, threads: int) -> dict[str, Any] | None:
-    """The record made ahead for a run, if an evaluation now would make the same one.
+    """The record made ahead for a run, if an evaluation would make the same one now.
 
     Args:
         run: The run with its current settings.

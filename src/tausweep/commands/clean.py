@@ -1,7 +1,7 @@
-"""What the study file no longer names: listed first, deleted on demand.
+"""`tausweep clean`: list what no study needs any more, and delete it on demand.
 
-A run that was taken out of the study, prepared data that no study under the results folder asks
-for, and what killed processes left behind.
+This is: runs that were taken out of the study, prepared data that no study under the results folder
+asks for, and files that killed processes left behind.
 """
 
 from __future__ import annotations

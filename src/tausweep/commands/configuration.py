@@ -19,12 +19,12 @@ from tausweep.storage.atomic import write_text
 from tausweep.study import Study, StudyError, did_you_mean, digest
 
 SELECT = "select"
-"""A key of ``--config`` that is not a setting of a study: patterns of runs."""
+"""A key of ``--config`` that is not a setting of a study: patterns that select runs."""
 
 AT_ONCE = "at_once"
-"""The other such key: how many runs share a GPU, for the target ``filled``."""
+"""The other such key, for the target ``filled``: how many runs share a GPU."""
 DEFAULT_AT_ONCE = 3
-"""The fastest on an H100 (docs/paper-scale.md)."""
+"""The default: the fastest number on an H100 (docs/paper-scale.md)."""
 
 _FILES = ("--configfile", "--configfiles")
 _INTEGER = re.compile(r"[-+]?\d+")
@@ -62,8 +62,8 @@ def check_keys(config: Mapping[str, Any], of: str) -> None:
     """Refuse an unknown key of ``--config``.
 
     Args:
-        config: What is given.
-        of: Where, for the sentence: ``--config``, or a module's name.
+        config: The mapping to check.
+        of: Where it was given, for the error: ``--config``, or a module's name.
 
     Raises:
         StudyError: It is neither ``select`` nor ``at_once`` nor a setting of a study.
@@ -121,9 +121,8 @@ def check_given_once(command: Sequence[str]) -> None:
 def refuse_unreadable() -> None:
     """End this process, a Snakemake command, if its study files or settings cannot be read.
 
-    Snakemake reads them before its rules, and ends in a traceback where a file is missing, is no
-    text or is nested too deeply, or a setting is. A profile is read before both, so the profiles
-    call this.
+    Snakemake reads them before its rules. It ends in a traceback if a file is missing, is not text
+    or is nested too deeply. Profiles are read even earlier, so our profiles call this function.
     """
     command = sys.argv[1:]
     try:
@@ -144,20 +143,20 @@ def has_settings(config: Mapping[str, Any]) -> bool:
 
 
 def check_module(name: str, prefixed: bool) -> None:
-    """Refuse a ``prefix`` of a Snakemake module, which the commands of the rules know nothing of.
+    """Refuse the ``prefix`` of a Snakemake module: the commands in our rules do not know it.
 
     Raises:
         StudyError: There is one.
     """
     if prefixed:
         raise StudyError(
-            f"module {name}: takes neither prefix nor replace_prefix; results lie in "
-            "results/<study>/, apart from those of a study of another name"
+            f"module {name}: takes neither prefix nor replace_prefix; results are in "
+            "results/<study>/, so studies of different names do not mix"
         )
 
 
 def _check_setting(word: str) -> None:
-    """Refuse one ``KEY=VALUE`` of ``--config`` at which Snakemake itself would fail.
+    """Refuse a ``KEY=VALUE`` of ``--config`` that would make Snakemake itself fail.
 
     Raises:
         StudyError: It has no value, an unknown key, or a value that is nested too deeply.
@@ -182,10 +181,10 @@ def study_file(
     same command gets the same file.
 
     Args:
-        files: Study files, later ones on top; none where ``config`` is all of the study.
-        config: Of ``--config``, or that of a Snakemake module.
+        files: Study files, later ones on top; none if ``config`` is the whole study.
+        config: The settings of ``--config``, or the config of a Snakemake module.
         folder: Where a merged study goes.
-        of: Where ``config`` is given, for sentences.
+        of: Where ``config`` is given, for error messages.
 
     Raises:
         StudyError: A file or the merged study is not valid.

@@ -26,7 +26,7 @@ class Embedded:
         train_labels: N int64, or none.
         views: Embeddings of two views of the same images, or none.
         what: In words, what the rows are.
-        compares: In words, what the views are.
+        compares: In words, what alignment compares.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Embedded:
 
 
 def matrix(values: Any, name: str) -> Tensor:
-    """Embeddings of any number type as n x d float32, or float64 if they are.
+    """Embeddings of any number type as n x d float32; float64 stays float64.
 
     Args:
         values: An array or a tensor; float16, bfloat16 and integers become float32.
-        name: What errors call it.
+        name: What error messages call it.
 
     Raises:
-        StudyError: It is no n x d array of numbers with n >= 2, or a row is not finite or zero.
+        StudyError: It is not an n x d array of numbers with n >= 2, or a row is zero or not finite.
     """
     import torch
 
@@ -83,16 +83,16 @@ def matrix(values: Any, name: str) -> Tensor:
 
 
 def codes(values: Any, count: int, name: str, of: str) -> NDArray[np.int64]:
-    """Labels of any kind, integers or texts, as places among their sorted values.
+    """Labels (integers or texts) as int64 codes: the position of each among the sorted values.
 
     Args:
-        values: One label an embedding.
-        count: Of embeddings.
+        values: One label per embedding.
+        count: Number of embeddings.
         name: Where the labels come from, for errors.
         of: What the embeddings are called.
 
     Raises:
-        StudyError: Another number of labels than of embeddings, or one that is empty.
+        StudyError: The number of labels is not that of the embeddings, or a label is empty.
     """
     labels = np.asarray(values)
     if labels.ndim == 2 and 1 in labels.shape:

@@ -1,4 +1,4 @@
-"""Images through an encoder: embeddings of a folder's images, and of two views of some of them."""
+"""Run images through an encoder: all images of a folder once, and two views of some of them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tausweep.study import StudyError
 from tausweep.views import rendering
 
 ALIGNED = 1000
-"""Images whose views alignment compares; its interval hardly narrows with more."""
+"""Number of images of which alignment compares two views; more hardly narrow its interval."""
 PIXELS_AT_ONCE = 2**21
-"""Pixels of a batch: 41 images of 224 x 224."""
+"""Pixels per batch: 41 images of 224 x 224."""
 SAY_SECONDS = 15.0
-"""Between two lines of progress."""
+"""Seconds between two lines of progress."""
 
 
 def embed(
@@ -38,15 +38,15 @@ def embed(
     """Embed the images of a tree, and two views of ``ALIGNED`` of those that are measured.
 
     Args:
-        tree: See ``image_tree.read``.
-        encoder: It is put on the device.
+        tree: The images; see ``image_tree.read``.
+        encoder: The encoder, which is moved to the device.
         name: What the embeddings are called.
         device: Where the encoder runs.
-        threads: That decode images.
-        say: Told what is going on.
+        threads: Number of threads that decode images.
+        say: Receives progress messages.
 
     Raises:
-        StudyError: An image cannot be read, or the encoder fails or gives no B x d.
+        StudyError: An image cannot be read, or the encoder fails or does not return B x d.
     """
     set_tf32(False)
     encoder.module.to(device).to(memory_format=torch.channels_last)
@@ -80,7 +80,7 @@ def _words(encoder: LoadedEncoder) -> str:
 
 
 class _Embedding:
-    """An encoder at work on image files, some at a time."""
+    """Embeds image files with an encoder, one batch at a time."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class _Embedding:
         return [torch.cat(parts) for parts in found]
 
     def _squares(self, paths: Sequence[Path]) -> Iterator[Tensor]:
-        """uint8 B x O x O x 3 on the device, O the side of ``outer``, in the order of the paths."""
+        """Squares of side O = ``outer`` by path: uint8 B x O x O x 3, on the device."""
 
         def decode(path: Path) -> Tensor:
             return torch.from_numpy(np.array(pictures.square(pictures.read(path), self.outer)))

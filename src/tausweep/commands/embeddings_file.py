@@ -1,4 +1,4 @@
-"""Files of embeddings, with or without labels: NumPy, Parquet, safetensors, nothing unpickled."""
+"""Read embeddings and labels from NumPy, Parquet and safetensors files, unpickling nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
 EMBEDDINGS = ("embeddings", "embedding", "features", "feature", "emb", "x", "X")
 LABELS = ("labels", "label", "y", "targets", "target", "class")
 LISTED = 6
-"""Arrays that an error names at most."""
+"""Most arrays that an error message names."""
 OBJECTS = (
     "holds Python objects, which are not read, since reading them can run code; save numbers, with "
     "embeddings.astype('float32')"
@@ -36,9 +36,8 @@ def read(
 
     Args:
         path: One of ``SUFFIXES``.
-        key: Name of the embeddings' array or column; by default the only one that it can be.
-        labels: A CSV or ``.npy`` file with one label a row; it takes the place of labels in
-            ``path``.
+        key: Name of the embeddings' array or column; by default the only possible one.
+        labels: A CSV or ``.npy`` file with one label per row; it replaces any labels in ``path``.
         label_column: Name of the labels' array or column.
 
     Raises:
@@ -70,11 +69,11 @@ def read(
 
 
 def read_labels(path: Path, column: str | None = None) -> Any:
-    """One label a row, from a CSV file or a ``.npy``.
+    """Read one label per row from a CSV or ``.npy`` file.
 
     Args:
-        path: A CSV without a header has one column.
-        column: Of a CSV; by default one of ``LABELS``, or the only one.
+        path: The file; a CSV file without a header must have a single column.
+        column: The column of a CSV file; by default one of ``LABELS``, or the only one.
 
     Raises:
         StudyError: There is no such file or column.
@@ -98,24 +97,24 @@ def table_of(path: Path) -> Any:
 
 
 def label_column(columns: Any, name: str, wanted: str | None) -> str:
-    """The column of the labels: the one that is asked for, one of ``LABELS``, or the only one.
+    """The column of the labels: the requested one, else one of ``LABELS``, else the only one.
 
     Raises:
-        StudyError: There is none, or several could be meant.
+        StudyError: There is no such column, or several could be meant.
     """
     known = [str(column) for column in columns]
     if wanted is not None:
         if wanted not in known:
             raise StudyError(
-                f"--label-column {wanted}: {name} has none of that name"
+                f"--label-column {wanted}: {name} has no such column"
                 f"{did_you_mean(wanted, known)}; it has {', '.join(known)}"
             )
         return wanted
     found = [column for column in LABELS if column in known] or (known if len(known) == 1 else [])
     if not found:
         raise StudyError(
-            f"{name}: no column is named {', '.join(LABELS[:2])} or the like; --label-column says "
-            f"which it is (there are {', '.join(known)})"
+            f"{name}: no column is called {', '.join(LABELS[:2])} or similar; name it with "
+            f"--label-column NAME (there are {', '.join(known)})"
         )
     return found[0]
 
@@ -136,7 +135,7 @@ def _there(path: Path) -> None:
 
 
 def _content(path: Path) -> Any:
-    """An array, or arrays by name."""
+    """The content of a file: one array, or several by name."""
     _there(path)
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
@@ -198,7 +197,7 @@ def safetensors(path: Path) -> dict[str, Any]:
 
 
 def _parquet(path: Path) -> dict[str, Any]:
-    """Columns: a column of lists is an n x d array; else all columns of floats are one together."""
+    """Arrays by name. A column of lists is an n x d array; otherwise all float columns form one."""
     try:
         import pyarrow as arrow
         from pyarrow import parquet
@@ -251,13 +250,12 @@ def _chosen(
     )
     if key is None and any(v.ndim == 4 for v in content.values()):
         raise StudyError(
-            f"{name}: holds weights of an encoder, it seems ({listed}); --images DIR names images "
-            "to embed with it"
+            f"{name}: seems to hold the weights of an encoder ({listed}); name images to embed "
+            "with --images DIR"
         )
     if key is not None and key not in content:
         raise StudyError(
-            f"--key {key}: {name} has none of that name{did_you_mean(key, content)}; it has "
-            f"{listed}"
+            f"--key {key}: {name} has no such array{did_you_mean(key, content)}; it has {listed}"
         )
     if key is None:
         matrices = [k for k, v in content.items() if v.ndim == 2]
@@ -265,8 +263,8 @@ def _chosen(
         found = named[:1] or (matrices if len(matrices) == 1 else [])
         if not found:
             raise StudyError(
-                f"{name}: which array holds the embeddings is not clear; --key NAME says it (there "
-                f"are {listed or 'none'})"
+                f"{name}: it is not clear which array holds the embeddings; name it with --key "
+                f"NAME (there are {listed or 'none'})"
             )
         key = found[0]
     if label_key is not None:

@@ -1,7 +1,7 @@
-"""Encoders from files: state dicts of torchvision, models of timm and Hugging Face, own ones.
+"""Encoders from files: torchvision state dicts, timm and Hugging Face models, the user's own code.
 
-Nothing is downloaded, and of other people's files nothing is unpickled but tensors
-(``torch.load(weights_only=True)``). A Python file is code of the user's own, which is run.
+Nothing is downloaded. From a file of weights only tensors are unpickled
+(``torch.load(weights_only=True)``). A Python file is the user's own code, which is run.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ NESTED = ("state_dict", "model_state_dict", "model", "encoder", "teacher", "stud
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 SUFFIXES = (*PICKLES, ".safetensors", ".py")
 LARGE_VIEWS = ViewSettings(hue=0.1, jitter_probability=0.8, flip=True, blur_probability=0.5)
-"""ImageNet100's (docs/protocol.md), for encoders of images of 160 pixels or more."""
+"""Those of ImageNet100 (docs/protocol.md), for encoders of images of 160 pixels or more."""
 
 
 @dataclass(frozen=True)
 class LoadedEncoder:
-    """An encoder and how images are put into it.
+    """An encoder, and how images are prepared for it.
 
     Attributes:
         module: B x 3 x S x S -> B x d, in eval mode.
         what: In words, what its output is.
         size: S in pixels.
         crop: S as a share of the resized shorter side: 0.875 takes 224 of 256.
-        mean: Normalisation constants a channel, of images in [0, 1].
-        std: The same.
+        mean: Mean of each channel, for images in [0, 1].
+        std: Standard deviation of each channel.
         views: What alignment's views are drawn from.
     """
 
@@ -62,7 +62,7 @@ def read(path: Path, arch: str | None = None, size: int | None = None) -> Loaded
     Args:
         path: A state dict (``.pth`` and the like, or ``.safetensors``), a folder of a timm or
             Hugging Face model or of one of our runs, or a Python file with ``make()``.
-        arch: Name of a torchvision model; a ResNet's is told from its shapes.
+        arch: Name of a torchvision model; a ResNet is recognised by its shapes.
         size: Side of the images in pixels, if not the encoder's own.
 
     Raises:
@@ -80,10 +80,10 @@ def read(path: Path, arch: str | None = None, size: int | None = None) -> Loaded
 
 
 def tensors(path: Path) -> dict[str, Tensor]:
-    """A state dict: tensors by name, from wherever a checkpoint has them.
+    """The state dict in a checkpoint: tensors by name, wherever the file nests them.
 
     Raises:
-        StudyError: The file is damaged, holds more than tensors, or none.
+        StudyError: The file is damaged, or holds more than tensors, or no tensors at all.
     """
     if path.suffix.lower() == ".safetensors":
         return safetensors(path)
@@ -112,7 +112,7 @@ def tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _resnet(path: Path, state: dict[str, Tensor], size: int | None) -> LoadedEncoder:
-    """A ResNet of torchvision, built from the shapes of its tensors."""
+    """A torchvision ResNet, built from the shapes of its tensors."""
     from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
     pattern = re.compile(r"(.*?)layer1\.0\.conv1\.weight")
@@ -120,8 +120,8 @@ def _resnet(path: Path, state: dict[str, Tensor], size: int | None) -> LoadedEnc
     prefixes = [p for p in prefixes if f"{p}conv1.weight" in state] or prefixes
     if not prefixes:
         raise StudyError(
-            f"{path}: is no state dict of a ResNet of torchvision (it has "
-            f"{', '.join(list(state)[:3])}, ...); --arch NAME says which model it is"
+            f"{path}: is not the state dict of a torchvision ResNet (it has "
+            f"{', '.join(list(state)[:3])}, ...); name its model with --arch NAME"
         )
     prefix = next((p for p in prefixes if re.search("encoder_q|student|online", p)), prefixes[0])
     own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
@@ -130,7 +130,7 @@ def _resnet(path: Path, state: dict[str, Tensor], size: int | None) -> LoadedEnc
     ]
     second, stem = own.get("layer1.0.conv2.weight"), own.get("conv1.weight")
     if second is None or stem is None or second.ndim != 4 or stem.ndim != 4 or 0 in counts:
-        raise StudyError(f"{path}: is a ResNet of another form; --arch NAME says which model it is")
+        raise StudyError(f"{path}: is another kind of ResNet; name its model with --arch NAME")
     small = stem.shape[-1] == 3
     if "layer1.0.conv3.weight" in own:
         groups = second.shape[0] // second.shape[1]
@@ -159,7 +159,7 @@ def _resnet(path: Path, state: dict[str, Tensor], size: int | None) -> LoadedEnc
 def _torchvision(
     path: Path, state: dict[str, Tensor], arch: str, size: int | None
 ) -> LoadedEncoder:
-    """A model of torchvision by its name; what enters its last linear layer is measured."""
+    """A torchvision model by name. The input of its last linear layer is measured."""
     from torchvision import models
 
     known = models.list_models(module=models)
@@ -190,8 +190,8 @@ def _of_folder(folder: Path, size: int | None) -> LoadedEncoder:
     config = _json(folder / "config.json")
     if config is None:
         raise StudyError(
-            f"{folder}: is no folder of a model: {File.ENCODER} with {File.SETTINGS} (a run of "
-            "ours), or config.json with weights (timm, Hugging Face) are needed"
+            f"{folder}: is not the folder of a model; it needs {File.ENCODER} and {File.SETTINGS} "
+            "(a run of tausweep), or config.json and weights (timm, Hugging Face)"
         )
     if "architecture" in config:
         return _timm(folder, config, size)
@@ -199,7 +199,7 @@ def _of_folder(folder: Path, size: int | None) -> LoadedEncoder:
 
 
 def _own_run(folder: Path) -> LoadedEncoder:
-    """The encoder of a run of ours; its embeddings are measured."""
+    """The encoder of a tausweep run. Its embeddings are measured."""
     from tausweep.model.encoder import Encoder
     from tausweep.training.checkpoints import DamagedFileError, load_tensors
 
@@ -226,7 +226,7 @@ def _timm(folder: Path, config: dict[str, Any], size: int | None) -> LoadedEncod
         import timm
     except ImportError:
         raise StudyError(
-            f"{folder}: is a model of timm, which is not installed; pip install 'tausweep[timm]'"
+            f"{folder}: is a timm model, but timm is not installed; pip install 'tausweep[timm]'"
         ) from None
     arch, cfg = config["architecture"], config.get("pretrained_cfg") or {}
     if not timm.is_model(arch):
@@ -249,7 +249,7 @@ def _timm(folder: Path, config: dict[str, Any], size: int | None) -> LoadedEncod
 
 
 class _HuggingFace(nn.Module):
-    """A vision model of transformers: its image features, or its class token, or a mean."""
+    """A transformers vision model; it gives image features, a class token or a mean over tokens."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -279,7 +279,7 @@ def _hugging_face(folder: Path, size: int | None) -> LoadedEncoder:
         from transformers import AutoModel, logging
     except ImportError:
         raise StudyError(
-            f"{folder}: is a model of Hugging Face; its package is not installed; pip install "
+            f"{folder}: is a Hugging Face model, but transformers is not installed; pip install "
             "'tausweep[transformers]'"
         ) from None
     logging.set_verbosity(stdlib_logging.ERROR)
@@ -291,10 +291,10 @@ def _hugging_face(folder: Path, size: int | None) -> LoadedEncoder:
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         said = str(error).splitlines()[0]
         raise StudyError(f"{folder}: transformers cannot load it: {said}") from None
-    # A pooler that is not in the file is drawn at random; nothing here reads it.
+    # If the file has no pooler, it is initialised at random; nothing here reads it.
     lacking = [name for name in report["missing_keys"] if "pooler" not in name]
     if lacking:
-        raise StudyError(f"{folder}: {len(lacking)} weights are missing in it, {lacking[0]} first")
+        raise StudyError(f"{folder}: {len(lacking)} weights are missing, such as {lacking[0]}")
     config = _json(folder / "preprocessor_config.json") or {}
     model_size = getattr(model.config, "image_size", None)
     outer, inner = _side(config.get("size")), _side(config.get("crop_size"))
@@ -312,10 +312,12 @@ def _hugging_face(folder: Path, size: int | None) -> LoadedEncoder:
 
 
 def _own_module(path: Path, size: int | None) -> LoadedEncoder:
-    """What ``make()`` of a Python file returns; its output is taken as it is."""
+    """The module that ``make()`` of a Python file returns. Its output is measured unchanged."""
     model = plugins.function(str(path), "make", "encoder")()
     if not isinstance(model, nn.Module):
-        raise StudyError(f"encoder: {path}: make() returned {type(model).__name__}, no nn.Module")
+        raise StudyError(
+            f"encoder: {path}: make() returned {type(model).__name__}, not an nn.Module"
+        )
     what = f"output of {type(model).__name__} from {path}"
     chosen = size or int(getattr(model, "image_size", 224))
     constants = (
@@ -333,10 +335,10 @@ def _loaded(
 
 
 def _fit(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Load a state dict, every tensor of it and of the model.
+    """Load a state dict. Every tensor of the file must be in the model, and the reverse.
 
     Raises:
-        StudyError: One is missing, left over, or of another shape.
+        StudyError: A tensor is missing, left over, or has another shape.
     """
     wanted = model.state_dict()
     missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
@@ -345,10 +347,10 @@ def _fit(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     name = type(model).__name__
     if missing:
         raise StudyError(
-            f"{path}: {len(missing)} tensors of {name} are missing, {missing[0]} first"
+            f"{path}: {len(missing)} tensors of {name} are missing, such as {missing[0]}"
         )
     if over:
-        raise StudyError(f"{path}: {len(over)} tensors are none of {name}'s, {over[0]} first")
+        raise StudyError(f"{path}: {len(over)} tensors do not belong to {name}, such as {over[0]}")
     if shapes:
         key = shapes[0]
         found, needed = (" x ".join(map(str, t.shape)) for t in (state[key], wanted[key]))
@@ -363,7 +365,7 @@ def _channels(given: Any, default: Channels) -> Channels:
 
 
 def _side(given: Any) -> int | None:
-    """The side that a processor's ``size`` says, in one of the forms that it has had."""
+    """Side of the images by a processor's ``size``, in any form that transformers uses."""
     if isinstance(given, int):
         return given
     if isinstance(given, Mapping):

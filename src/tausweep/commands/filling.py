@@ -34,7 +34,7 @@ from tausweep.training.checkpoints import Message
 from tausweep.training.trainer import Pretrained, Trainer
 
 MEASURED_SECONDS = 10.0
-"""How long to measure speed before it decides which runs to start."""
+"""How long speed is measured before it decides which runs to start."""
 PROGRESS_LINES = 20
 """Lines of progress per run."""
 EVALUATIONS = 2
@@ -116,7 +116,7 @@ class Training:
         return self._trainer.batch
 
     def _progress(self, line: str) -> None:
-        """Print the lines of the first epochs, and some of the others."""
+        """Print a line for each of the first epochs and for some of the others."""
         epoch, epochs = self._trainer.position.epoch, self.run.settings.pretrain.epochs
         if epoch <= 2 or epoch % max(1, epochs // PROGRESS_LINES) == 0:
             self._say(f"{self.run.id}: {line}")
@@ -199,7 +199,7 @@ class Evaluations:
         self._begun.append((run, log, process))
 
     def end(self, until: float, say: Message) -> int:
-        """Wait for all of them until a given time; return how many gave no record."""
+        """Wait for all evaluations until a given time; return how many made no record."""
         while self._waiting and time.monotonic() < until:
             self.advance()
             time.sleep(POLL_SECONDS)

@@ -25,7 +25,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """Parse; what follows ``--`` is passed on, where the command does so."""
+        """Parse the arguments. Some commands pass on what follows ``--``."""
         given = list(sys.argv[1:] if args is None else args)
         behind: list[str] = []
         if self.get_default("passed_on") is not None and "--" in given:
@@ -38,14 +38,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_passed_on(parser: argparse.ArgumentParser, what: str) -> None:
-    """Let what follows ``--`` be passed on to another program, as ``passed_on``.
+    """Pass on what follows ``--`` to another program, as ``options.passed_on``.
 
-    Called when the parser has its other arguments. ``argparse`` itself loses what follows where a
-    flag stands between it and the first argument.
+    Call this after all other arguments are added. ``argparse`` itself would lose what follows
+    ``--`` if a flag comes between it and the first argument.
 
     Args:
         parser: A ``Parser``.
-        what: It, in words.
+        what: What is passed on, in words.
     """
     usage = parser.format_usage().removeprefix("usage: ").strip()
     parser.usage = f"{usage.replace('%', '%%')} [-- ...]"

@@ -1,4 +1,4 @@
-"""A folder of images to be measured: split, in class folders, or flat."""
+"""Read a folder of images to measure: with splits, with class folders, or flat."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tausweep.study import StudyError
 
 TRAIN = "train"
 TESTS = ("test", "val")
-"""Names of the split that is measured, the first that is there."""
+"""Possible names of the split that is measured; the first that exists is used."""
 PATHS = ("path", "file", "filename", "image")
-"""Names of the column of paths in a file of labels."""
+"""Possible names of the column of paths in a file of labels."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class ImageTree:
     """Images and their classes.
 
     Attributes:
-        paths: Of the n images that are measured.
+        paths: Paths of the n images that are measured.
         labels: Class of each, or none.
-        train_paths: Of the training split, which classifiers learn from; empty without one.
+        train_paths: Paths of the training split, from which classifiers learn; empty without one.
         train_labels: Class of each.
     """
 
@@ -36,8 +36,9 @@ class ImageTree:
 def read(folder: Path) -> ImageTree:
     """List the images of a folder, sorted by path.
 
-    ``train/<class>/`` and ``test/<class>/`` (or ``val``): the test images are measured. One of them
-    alone, or ``<class>/`` folders: all images are. Images without folders have no labels.
+    If there are ``train/<class>/`` and ``test/<class>/`` (or ``val``), the test images are
+    measured. If there is only one split, or only ``<class>/`` folders, all images are measured.
+    Images without class folders have no labels.
 
     Raises:
         StudyError: There is no such folder, it has no image, or images lie beside class folders.
@@ -63,7 +64,7 @@ def _classes(folder: Path) -> tuple[list[Path], list[str]]:
     labels: list[str] = []
     if loose := trees.images(folder, deep=False):
         raise StudyError(
-            f"{folder / loose[0].path}: an image must lie in a class's folder, or all of them "
+            f"{folder / loose[0].path}: images must be in class folders, or all of them "
             f"directly in {folder}"
         )
     for name in trees.subfolders(folder):
@@ -71,21 +72,21 @@ def _classes(folder: Path) -> tuple[list[Path], list[str]]:
         paths += found
         labels += [name] * len(found)
     if not paths:
-        raise StudyError(f"{folder}: it holds no image ({', '.join(trees.IMAGE_SUFFIXES)})")
+        raise StudyError(f"{folder}: it has no images ({', '.join(trees.IMAGE_SUFFIXES)})")
     return paths, labels
 
 
 def labelled(tree: ImageTree, folder: Path, table: Path, column: str | None) -> ImageTree:
-    """The images of a flat folder that a CSV file has labels for.
+    """The images of a flat folder for which a CSV file has labels.
 
     Args:
-        tree: Without a training split.
+        tree: The images, without a training split.
         folder: Where its images lie.
         table: A CSV with a column of paths (``PATHS``), relative to the folder, and one of labels.
-        column: Of the labels; see ``embeddings_file.label_column``.
+        column: Name of the column of labels; see ``embeddings_file.label_column``.
 
     Raises:
-        StudyError: An image has no row, or the columns are not there.
+        StudyError: An image has no row, or a column is missing.
     """
     if tree.train_paths:
         raise StudyError(f"--labels: {folder} has its labels in its folders, train and test")

@@ -1,8 +1,8 @@
-"""Bring a study's results home: from an archive, or from a results folder of another machine.
+"""`tausweep import`: bring in a study's results, from an archive or another results folder.
 
-Every run is verified before anything is written, nothing that is here is overwritten, and what is
-restored gets one time, so that Snakemake plans what differs and nothing else: it goes by the
-digests that results carry (see ``targets``), not by the order in which files were unpacked.
+Every run is verified before anything is written, and nothing that exists here is overwritten. All
+restored files get the same modification time. So Snakemake decides what to redo by the digests that
+results carry (see ``targets``), not by the order in which files were unpacked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tausweep.storage.run_lock import held_by
 from tausweep.study import Run, Study, StudyError
 
 NAMED = 5
-"""How many files or runs a message names."""
+"""Most files or runs that a message names."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -165,8 +165,8 @@ def _add_run(
 def _add_products(study: Study, theirs: Layout, ours: Layout, plan: Restoration) -> None:
     """Add what was made from the records (tables, figures, ...), if all records are imported.
 
-    Only for an archive, which has digests of these. For a folder they are made again instead, which
-    needs no training.
+    This is only done for an archive, which has their digests. For a folder they are made again,
+    which needs no training.
     """
     root, target = theirs.study(study.study), ours.study(study.study)
     table, runs = root / File.RECORDS, study.runs()

@@ -33,11 +33,11 @@ def run(options: argparse.Namespace) -> None:
     """Write the file and say what to do with it.
 
     Raises:
-        StudyError: The file is there, or is none that a study can be called after.
+        StudyError: The file already exists, or its name cannot be the name of a study.
     """
     file = Path(options.file)
     if file.exists() or file.is_symlink():
-        raise StudyError(f"{file}: is there already; nothing was written")
+        raise StudyError(f"{file}: already exists; nothing was written")
     if file.suffix not in _SUFFIXES:
         raise StudyError(f"{file}: a study file ends in .yaml or .yml")
     write_text(file, content(file.stem))
@@ -51,10 +51,10 @@ def content(name: str) -> str:
     """A study file.
 
     Args:
-        name: What the study is called.
+        name: Name of the study.
 
     Raises:
-        StudyError: No study can be called that.
+        StudyError: A study cannot have this name.
     """
     if not re.fullmatch(NAME, name) or name in RESERVED_STUDIES:
         raise StudyError(

@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 VERSION = 1
-"""Raised when a key changes its meaning or goes; a new key does not raise it."""
+"""Version of the format. It increases if a key changes its meaning or is removed, but not for a new
+key."""
 
 
 def print_document(command: str, content: Mapping[str, Any]) -> None:
-    """Print a document: what made it, then its content, with null for NaN and infinities.
+    """Print a document: what made it, then its content. NaN and infinities become null.
 
     Args:
         command: The command that prints it.
-        content: Values that are JSON, but for NaN and infinities.
+        content: JSON values, which may include NaN and infinities.
     """
     document = {"document": f"tausweep {command}", "version": VERSION, **content}
     print(json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False))

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> None:
             "embeddings; a difference is paired, so both need the same instances in the same order"
         )
     if len(inputs) == 2 and all(one.train is None for one in inputs):
-        # They are the same instances, so the labels of one are those of both.
+        # Both have the same instances, so the labels of one hold for both.
         own = next((one.labels for one in inputs if one.labels is not None), None)
         inputs = [replace(one, labels=own) if one.labels is None else one for one in inputs]
     found = _measured(inputs, options.k, say)
@@ -109,24 +109,24 @@ def measure(
     """Measure embeddings: every measure with its 95% interval over instances, and flags.
 
     Args:
-        embeddings: n x d numbers, an array or a tensor; rows are normalised, but for the linear
+        embeddings: n x d numbers, an array or a tensor. Rows are normalised, except for the linear
             classifier.
         labels: n integers or texts; without them nothing about classes is measured.
         against: n x d' embeddings of the same instances by another encoder, for differences.
-        train: N x d embeddings that kNN and the linear classifier learn from; without them the
-            n rows are cut into 5 folds. Not together with ``against``.
+        train: N x d embeddings from which kNN and the linear classifier learn; without them the n
+            rows are split into 5 folds. Not allowed together with ``against``.
         train_labels: N labels.
         views: Two arrays m x d, embeddings of two views of the same m images, for alignment.
-        name: What the embeddings are called.
-        k: Neighbours that vote.
+        name: Name of the embeddings in the output.
+        k: Number of neighbours that vote.
 
     Returns:
         An object that prints as text; ``row()`` is a DataFrame with one row, ``to_json()`` has
         everything.
 
     Raises:
-        StudyError: No n x d numbers with n >= 2, a row that is zero or not finite, labels of
-            another length.
+        StudyError: The embeddings are not n x d numbers with n >= 2, a row is zero or not finite,
+            or the labels have another length.
 
     Examples:
         >>> import numpy as np

@@ -24,7 +24,7 @@ def say(line: str) -> None:
 
 
 def say_error(sentence: str) -> None:
-    """Print an error; in a run of several processes, those after the first say their number."""
+    """Print an error; in a run of several processes, all but the first add their number."""
     rank = int(os.environ.get("RANK", "0"))
     who = f", process {rank + 1}" if rank > 0 else ""
     print(f"tausweep{who}: error: {sentence}", file=sys.stderr)

@@ -1,7 +1,7 @@
-"""What is said while Snakemake runs a study, from the records of its log.
+"""What `tausweep run` prints while Snakemake runs a study, from the records of Snakemake's log.
 
-A line a finished run, of every failure what its log ends with, and at the end what there is and
-how to go on. The logger plug-in ``tausweep`` of Snakemake hands the records over.
+It prints a line for each finished run, the last lines of the log of each failed job, and at the end
+what was made and how to continue. Snakemake's logger plug-in ``tausweep`` passes the records on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from tausweep.commands import job_log, planned_work
 from tausweep.commands.cost import hours
-from tausweep.commands.planned_work import PlannedJobs, StudyAtHand
+from tausweep.commands.planned_work import PlannedJobs, PlannedStudy
 from tausweep.commands.progress_display import ProgressDisplay, summary
 from tausweep.commands.study_progress import Job, StudyProgress
 from tausweep.storage import shipped, workflow_lock
@@ -26,7 +26,7 @@ from tausweep.storage.layout import File, Folder, Layout
 from tausweep.study import StudyError
 
 LAST_LINES = 8
-"""Of the log of a failed job."""
+"""Number of lines that are shown of a failed job's log."""
 
 MEASURED_WIDTH = len("linear 61.5%  kNN 58.2%")
 
@@ -39,17 +39,18 @@ REPEATED = (
     "Exiting because a job execution failed. Look above for error messages",
     "At least one job did not complete successfully.",
 )
-"""What Snakemake says at the end where a job failed, which was told already."""
+"""What Snakemake repeats at the end if a job failed; it was already reported."""
 
 
 class Narration:
-    """Says how a study goes.
+    """Prints how a study is going.
 
     Args:
-        stream: Where to.
-        again: The command that goes on with the study.
-        supervised: Whether that command is what started Snakemake, and says so where it is stopped.
-        clock: The time in seconds.
+        stream: Where to print.
+        again: The command that continues the study.
+        supervised: Whether that command started Snakemake. It then says itself how to continue
+            after a stop.
+        clock: Gives the time in seconds.
 
     Attributes:
         stopping: Whether the user asked to stop; set from outside.
@@ -67,18 +68,18 @@ class Narration:
         self._clock, self._again, self._supervised = clock, again, supervised
         self._progress = StudyProgress(clock)
         self._display = ProgressDisplay(stream, self._progress.now)
-        self._study: StudyAtHand | None = None
+        self._study: PlannedStudy | None = None
         self._log = str(LOGS)
         self._began = clock()
         self._ended = False
-        # Said before a workflow starts: by commands such as --unlock that start none.
+        # Messages before a workflow starts. Commands such as --unlock start none.
         self._before: list[str] | None = []
-        # Of jobs, which may be tried again, and of the workflow.
+        # Errors of jobs, which may be tried again, and of the workflow.
         self._failures = self._errors = 0
         self._causes: list[str] = []
 
     def take(self, record: logging.LogRecord) -> None:
-        """Take a record of Snakemake's log; one after the other."""
+        """Handle one record of Snakemake's log. Not to be called by two threads at once."""
         if self.stopping and not self._display.stopping:
             self._display.stopping = True
             self._say("stopping: trainings save their state; Ctrl-C again ends them at once")
@@ -157,7 +158,7 @@ class Narration:
         after = f" after {hours(job.seconds)}" if job is not None else ""
         self._say(f"  failed: {name}{_how(causes)}{after}", "red")
         lines = job_log.last_lines(said, LAST_LINES)
-        # Where the job itself says nothing, Snakemake does: that a file is missing, for instance.
+        # If the job's log is silent, Snakemake has the reason, for instance that a file is missing.
         for line in lines or [
             one for cause in causes or self._causes for one in cause.splitlines()
         ]:
@@ -167,7 +168,7 @@ class Narration:
         self._say(f"    then: {self._again}")
 
     def _error(self, said: str, kind: str) -> None:
-        """An exception of Snakemake: of a job, which is told with it, or of the workflow."""
+        """Handle an exception of Snakemake; that of a job is reported with the job."""
         if any(repeated in said for repeated in REPEATED) and (self._failures or self.stopping):
             return
         if kind in ("RuleException", "CalledProcessError") or self.stopping:
@@ -200,7 +201,7 @@ class Narration:
         self._say(said, "red" if record.levelno >= logging.ERROR else "yellow")
 
     def end(self) -> None:
-        """Say what there is, and how to go on. Nothing is said a second time."""
+        """Print what was made and how to continue; a second call prints nothing."""
         if not self._ended:
             self._ended = True
             self._display.stop()
@@ -209,7 +210,7 @@ class Narration:
     def _summary(self) -> None:
         for said in self._before or []:
             self._say(said)
-        # Those that no failed job had: of what Snakemake does beside the jobs.
+        # Errors that belong to no failed job: what Snakemake does beside the jobs went wrong.
         for cause in [] if self.stopping else self._causes:
             self._errors += 1
             self._say(cause, "red")
@@ -225,7 +226,7 @@ class Narration:
             self._say(f"Snakemake's own log: {self._log}")
             self._say(f"to run what is missing, once that is fixed: {self._again}")
             if self._study is not None:
-                self._say(f"what there is so far: tausweep partial {self._study.file}")
+                self._say(f"results so far: tausweep partial {self._study.file}")
         elif self._errors:
             if self._log:
                 self._say(f"Snakemake's own log: {self._log}")
@@ -241,13 +242,13 @@ class Narration:
                 folder = Layout().study(self._study.name) / Folder.RUNS / job.planned.run
                 self._say(f"  {job.name}  {_saved(job, folder)}")
         if not self._supervised:
-            self._say(f"to go on: {self._again}")
+            self._say(f"to continue: {self._again}")
 
-    def _complete(self, study: StudyAtHand) -> None:
+    def _complete(self, study: PlannedStudy) -> None:
         if self._progress.jobs:
             self._say(f"done in {hours(self._clock() - self._began)}")
         else:
-            self._say("nothing to do: all that is asked for is there")
+            self._say("nothing to do: everything requested exists")
         waiting = [job for job in self._progress.jobs.values() if job.state != "finished"]
         if study.whole and not waiting:
             self._say("")
@@ -255,7 +256,7 @@ class Narration:
 
 
 def _unquoted(text: str) -> str:
-    """A text without what quotes a command in an exception's."""
+    """A text without the quotes and backslashes that an exception puts around a command."""
     return re.sub(r"[\\'\"]", "", text)
 
 
@@ -268,12 +269,12 @@ def _how(causes: list[str]) -> str:
 
 
 def _saved(job: Job, folder: Path) -> str:
-    """What a job that was stopped has left for the next one."""
+    """How the next job will continue a stopped one, in words."""
     saved = job_log.saved(job_log.read(job.log)) if job.log is not None else ""
     if not saved and job.planned.training and (folder / File.CHECKPOINT).exists():
-        # Stopped while it was measured: what Snakemake does not know to be finished, it deletes.
-        return "goes on at its last checkpoint"
-    return saved or "begins again"
+        # Stopped while it was measured. Snakemake deletes the outputs of an unfinished job.
+        return "continues from its last checkpoint"
+    return saved or "starts again"
 
 
 def _measured(record: Path) -> str:
@@ -287,7 +288,7 @@ def _measured(record: Path) -> str:
         return f"{record} cannot be read"
 
 
-def _headline(study: StudyAtHand) -> str:
+def _headline(study: PlannedStudy) -> str:
     from tausweep import study as studies
     from tausweep.report import headline
 

@@ -1,7 +1,7 @@
 """What a workflow is about to do: its study, its jobs, and how much work each of them is.
 
-The workflow tells it in records of Snakemake's log (``workflow/rules/progress.smk``), which nothing
-prints but those who show progress. Torch is not imported.
+The workflow passes it on in records of Snakemake's log (``workflow/rules/progress.smk``). Only the
+code that shows progress reads these. Torch is not imported.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from tausweep.storage.layout import File
 from tausweep.study import RunSettings
 
 START = 4 * cost.CPU_FLOPS
-"""What starting a job's process counts as, in operations of a CPU core: some four seconds."""
+"""Work that counts for starting a job's process: what a CPU core does in about four seconds."""
 
 TAKING = 0.5 * cost.CPU_FLOPS
-"""The same of a job that takes a record made ahead, and computes nothing."""
+"""The same for a job that only takes a record made ahead."""
 
 STUDY_RECORD = "tausweep_study"
 JOBS_RECORD = "tausweep_jobs"
-"""Attributes of the records of Snakemake's log that have a ``StudyAtHand``, a ``PlannedJobs``."""
+"""Attributes of records of Snakemake's log: one has a ``PlannedStudy``, one a ``PlannedJobs``."""
 
 
 @dataclass(frozen=True)
-class StudyAtHand:
+class PlannedStudy:
     """The study that a workflow was started for.
 
     Attributes:
         name: Its name.
-        file: Its file, a merged one where several files or settings were given.
-        whole: Whether all of it is asked for, and not some targets.
+        file: Its file; a merged one if several files or settings were given.
+        whole: Whether the whole study is requested, not only some targets.
     """
 
     name: str
@@ -47,10 +47,10 @@ class PlannedJob:
     Attributes:
         id: Snakemake's number of it.
         rule: Its rule.
-        run: The run that it is of; empty for a job of the whole study.
+        run: The run that it belongs to; empty for a job of the whole study.
         training: Work of its training, in floating-point operations.
-        work: All of its work, its training and the start of its process included.
-        needed: Whether it is to be done; else what it makes is there.
+        work: All of its work, including its training and the start of its process.
+        needed: Whether it has to run; otherwise its outputs exist already.
         record: The run's record, if the job makes it.
     """
 
@@ -82,16 +82,16 @@ def planned_job(
     needed: bool,
     ahead: bool,
 ) -> PlannedJob:
-    """A job with its work, which follows from what it makes.
+    """A job and its work, which follows from the files that it makes.
 
     Args:
         id: Snakemake's number of it.
         rule: Its rule.
-        run: The run that it is of; empty for a job of the whole study.
+        run: The run that it belongs to; empty for a job of the whole study.
         outputs: Files that it makes; none for a rule that only names targets.
-        settings: The run's; none for a job of the whole study.
-        count: N, the run's training images.
-        needed: Whether it is to be done.
+        settings: The run's settings; none for a job of the whole study.
+        count: N, the number of training images.
+        needed: Whether it has to run.
         ahead: Whether the process that trains the run measures it too (``commands.ahead``).
     """
     made = {PurePath(path).name: Path(path) for path in outputs}

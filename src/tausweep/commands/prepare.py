@@ -42,12 +42,12 @@ def prepare(
         study: Its file.
         only: The name of the one folder below ``results/data`` to make; none makes all.
         results: The results folder.
-        threads: For decoding.
-        say: Told of each folder.
+        threads: Number of threads that decode.
+        say: Receives a message for each folder.
 
     Raises:
-        StudyError: The source is not there or not what it should be, see ``datasets``; a measure
-            could not be taken from it; or a run's settings do not fit it.
+        StudyError: The source is missing or wrong, a measure could not be computed on it, or a
+            run's settings do not fit it.
     """
     if threads < 1:
         raise StudyError(f"--threads: {threads} is not allowed; it should be 1 or more")
@@ -69,7 +69,7 @@ def prepare(
 
 
 def _made(runs: Sequence[Run], folder: Path, threads: int) -> dict[str, Any]:
-    """Make the prepared data of runs, if they are fit for what is asked of them."""
+    """Make the prepared data of runs, if the data suit the runs."""
     from tausweep import data as datasets
 
     dataset = runs[0].settings.dataset

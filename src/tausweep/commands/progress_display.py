@@ -1,6 +1,6 @@
-"""A study's progress on a terminal: lines that stay, and below them a bar that moves.
+"""A study's progress on a terminal: lines that stay, and a progress bar below them.
 
-Where the output is no terminal, lines alone, and one from time to time that says how far it is.
+If the output is not a terminal there is no bar, but now and then a line says how far the study is.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from tausweep.commands.cost import hours
 from tausweep.commands.study_progress import Running, Snapshot
 
 REFRESHES = 2.0
-"""Of the bar, a second."""
+"""Refreshes of the bar per second."""
 
 QUIET_SECONDS = 300.0
-"""Where there is no bar: a line says how far it is after so long without one."""
+"""Without a bar, a line says how far the study is after so many seconds without output."""
 
 LISTED = 8
-"""Running jobs below the bar; of more, their number."""
+"""Most running jobs that are listed below the bar; the others are only counted."""
 
 
 class ProgressDisplay:
     """What a user sees of a study that runs.
 
     Args:
-        stream: Where to.
-        now: How far the study is.
+        stream: Where to print.
+        now: Gives the current state of the study.
     """
 
     def __init__(self, stream: TextIO, now: Callable[[], Snapshot]) -> None:
         self._now = now
         self.console = Console(file=stream, highlight=False, markup=False, emoji=False)
-        # Not what the console says of itself: FORCE_COLOR makes a terminal of a file for it.
+        # Do not ask the console: with FORCE_COLOR it takes a file for a terminal.
         self.moves = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown", None)
         self.stopping = False
         self._started = False
@@ -69,20 +69,20 @@ class ProgressDisplay:
         self.console.print(Text(line, style), soft_wrap=True)
 
     def say_page(self, text: str) -> None:
-        """Print sentences and tables; on a terminal, sentences are broken between words."""
+        """Print sentences and tables; on a terminal, sentences are wrapped between words."""
         for line in text.splitlines():
             sentence = self.moves and "  " not in line
             self.console.print(Text(line), soft_wrap=not sentence)
 
     def stop(self) -> None:
-        """Show no more progress; lines may follow."""
+        """Remove the bar; lines may still be printed."""
         self._ended.set()
         self._told.set()
         if self._live is not None:
             self._live.stop()
 
     def _remind(self) -> None:
-        """Say how far it is whenever nothing was said for long."""
+        """Print how far the study is whenever nothing was printed for a while."""
         while not self._ended.is_set():
             if self._told.wait(QUIET_SECONDS):
                 self._told.clear()
@@ -121,7 +121,7 @@ def summary(now: Snapshot) -> str:
 
 
 def _running(job: Running) -> str:
-    """The run that a job is of, and what it does with it."""
+    """The run that a job belongs to, and what the job is doing."""
     training = job.training
     if training is None:
         return f"{job.run}  {job.rule}".strip()

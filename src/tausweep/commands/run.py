@@ -1,7 +1,8 @@
-"""`tausweep run`: all of a study, by Snakemake, with a bar that says how long it takes.
+"""`tausweep run`: run a whole study with Snakemake, behind a bar that shows the time left.
 
-Snakemake is a process of its own, in a group of its own with all that it starts: a signal to this
-command reaches each of them once, wherever it came from. A training that gets one saves its state.
+Snakemake and all that it starts form a process group of their own. So a signal to this command
+reaches each of these processes exactly once, whoever sent it. A training that receives one saves
+its state.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from tausweep.storage import shipped, workflow_lock
 from tausweep.storage.layout import Layout
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What ends the command; Snakemake and its jobs get SIGINT for each of them."""
+"""Signals that end the command. Snakemake and its jobs receive SIGINT instead."""
 
 _NOTICE = re.compile(r"^Using .*profile.* for setting default command line arguments\.$")
-"""What Snakemake says whenever it reads a profile."""
+"""Snakemake's notice whenever it reads a profile."""
 
 _WRONG_FLAG = re.compile(r"^\S.*?: error: (.*)$")
-"""What follows Snakemake's usage where a flag is wrong."""
+"""The last line of Snakemake's usage message for a wrong flag."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,13 +64,13 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.flush()
     code, stopped = supervise(command(options.study, options.cores, options.passed_on))
     if stopped:
-        print(f"to go on: {again(options)}")
+        print(f"to continue: {again(options)}")
         return 128 + stopped
     return code if code in (0, USAGE_ERROR) else 1
 
 
 def again(options: argparse.Namespace) -> str:
-    """The command that was given, in the form that is named to go on with."""
+    """The command as the user should type it to continue."""
     words = ["tausweep", "run", shipped.study_name(options.study)]
     words += ["--cores", options.cores] if options.cores else []
     words += ["--", *options.passed_on] if options.passed_on else []
@@ -77,7 +78,7 @@ def again(options: argparse.Namespace) -> str:
 
 
 def command(study: str, cores: str | None, passed_on: Sequence[str]) -> list[str]:
-    """Snakemake's command line; what is passed on comes last, so that it holds."""
+    """Snakemake's command line; the user's own flags come last, so that they win."""
     named = argparse.Namespace(study=study, cores=cores, passed_on=passed_on)
     return [
         *(sys.executable, "-m", "snakemake"),
@@ -90,10 +91,10 @@ def command(study: str, cores: str | None, passed_on: Sequence[str]) -> list[str
 
 
 def supervise(command: Sequence[str]) -> tuple[int, int]:
-    """Run a command as a group of processes that gets this one's signals, each once.
+    """Run a command as a process group that receives each signal to this process once.
 
     Returns:
-        Its exit code, and the number of the first signal that was to end it, or 0.
+        Its exit code, and the number of the first signal that asked it to end, or 0.
     """
     arrived: list[int] = []
     child: subprocess.Popen[str] | None = None
@@ -117,7 +118,7 @@ def supervise(command: Sequence[str]) -> tuple[int, int]:
     before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
     before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, suspend)
     before[signal.SIGCONT] = signal.signal(signal.SIGCONT, resume)
-    # A group in the background may write to a terminal, unless that says no to it (stty tostop).
+    # A background group may write to a terminal, unless the terminal forbids it (stty tostop).
     before[signal.SIGTTOU] = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     try:
         child = subprocess.Popen(
@@ -142,10 +143,10 @@ def supervise(command: Sequence[str]) -> tuple[int, int]:
 
 
 def _relay(errors: IO[str], arrived: Sequence[int]) -> None:
-    """Pass on what Snakemake writes to stderr, but for what is known or said shorter.
+    """Pass on what Snakemake writes to stderr, without what would only confuse.
 
-    That is its notice of a profile, its usage of a hundred lines before what is wrong with a flag,
-    and what Python says of an interrupt that was asked for.
+    Left out are its notice of a profile, the hundred lines of usage before the error about a wrong
+    flag, and Python's traceback of an interrupt that the user asked for.
     """
     interrupted = usage = False
     for line in errors:
@@ -155,7 +156,7 @@ def _relay(errors: IO[str], arrived: Sequence[int]) -> None:
             usage = False
             line = f"tausweep: error: snakemake: {wrong[1]}; see `snakemake --help`\n"
         if not (interrupted or usage or _NOTICE.match(line)):
-            # A terminal that was closed takes nothing; Snakemake must be able to go on.
+            # Nothing can be written to a closed terminal, but Snakemake must be able to go on.
             with contextlib.suppress(OSError):
                 sys.stderr.write(line)
                 sys.stderr.flush()

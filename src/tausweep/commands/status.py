@@ -31,7 +31,7 @@ than today's counts like any other and is also listed."""
 
 LAST_LINES = 3
 MOST_LISTED = 20
-"""How many runs of a state are listed; of the others only the number is given."""
+"""How many runs of a state are listed; the others are only counted."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -247,7 +247,7 @@ def describe(study: Study, layout: Layout) -> str:
 
 
 def values(study: Study, layout: Layout) -> dict[str, Any]:
-    """The state of a study as a JSON document has it (docs/commands.md)."""
+    """The state of a study, ready for JSON (docs/commands.md)."""
     found = states(study, layout)
     counts = Counter(state.state for state in found)
     return {

@@ -1,4 +1,4 @@
-"""How far a study is, by the work of its jobs, and how long the rest takes."""
+"""How far a study is, measured by the work of its jobs, and how long the rest will take."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from tausweep.commands import job_log
 from tausweep.commands.planned_work import PlannedJob
 
 NEARLY = 0.95
-"""Share of a running job that counts as done at most, where only its time tells."""
+"""Largest share of a running job that counts as done, if only its running time is known."""
 
 
 @dataclass
 class Job:
-    """A job as it is under way.
+    """A job and its current state.
 
     Attributes:
-        planned: What it is.
+        planned: The job as planned.
         log: Its log.
         state: ``waiting``, ``running``, ``finished`` or ``failed``.
-        began: When, in seconds.
-        seconds: What it took, once it has ended.
-        before: Work that an earlier job had done of it.
+        began: When it began, in seconds.
+        seconds: How long it took, once it has ended.
+        before: Work that an earlier job had already done.
     """
 
     planned: PlannedJob
@@ -41,13 +41,13 @@ class Job:
         return f"{self.planned.rule} {self.planned.run}".rstrip()
 
     def training(self) -> job_log.Training | None:
-        """How far its training is, by its log; none if it trains nothing, or has not begun to."""
+        """How far its training is, according to its log; none if it trains nothing, or not yet."""
         if not self.planned.training or self.log is None:
             return None
         return job_log.training(job_log.read(self.log))
 
     def resumed(self, training: job_log.Training | None) -> float:
-        """Work that an earlier job had done of its training."""
+        """Work of its training that an earlier job had already done."""
         if training is None:
             return 0.0
         return self.planned.training * training.resumed / training.epochs
@@ -55,11 +55,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Running:
-    """A running job, for the eye.
+    """A running job as it is shown.
 
     Attributes:
         rule: Its rule.
-        run: The run that it is of; empty for a job of the whole study.
+        run: The run that it belongs to; empty for a job of the whole study.
         training: How far its training is, if it has begun one.
     """
 
@@ -70,15 +70,15 @@ class Running:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How far a study is at a moment.
+    """How far a study is at one moment.
 
     Attributes:
-        share: Of the work, what is done, from 0 to 1; it never falls.
-        seconds_left: Until all is done that still can be; none before anything tells how fast it
-            goes.
-        runs: How many there are.
-        finished: How many of them are finished.
-        running: Jobs that run, the first to begin first.
+        share: Share of the work that is done, from 0 to 1; it never falls.
+        seconds_left: Time until everything is done that can still be done; none as long as nothing
+            shows how fast jobs are.
+        runs: Number of runs.
+        finished: Number of finished runs.
+        running: Running jobs, the oldest first.
     """
 
     share: float
@@ -89,10 +89,10 @@ class Snapshot:
 
 
 class StudyProgress:
-    """The jobs of a workflow, told as they begin and end; ``now`` may be asked in another thread.
+    """The jobs of a workflow, updated as they begin and end; another thread may call ``now``.
 
     Args:
-        clock: The time in seconds, as the modification times of files have it.
+        clock: Gives the time in seconds, on the clock of the files' modification times.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -102,20 +102,20 @@ class StudyProgress:
         self._shown = 0.0
 
     def plan(self, jobs: Iterable[PlannedJob]) -> None:
-        """Take all jobs of the graph; those that need not be done count as finished."""
+        """Take all jobs of the graph; those that need not run count as finished."""
         self.jobs = {
             job.id: Job(job, state="waiting" if job.needed else "finished") for job in jobs
         }
 
     def start(self, id: int, rule: str, log: Path | None, at: float) -> Job:
-        """A job begins, for the first time or again. One that nobody planned counts too."""
+        """Note that a job begins, for the first time or again; unplanned jobs count too."""
         job = self.jobs.setdefault(id, Job(PlannedJob(id, rule)))
         job.log, job.state, job.began = log, "running", at
         self._at_once = max(self._at_once, len(self.in_state("running")))
         return job
 
     def end(self, id: int, at: float, *, failed: bool = False) -> Job | None:
-        """A job ended, well or not; none if it is not known."""
+        """Note that a job ended or failed, and return it; none if it is not known."""
         if (job := self.jobs.get(id)) is not None:
             job.before = job.resumed(job.training())
             job.seconds = at - job.began
@@ -123,7 +123,7 @@ class StudyProgress:
         return job
 
     def in_state(self, state: str) -> list[Job]:
-        """Jobs that are in a state now; of the failed ones, those that were not started again."""
+        """Jobs that are in a state now; a failed job that was started again is not failed."""
         return [job for job in self.jobs.values() if job.state == state]
 
     def of_run(self, run: str) -> list[Job]:
@@ -136,7 +136,7 @@ class StudyProgress:
 
     def now(self) -> Snapshot:
         """How far the study is."""
-        # Copies, for jobs may begin and end meanwhile.
+        # Copies, because jobs may begin and end meanwhile.
         jobs = [copy.copy(job) for job in list(self.jobs.values())]
         moment = _Moment(jobs, self._clock(), self._at_once)
         self._shown = max(self._shown, moment.share())
@@ -157,10 +157,10 @@ def _runs(jobs: Iterable[Job]) -> dict[str, bool]:
 
 
 class _Moment:
-    """Jobs as they are at a moment, and what follows for the time that the rest takes.
+    """The jobs at one moment, and the time that the rest will take.
 
-    How fast it goes is learnt rule by rule: from jobs that ended, and from the epochs of trainings
-    that run.
+    Speed is estimated for each rule, from jobs that have ended and from the epochs of running
+    trainings.
     """
 
     def __init__(self, jobs: list[Job], now: float, at_once: int) -> None:
@@ -183,7 +183,7 @@ class _Moment:
         if training is not None:
             job.before = job.resumed(training)
             if training.epoch_seconds:
-                # What it will have taken at the speed of its epochs.
+                # Its total time at the speed of its epochs so far.
                 left = (1 - self._trained(job, training)) * training.epochs
                 seconds = self.time - job.began + left * training.epoch_seconds
         if seconds > 0:
@@ -191,14 +191,14 @@ class _Moment:
             self._work[job.planned.rule] += job.planned.work - job.before
 
     def _pace(self, rule: str) -> float | None:
-        """Seconds a unit of work of a rule takes, or of all rules where its own is unknown."""
+        """Seconds per unit of work of a rule; the mean of all rules if its own is unknown."""
         if self._work[rule]:
             return self._seconds[rule] / self._work[rule]
         whole = sum(self._work.values())
         return sum(self._seconds.values()) / whole if whole else None
 
     def _done_of(self, job: Job) -> float:
-        """Work of a running job that is done, as its log tells it, or else its time."""
+        """Work of a running job that is done, according to its log or else its running time."""
         planned, training = job.planned, self.trainings[job.planned.id]
         if training is not None:
             return planned.training * self._trained(job, training)
@@ -214,20 +214,20 @@ class _Moment:
         return min(1.0, (finished + sum(self._done.values())) / whole) if whole else 0.0
 
     def seconds_left(self) -> float | None:
-        """Time until all is done that still can be, if as many jobs go on at once as there were."""
+        """Time until everything is done that can still be, with as many jobs at once as so far."""
         lost = {job.planned.run for job in self.jobs if job.state == "failed"}
         left = []
         for job in self.jobs:
             run = job.planned.run
-            # What hangs on a failed job is not made now: the rest of its run, and of the study.
+            # Whatever depends on a failed job will not run: the rest of its run, and of the study.
             hopeless = bool(lost) and (run in lost or not run)
             if job.state == "running" or (job.state == "waiting" and not hopeless):
                 pace = self._pace(job.planned.rule)
-                # What starting a process takes says nothing of a training.
+                # The time to start a process says nothing about a training.
                 if pace is None or (job.planned.training and not self._work[job.planned.rule]):
                     return None
                 left.append((job.planned.work - self._done.get(job.planned.id, 0.0)) * pace)
-        # The last job is waited for, however many go on beside it.
+        # The longest job sets the least time, however many run beside it.
         return max(sum(left) / min(self._at_once, len(left)), *left) if left else 0.0
 
 

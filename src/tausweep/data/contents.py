@@ -31,7 +31,7 @@ Known = Mapping[str, tuple[int, int, str]]
 
 
 def fingerprint(source: Source, folder: Path, look: Look | None = None) -> str:
-    """What lies at a source now, told from what was prepared in ``folder`` by content where needed.
+    """The source as it is now, compared by content with what was prepared in ``folder`` if needed.
 
     If nothing was prepared there, or by a version that did not note contents, this is the source's
     own fingerprint of names and sizes. New times of unchanged files are noted if the folder is
@@ -39,8 +39,8 @@ def fingerprint(source: Source, folder: Path, look: Look | None = None) -> str:
 
     Args:
         source: Where the images are.
-        folder: Of the prepared data.
-        look: What lies at the source, if that is known already.
+        folder: Folder of the prepared data.
+        look: The source as it is now, if this is known already.
 
     Returns:
         64 hexadecimal digits; the same as in the manifest in ``folder`` if nothing changed.
@@ -71,8 +71,8 @@ def read(source: Source, paths: Iterable[Path]) -> Known:
 
     Args:
         source: Where they are.
-        paths: The image files in use. Of a plug-in that names a path, all files there count: what
-            it reads of them is its own affair.
+        paths: The image files in use. For a plug-in that names a path, all files there count,
+            because we cannot know which of them it reads.
     """
     place = sources.root(source)
     names = {p.relative_to(place).as_posix() for p in paths if p.is_relative_to(place)}
@@ -119,15 +119,15 @@ def _now(
     """Every known file as it is now; only those of another size or time are read.
 
     Args:
-        place: Where they lie.
-        known: What is known of them.
-        listed: Bytes and time of change of those that were just looked at.
-        digests: Of those that were read since; what is read here is added.
+        place: The folder of the files.
+        known: What was noted about them.
+        listed: Size and time of change of the files that were just listed.
+        digests: Digests of the files that were read since then; those read here are added.
     """
     looks = {path: listed.get(path) or _size_and_time(place / path) for path in known}
     changed = [path for path, entry in known.items() if entry[:2] != looks[path]]
     unread = [path for path in changed if path not in digests]
-    # Many files a task: handing one to a thread takes longer than to read a small one.
+    # Many files per task: handing a small file to a thread takes longer than reading it.
     parts = [unread[start : start + _FILES] for start in range(0, len(unread), _FILES)]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         for part in threads.map(lambda part: {p: _digest(place / p) for p in part}, parts):

@@ -1,4 +1,4 @@
-"""What measures and settings need of a dataset, checked by its counts before it is decoded."""
+"""Check by a dataset's counts, before decoding, that measures and settings will work on it."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def limited(counts: Mapping[str, Counts], dataset: DatasetSettings) -> dict[str,
 
 @contextlib.contextmanager
 def of(runs: Iterable[Run]) -> Iterator[None]:
-    """Begin the sentence of whatever is refused in the block with the names of the runs' datasets.
+    """Prefix any StudyError raised in the block with the names of the runs' datasets.
 
     Raises:
-        StudyError: As raised in the block.
+        StudyError: The error from the block, with the prefix.
     """
     *others, last = dict.fromkeys(run.dataset for run in runs)
     named = f"datasets {', '.join(others)} and {last}" if others else f"dataset {last}"
@@ -55,11 +55,11 @@ def of(runs: Iterable[Run]) -> Iterator[None]:
 
 
 def check(counts: Mapping[str, Counts], runs: Iterable[Run]) -> None:
-    """Refuse data from which a measure could not be taken, or that do not fit the runs on them.
+    """Refuse data on which a measure could not be computed, or that do not fit their runs.
 
     Args:
         counts: Images by split and class.
-        runs: With the same data.
+        runs: Runs that use these data.
 
     Raises:
         StudyError: A split has fewer than two classes, or no class with two images, which
@@ -90,7 +90,7 @@ def check_size(runs: Iterable[Run], count: int) -> None:
     """Refuse runs whose settings do not fit the number of training images.
 
     Args:
-        runs: On the same data.
+        runs: Runs that use the same data.
         count: Number of training images N.
 
     Raises:

@@ -39,7 +39,8 @@ Made = TypeVar("Made")
 Gathered = TypeVar("Gathered")
 
 Accept = Callable[[Mapping[str, Mapping[str, int]]], None]
-"""Told the images by split and class before one is decoded; a StudyError has none decoded."""
+"""Receives the number of images by split and class before any is decoded. If it raises a
+StudyError, nothing is decoded."""
 
 _PARTIAL = ".partial"
 _CHUNK_IMAGES, _CHUNK_BYTES = 32, 2**22
@@ -60,23 +61,23 @@ def prepare(
     what the source itself keeps.
 
     Args:
-        settings: Source, image size, limits.
-        folder: Where to; made if needed. One process at a time writes, another waits.
-        threads: For decoding and resizing; as many as there are cores, 8 at most, if not given.
-            The bytes do not depend on it.
-        accept: See ``Accept``; also asked where there is nothing to be made.
+        settings: Source, image size and limits.
+        folder: Where the data go; created if needed. One process writes at a time, others wait.
+        threads: Threads that decode and resize; by default one per core, at most 8. The bytes do
+            not depend on it.
+        accept: See ``Accept``; also called if there is nothing to do.
 
     Raises:
         StudyError: The source is missing, damaged or inconsistent, images cannot be read (the first
-            five are named), a class has too few for a limit, or the images are not accepted. The
-            folder then has no manifest, but for whole data that are not accepted.
-        OSError: The folder cannot be written, and does not hold the data already.
+            five are named), a class has too few for a limit, or ``accept`` refuses. The folder then
+            has no manifest, unless complete data were already there and ``accept`` refused them.
+        OSError: The folder cannot be written, and does not have the data already.
     """
     folder = Path(folder)
     try:
         return _prepared(settings, folder, threads or min(8, os.cpu_count() or 1), accept)
     except OSError:
-        # A folder that cannot be written, or locked, may hold all that is asked for.
+        # A folder that cannot be written or locked may still have the right data.
         kept = _kept(settings, folder)
         if kept is None:
             raise
@@ -124,7 +125,7 @@ def _kept(settings: DatasetSettings, folder: Path) -> dict[str, Any] | None:
         # Prepared by a version that did not note contents, so only names and sizes can tell.
         listing = sources.fingerprint(settings.source)
         read = contents.read(settings.source, _paths(_choice(settings)))
-        # What is only noted for later can do without, as in a folder that cannot be written.
+        # The note only saves work later, so it is not an error if the folder cannot be written.
         with contextlib.suppress(OSError):
             contents.keep(folder, listing, listing, read)
     return manifest
@@ -282,9 +283,9 @@ def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
 
 
 def _write(path: Path, contents: Iterable[bytes]) -> dict[str, Any]:
-    """Write a file piece by piece, beside its place; its size and digest by its name.
+    """Write a file piece by piece under a temporary name; return its size and digest by its name.
 
-    It is not written through a memory map, where a full disk is a bus error instead of a message.
+    A memory map is not used, because a full disk would then be a bus error instead of a message.
     """
     digest = hashlib.sha256()
     with path.with_name(path.name + _PARTIAL).open("wb") as file:

@@ -1,4 +1,4 @@
-"""List trees of image files, in an order that does not depend on file system or locale."""
+"""List trees of image files in an order that does not depend on the file system or the locale."""
 
 from __future__ import annotations
 
@@ -60,18 +60,20 @@ BESIDE = frozenset(
         ".zip",
     }
 )
-"""Suffixes of what may lie beside images: lists, notes, archives. So may text without a suffix."""
+"""Suffixes of files that may lie beside images: lists, notes, archives. Text files without a suffix
+may too."""
 
 ARRAYS = frozenset({".mat", ".npy", ".npz"})
-"""Beside folders of classes these are lists as well; within them they may be the images."""
+"""Beside class folders these are lists as well; inside class folders they could be the images."""
 
 COMPRESSED = frozenset({".bz2", ".gz", ".xz"})
-"""Of a single file, such as ``scan.nii.gz``: the suffix before says what it is."""
+"""Compression of a single file, such as ``scan.nii.gz``; the suffix before it tells the kind of
+file."""
 
 SYSTEM_FOLDERS = frozenset(
     {"$RECYCLE.BIN", "@eaDir", "System Volume Information", "__MACOSX", "lost+found"}
 )
-"""Written by file managers, archivers and disks; those of a Synology hold thumbnails."""
+"""Folders written by file managers, archivers and disks; a Synology's contain thumbnails."""
 
 _HEAD = 8000
 
@@ -85,7 +87,7 @@ class ListedFile(NamedTuple):
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Sorted names of the folders in a folder, but for hidden ones and ``SYSTEM_FOLDERS``.
+    """Sorted names of the folders in a folder, without hidden ones and ``SYSTEM_FOLDERS``.
 
     Raises:
         StudyError: The folder is missing or cannot be listed.
@@ -94,10 +96,10 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def files(folder: Path) -> list[ListedFile]:
-    """All files in a folder and below it but for hidden ones, sorted by path.
+    """All files in a folder and below it, without hidden ones, sorted by path.
 
     Raises:
-        StudyError: A folder or file in it cannot be looked at, or is neither of both.
+        StudyError: Something in it cannot be read, or is neither a file nor a folder.
     """
     return sorted(_walk(str(folder), "", (), True, lambda _: False))
 
@@ -106,9 +108,9 @@ def images(folder: Path, deep: bool = True) -> list[ListedFile]:
     """The image files in a folder (``deep``: and below it), sorted by path; no hidden ones.
 
     Raises:
-        StudyError: A folder or file in it cannot be looked at, or some files are neither images
-            that can be read (``IMAGE_SUFFIXES``) nor what may lie beside them (``BESIDE``; not
-            ``deep``, ``ARRAYS`` too): left out in silence, they would be missed.
+        StudyError: Something in it cannot be read, or some files are neither images that we read
+            (``IMAGE_SUFFIXES``) nor allowed beside images (``BESIDE``; without ``deep`` also
+            ``ARRAYS``). To skip such files silently could lose images.
     """
     beside = BESIDE if deep else BESIDE | ARRAYS
     found = sorted(_walk(str(folder), "", (), deep, lambda entry: _lies_beside(entry, beside)))
@@ -131,7 +133,7 @@ def digest(files: Iterable[ListedFile]) -> str:
 
 
 def _lies_beside(entry: os.DirEntry[str], beside: frozenset[str]) -> bool:
-    """Whether a file is none of the images, and nobody would take it for one."""
+    """Whether a file is clearly not one of the images."""
     name = entry.name.lower()
     if name.endswith(IMAGE_SUFFIXES):
         return False
@@ -139,12 +141,12 @@ def _lies_beside(entry: os.DirEntry[str], beside: frozenset[str]) -> bool:
     suffix = path.suffix
     if suffix in COMPRESSED:
         suffix = PurePath(path.stem).suffix or suffix
-    # A point at the end is a suffix to some versions of Python.
+    # Some versions of Python take a point at the end for a suffix.
     return suffix in beside if suffix.strip(".") else entry.is_file() and _is_text(Path(entry.path))
 
 
 def _is_text(path: Path) -> bool:
-    """Whether a file is text, as git tells it: no zero byte at its beginning."""
+    """Whether a file is text, by git's rule: no zero byte at its beginning."""
     try:
         with path.open("rb") as file:
             return b"\0" not in file.read(_HEAD)
@@ -176,7 +178,7 @@ def _walk(
             if entry.is_dir():
                 status = entry.stat()
                 here = (status.st_dev, status.st_ino)
-                # A link to a folder above it would make an endless loop.
+                # A link to a folder above would be an endless loop.
                 if deep and here not in above:
                     below = f"{prefix}{entry.name}/"
                     yield from _walk(entry.path, below, (*above, here), deep, left_out)
@@ -184,7 +186,7 @@ def _walk(
                 status = entry.stat()
                 if not stat.S_ISREG(status.st_mode):
                     # Reading a pipe would never end.
-                    raise StudyError(f"{entry.path}: is a pipe, a socket or a device, and no file")
+                    raise StudyError(f"{entry.path}: is a pipe, a socket or a device, not a file")
                 yield ListedFile(f"{prefix}{entry.name}", status.st_size, status.st_mtime_ns)
         except OSError as error:
             raise StudyError(f"file {entry.path}: {error.strerror}") from None

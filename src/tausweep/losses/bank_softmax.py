@@ -1,13 +1,13 @@
 """Softmax over a bank's similarities in two kernels of Triton: the losses' forward and gradient.
 
-A contrastive or hard loss is two matrix products, which cuBLAS does at the card's float32 rate, and
-what stands between them: the hard set, the softmax, its weights. In plain torch that is some fifty
-launches, and each reads or writes all B x N similarities. Here it is one kernel, a program an
-anchor, which reads its row of similarities once for the maximum, about eight times for the hard
-set's threshold if there is one, and once to overwrite it with
-the weights; and a second kernel, which makes the gradient of what the second product gives.
+A contrastive or hard loss consists of two matrix products, which cuBLAS computes at the card's
+float32 rate, and of the steps between them: the hard set, the softmax and its weights. In plain
+torch these steps are about fifty kernels, each of which reads or writes all B x N similarities.
+Here they are one kernel with one program per anchor. It reads the anchor's row of similarities once
+for the maximum, about eight times for the threshold of a hard set, and once to overwrite it with
+the weights. A second kernel turns the result of the second product into the gradient.
 
-Every sum is in one fixed order, without atomics: the same bytes in every run. Only this module
+Every sum has a fixed order and uses no atomics, so every run gives the same bytes. Only this module
 imports Triton, and only ``kernel_choice`` decides whether it is imported.
 """
 
@@ -27,7 +27,7 @@ WARPS = 16
 NOTHING = tl.constexpr(-0x80000000)
 """A key below that of any similarity."""
 ALIGNMENT = 16
-"""Rows of similarities begin at multiples of so many, so that threads read 16 bytes at a time."""
+"""Rows of similarities begin at multiples of this, so that threads read 16 bytes at a time."""
 
 
 @triton.jit
@@ -64,9 +64,10 @@ def _sigmoid(x):
 def _threshold(row, own, size, count, LITERAL: tl.constexpr, LANES: tl.constexpr):
     """Key of the ``count``-th largest similarity of a row, and how many reach and exceed it.
 
-    Three bits a pass over the row, the highest first: seven candidates are counted at once. (With
-    more, the counting takes longer than the reading.) It ends where exactly ``count`` similarities
-    reach a candidate, which 22 of the 32 bits or so decide where no two similarities are equal.
+    Each pass over the row fixes three bits of the key, the highest first, by counting for seven
+    candidates at once. (With more candidates, counting would take longer than reading.) It ends as
+    soon as exactly ``count`` similarities reach a candidate. If no two similarities are equal, this
+    takes about 22 of the 32 bits.
     """
     prefix = tl.full((), -0x80000000, tl.int32)
     reaching = size - (0 if LITERAL else 1)
@@ -79,7 +80,7 @@ def _threshold(row, own, size, count, LITERAL: tl.constexpr, LANES: tl.constexpr
         candidates = prefix ^ (digits << shift)
         counts = tl.zeros((8, LANES), tl.int32)
         for start in tl.range(0, size, LANES, loop_unroll_factor=2):
-            # In two dimensions from the start, which spares an exchange between threads.
+            # In two dimensions from the start, which saves an exchange between threads.
             column = start + tl.arange(0, LANES)[None, :]
             inside = column < size
             if not LITERAL:
@@ -87,7 +88,7 @@ def _threshold(row, own, size, count, LITERAL: tl.constexpr, LANES: tl.constexpr
             key = tl.where(inside, _key(tl.load(row + column, mask=inside, other=0.0)), NOTHING)
             counts += (key >= candidates[:, None]).to(tl.int32)
         found = tl.sum(counts, 1)
-        # Digit 0 is the prefix itself, which enough of them reach.
+        # Digit 0 is the prefix itself, which enough similarities reach.
         enough = found >= count
         digit = tl.max(tl.where(enough, digits, 0), 0)
         reaching = tl.min(tl.where(enough & (digits == digit), found, reaching), 0)
@@ -115,7 +116,7 @@ def _weigh(
     WEIGHTS: tl.constexpr,
     LANES: tl.constexpr,
 ):
-    """An anchor's loss, its weights in the place of its similarities, and what scales them.
+    """Compute an anchor's loss, overwrite its similarities with weights, and write their scale.
 
     Args:
         similarities: B x N; overwritten by the weights if WEIGHTS, which are not normalised.
@@ -124,20 +125,20 @@ def _weigh(
         totals: B, written: the weights' sum.
         factors: B, written: the gradient is this times (weighted mean - positive).
         size: N.
-        stride: From a row of similarities to the next.
-        count: K, or K + 1 if LITERAL; of no meaning unless HARD.
+        stride: Distance from a row of similarities to the next.
+        count: K, or K + 1 if LITERAL; ignored unless HARD.
         inverse: 1 / tau.
         scale: 1 / (tau ln 2).
         HARD: Whether only the ``count`` largest count.
-        LITERAL: Whether the positive is one among all.
-        TEMPERED: A softmax; a plain mean otherwise.
-        WEIGHTS: Whether there is a gradient to be made.
-        LANES: Columns at once.
+        LITERAL: Whether the positive may be in the hard set (``literal_topk``).
+        TEMPERED: Whether the weights are a softmax; otherwise they are those of a plain mean.
+        WEIGHTS: Whether weights are needed, for a gradient.
+        LANES: Columns that are processed at once.
     """
     anchor = tl.program_id(0)
     row = similarities + anchor.to(tl.int64) * stride
     own = tl.load(index + anchor)
-    # No row of the bank: nothing is read there, and the loss is no number.
+    # An index outside the bank reads nothing, and the loss is NaN.
     positive = tl.load(row + own, mask=(own >= 0) & (own < size), other=float("nan"))
     # All threads have read it before one of them overwrites it.
     tl.debug_barrier()
@@ -206,7 +207,7 @@ def _weigh(
 
 @triton.jit(do_not_specialize_on_alignment=["index"])
 def _gradient(weighted, bank, index, totals, factors, dim, size, LANES: tl.constexpr):
-    """``factor (weighted / total - positive)`` in the place of the weighted sum of entries."""
+    """Overwrite the weighted sum of entries with ``factor (weighted / total - positive)``."""
     anchor = tl.program_id(0)
     column = tl.arange(0, LANES)
     inside = column < dim
@@ -227,7 +228,7 @@ def per_anchor(
     literal_topk: bool,
     with_gradient: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """Losses of the anchors and their gradients by the anchors.
+    """Losses of the anchors, and their gradients with respect to the anchors.
 
     Args:
         anchors: B x d float32.

@@ -1,4 +1,4 @@
-"""What a loss is given: the embeddings of a batch, and where their negatives are."""
+"""The input of a loss: the embeddings of a batch, and where their negatives are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tausweep.study.loss_kinds import NegativesFrom
 
 
 class Similarities(NamedTuple):
-    """Of A anchors; A is B, or 2 B where both views of a batch are anchors.
+    """Similarities of A anchors. A is B, or 2 B if both views of a batch are anchors.
 
     Attributes:
         positive: A, the similarity to the positive.
@@ -29,10 +29,10 @@ class Batch:
 
     Attributes:
         anchors: B x d, embeddings of one view of each instance, with gradient.
-        bank: N x d, the memory bank as the step before left it, without gradient.
+        bank: N x d, the memory bank as it was after the previous step, without gradient.
         index: B int64, the rows of the anchors' instances in the bank.
-        keys: B x d, embeddings of a second view; none unless the study asks for two. With gradient,
-            but for those of a momentum encoder (``negatives_from: queue``).
+        keys: B x d, embeddings of a second view; none unless the study asks for two views. With
+            gradient, unless they are from a momentum encoder (``negatives_from: queue``).
         queue: Q x d, keys of earlier batches, without gradient; none without a queue.
         labels: B int64; none unless the loss is supervised.
         epoch: Epochs done before this step.
@@ -53,12 +53,12 @@ class Batch:
     negatives_from: NegativesFrom = "bank"
 
     def similarities(self) -> Similarities:
-        """Of every anchor to its positive and to its negatives, wherever the study has them from.
+        """Similarities of every anchor to its positive and its negatives, by ``negatives_from``.
 
-        From the bank: the positive is the instance's entry, the N - 1 negatives are all others.
-        From the queue: the positive is the key, the Q negatives are the queue's. From the batch:
-        both views are anchors, the first B of them the ``anchors``; the positive is the other view,
-        the 2 B - 2 negatives are both views of the other instances.
+        ``bank``: the positive is the instance's entry; the N - 1 negatives are all other entries.
+        ``queue``: the positive is the key; the Q negatives are the queue's. ``batch``: both views
+        are anchors, and the first B of them are ``anchors``. The positive is the other view; the 2
+        B - 2 negatives are both views of the other instances.
 
         Raises:
             ValueError: There are no keys or no queue, but the negatives need them.
@@ -74,13 +74,13 @@ class Batch:
             return Similarities((self.anchors * self.keys).sum(1), self.anchors @ self.queue.T)
         both, others = self.both_views(), torch.cat([self.keys, self.anchors])
         own = torch.arange(len(both), device=both.device)
-        # The columns of an anchor and of its other view, the later one first.
+        # Columns of an anchor and of its other view, the later column first.
         first = own % len(self.anchors)
         similarities = without(both @ both.T, first + len(self.anchors))
         return Similarities((both * others).sum(1), without(similarities, first))
 
     def both_views(self) -> Tensor:
-        """Anchors and keys, 2 B x d.
+        """Anchors, then keys: 2 B x d.
 
         Raises:
             ValueError: There are no keys.

@@ -4,9 +4,9 @@ Eq. 1 without the positive in the denominator::
 
     -s_ii / tau + log sum_{k != i} e^{s_ik / tau}
 
-Identities: the derivative by the positive similarity is -1/tau whatever the similarities are,
-where that of Eq. 1 fades as the positive comes near. Eq. 1 is log(1 + e^x) of this loss x, so it is
-always larger, and both agree where the negatives outweigh the positive.
+Identities: the derivative with respect to the positive similarity is always -1/tau, whereas that of
+Eq. 1 fades as the positive comes near. If this loss is x, Eq. 1 is log(1 + e^x). So Eq. 1 is always
+larger, and both agree if the negatives outweigh the positive.
 """
 
 from __future__ import annotations

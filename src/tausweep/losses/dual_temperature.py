@@ -1,13 +1,13 @@
 """Dual temperature (Zhang et al. 2022, arXiv:2203.17248, Eq. 8; SimCo).
 
-Eq. 1 at one temperature within an anchor, and another one between anchors: its gradient weighs each
-anchor as a loss of temperature ``ratio tau`` would. With Q(tau) = 1 - P_ii, the negatives' share of
-the softmax::
+Eq. 1 with one temperature within an anchor and another between anchors: each anchor's gradient has
+the weight that it would have at temperature ``ratio tau``. With Q(tau) = 1 - P_ii, the negatives'
+share of the softmax::
 
     (Q(ratio tau) / Q(tau)) * -log P_ii(tau), no gradient through the quotient
 
-Identities: with ratio = 1 it is Eq. 1; the size of an anchor's gradient is that at ``ratio tau``
-times ratio, distributed among the negatives as at ``tau``.
+Identities: with ratio = 1 it is Eq. 1. The size of an anchor's gradient is ``ratio`` times that at
+``ratio tau``; it is distributed among the negatives as at ``tau``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class DualTemperature(nn.Module):
 
     Args:
         temperature: tau > 0, within an anchor.
-        ratio: The temperature between anchors over it.
+        ratio: The temperature between anchors, divided by ``temperature``.
     """
 
     def __init__(self, temperature: float, ratio: float) -> None:
@@ -36,7 +36,8 @@ class DualTemperature(nn.Module):
         gaps = negatives - positive[:, None]
         within = (gaps / self.temperature).logsumexp(1)
         between = (gaps / (self.ratio * self.temperature)).logsumexp(1)
-        # Q = sigmoid of the odds, and a quotient of two of them in logarithms: both may be tiny.
+        # Q is the sigmoid of the odds. The quotient is taken in logarithms, because both may be
+        # tiny.
         sigmoid = nn.functional.logsigmoid
         weights = (sigmoid(between) - sigmoid(within)).exp().detach()
         return (weights * torch.logaddexp(within, torch.zeros_like(within))).mean()

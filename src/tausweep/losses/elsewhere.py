@@ -1,8 +1,8 @@
-"""The paper's losses with negatives from elsewhere than the bank: a queue, or the batch.
+"""The paper's losses with negatives from a queue or the batch instead of the bank.
 
-Their formulas (docs/protocol.md) over a few thousand similarities that are all at hand, by plain
-autograd. Against the bank they are those of ``family``, which hold no similarities until backward;
-a test holds the two to each other.
+These are the formulas of docs/protocol.md with plain autograd, because there are only a few
+thousand similarities. For the bank, ``family`` has the same losses without keeping similarities
+until backward. A test compares the two.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ def contrastive(positive: Tensor, negatives: Tensor, temperature: float | Tensor
     Args:
         positive: A, similarities to the positive.
         negatives: A x M, similarities to the negatives.
-        temperature: tau > 0; a scalar, or A x 1 of the anchors' own.
+        temperature: tau > 0; a scalar, or A x 1 with one for each anchor.
     """
-    # The negatives apart from the positive, so that a small loss keeps its digits.
+    # Negatives are summed apart from the positive, so that a small loss keeps its digits.
     odds = ((negatives - positive[:, None]) / temperature).logsumexp(1)
     return torch.logaddexp(odds, torch.zeros_like(odds))
 
@@ -31,9 +31,9 @@ class Elsewhere(nn.Module):
 
     Args:
         name: One of them.
-        temperature: tau > 0 of the contrastive ones.
-        negatives: K of the hard ones; in a batch with fewer negatives, all of them.
-        alpha: The hard set as a share of the negatives, instead of K.
+        temperature: tau > 0 of the contrastive losses.
+        negatives: K of the hard losses; all negatives if a batch has fewer.
+        alpha: Size of the hard set as a share of the negatives, instead of K.
     """
 
     def __init__(

@@ -76,8 +76,8 @@ class Loss:
     def __call__(self, anchors: Tensor, bank: Tensor, index: Tensor) -> Tensor:
         """Mean loss over the anchors; the gradient goes to the anchors only.
 
-        Everything is computed in float32, or in float64 where an input is float64, also under
-        autocast and TF32. The bank is only read. Between forward and backward nothing but the
+        Everything is computed in float32, or in float64 if an input is float64, even under autocast
+        and TF32. The bank is only read. Between forward and backward nothing but the
         B x d gradient is kept.
 
         Args:
@@ -117,11 +117,11 @@ class Loss:
     def _per_anchor(
         self, anchors: Tensor, bank: Tensor, index: Tensor, with_gradient: bool
     ) -> PerAnchor:
-        """The formula, by kernels where they are taken."""
+        """The losses and gradients, from the Triton kernels if ``kernel_choice`` takes them."""
         formula = _FORMULAS[self.name]
         if not ((formula.tempered or formula.hard) and kernel_choice.takes(anchors, bank)):
             return formula.per_anchor(self, anchors, bank, index, with_gradient)
-        from tausweep.losses import bank_softmax  # seconds of compiler, which a CPU is spared
+        from tausweep.losses import bank_softmax  # imports a compiler for seconds, so not on a CPU
 
         return bank_softmax.per_anchor(
             anchors,
@@ -147,10 +147,10 @@ def make(
         temperature: tau, finite and > 0; for the contrastive losses, and only for them.
         negatives: K >= 1; for the hard losses, and only for them. At most N - 1 when called.
         literal_topk: for the hard losses only. As in the first author's code, take the K + 1
-            largest of **all** similarities, the positive counted in, and let just these form the
-            denominator (``hard_contrastive``) or the mean (``hard_simple``). Where the positive is
-            not among them, the denominator lacks it and the loss may be negative; Eq. 9 always has
-            it, which is the default.
+            largest of **all** similarities, including the positive, and use only these for the
+            denominator (``hard_contrastive``) or the mean (``hard_simple``). If the positive is not
+            among them, the denominator lacks it and the loss may be negative. By default the
+            denominator always has it, as in Eq. 9.
 
     Raises:
         ValueError: with the setting, its value and what is allowed.
@@ -189,14 +189,17 @@ def penalties(similarities: Tensor, index: Tensor | None, temperature: float) ->
 def hard_set(similarities: Tensor, index: Tensor | None, negatives: int) -> Tensor:
     """The informative interval of Eq. 9: every anchor's K negatives of largest similarity.
 
+    Measures use this mask. The losses choose the same set without a mask (``selection.interval``;
+    on a GPU ``bank_softmax``).
+
     Args:
         similarities: B x N floats; compared as float32 (float64 if they are).
         index: B int64, the columns of the positives, never selected; None to select among all.
         negatives: K, at most the number of columns that may be selected.
 
     Returns:
-        B x N bool with exactly K true in every row, the same on every device: equal similarities
-        at the threshold are taken from the lowest column on.
+        B x N bool with exactly K true in every row, the same on every device: of equal similarities
+        at the threshold, those in the lowest columns are taken.
 
     Raises:
         ValueError: if K is not in that range.

@@ -1,14 +1,14 @@
 """Hard negative contrastive loss (Robinson et al. 2021, arXiv:2010.04592, Eq. 4 and their code).
 
-Eq. 1 with its M negatives re-weighted by e^{beta s / tau}, and with what anchors of the same class
-add to them subtracted::
+Eq. 1 with its M negatives re-weighted by e^{beta s / tau}, minus the expected contribution of
+negatives that are of the anchor's own class::
 
     -log( e^{s_ii / tau} / (e^{s_ii / tau} + G) )
     G = (R - tau_plus M e^{s_ii / tau}) / (1 - tau_plus), at least M e^{-1 / tau}
     R = M sum_k e^{(1 + beta) s_ik / tau} / sum_k e^{beta s_ik / tau}
 
-Identities: with beta = 0 and tau_plus = 0 it is Eq. 1; with all negatives equally similar, beta
-changes nothing; it rises with beta. (As in their code, beta multiplies s / tau.)
+Identities: with beta = 0 and tau_plus = 0 it is Eq. 1. If all negatives are equally similar, beta
+changes nothing. The loss rises with beta. (As in their code, beta multiplies s / tau.)
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Hcl(nn.Module):
         positive, negatives = positive / self.temperature, negatives / self.temperature
         count = negatives.shape[1]
         log_r = ((1 + self.beta) * negatives).logsumexp(1) - (self.beta * negatives).logsumexp(1)
-        # Sums are taken relative to the largest term, for e^{1/tau} has no place in float32.
+        # Sums are relative to the largest term, because e^{1/tau} may exceed float32's range.
         top = torch.maximum(positive, log_r).detach()
         r, own = count * (log_r - top).exp(), count * self.tau_plus * (positive - top).exp()
         least = count * (-1 / self.temperature - top).exp()
@@ -50,4 +50,5 @@ class Hcl(nn.Module):
 
 
 _SMALLEST = math.ldexp(1, -120)
-"""Below it in float32 the least sum, too, is 0: at temperatures under 0.03."""
+"""Keeps the logarithm finite: at temperatures below 0.03 even the bound e^{-1/tau} is 0 in
+float32."""

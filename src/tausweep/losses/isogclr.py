@@ -1,18 +1,18 @@
 """A temperature for each instance (Qiu et al. 2023, iSogCLR, arXiv:2305.11965, Alg. 1).
 
-Each instance's temperature is the one at which its worst-case weights of the M negatives stay
-within a divergence rho of uniform. With h_k = s_ik - s_ii, the loss of an anchor is ::
+Each instance has its own temperature, at which the worst-case weights of its M negatives stay
+within a divergence rho of uniform weights. With h_k = s_ik - s_ii, the loss of an anchor is ::
 
     tau_i log( mean_k e^{h_k / tau_i} ) + tau_i rho
 
-The mean is a running one over the instance's steps, u <- (1 - gamma) u + gamma mean, so that few
-negatives do. The temperature follows its own gradient, clipped and averaged::
+The mean is a running mean over the instance's steps, u <- (1 - gamma) u + gamma mean, so that a few
+negatives are enough. The temperature follows its own gradient, clipped and averaged::
 
     g = log u + rho - mean_k (e^{h_k / tau_i} / u) h_k / tau_i
     v <- (1 - beta) v + beta g,  tau_i <- tau_i - eta v, kept within its bounds
 
 Identities: with gamma = 1 and eta = 0 its gradient is tau times that of ``decoupled``. State: u, v
-and tau of N instances; where both views are anchors, they share them.
+and tau of N instances. If both views are anchors, they share the state of their instance.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class Isogclr(nn.Module):
         self.log_u: Tensor
         self.v: Tensor
         self.tau: Tensor
-        # An instance that was not seen yet has no running mean.
+        # Minus infinity: an instance that was not seen yet has no running mean.
         self.register_buffer("log_u", torch.full((size,), -torch.inf))
         self.register_buffer("v", torch.zeros(size))
         self.register_buffer("tau", torch.full((size,), temperature))
 
     def forward(self, batch: Batch) -> Tensor:
-        """Mean over the anchors, a scalar; moves the state of the batch's instances."""
+        """Mean over the anchors, a scalar; updates the state of the batch's instances."""
         positive, negatives = batch.similarities()
         index, views = batch.index, len(positive) // len(batch.index)
         tau = self.tau[index].repeat(views)[:, None]
@@ -70,7 +70,7 @@ class Isogclr(nn.Module):
         self.log_u[index] = log_u.view(views, -1).logsumexp(0) - math.log(views)
         self.v[index] = v
         self.tau[index] = (self.tau[index] - self.eta * v).clamp(*self.bounds)
-        # The gradient is that of the weighted gaps; the value is the loss itself.
+        # The value is the loss; the gradient is that of the weighted gaps.
         weighted = (weights * gaps).sum(1)
         return (weighted + (tau[:, 0] * (log_u + self.rho) - weighted.detach())).mean()
 

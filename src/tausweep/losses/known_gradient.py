@@ -1,4 +1,4 @@
-"""A loss whose gradient was taken where it was computed, so that no graph waits for backward."""
+"""A loss whose gradients are computed together with its value, so that backward needs no graph."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 
 
 def with_gradients(value: Tensor, inputs: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
-    """A scalar whose gradients by some tensors are known.
+    """A scalar with known gradients with respect to some tensors.
 
     Args:
         value: The scalar, without a graph.
-        inputs: What it depends on.
-        gradients: By each of them, of their shapes.
+        inputs: The tensors that it depends on.
+        gradients: One for each input, of the same shape.
     """
     found: Tensor = _Known.apply(value, *inputs, *gradients)
     return found

@@ -5,8 +5,9 @@ bounds after every step: CLIP scales its logits by at most 100::
 
     tau = e^{-w}, log(1 / largest) <= w <= log(1 / smallest)
 
-Identities: with a learning rate of 0 it is Eq. 1; the derivative by w is sum_k P_ik (s_ik - s_ii) /
-tau, so tau falls as long as the negatives that count are farther than the positive.
+Identities: with a learning rate of 0 it is Eq. 1. The derivative with respect to w is sum_k P_ik
+(s_ik - s_ii) / tau, so tau falls as long as the negatives that matter are farther away than the
+positive.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ class LearnableTau(nn.Module):
     """Eq. 1 at a learnt temperature.
 
     Args:
-        temperature: Where it starts.
+        temperature: Where the temperature starts.
         smallest: Lower bound of the temperature.
         largest: Upper bound.
 
     Attributes:
-        clamp: Bounds of the parameter, which training keeps to.
+        clamp: Bounds of the parameter, which training enforces.
     """
 
     def __init__(self, temperature: float, smallest: float, largest: float) -> None:

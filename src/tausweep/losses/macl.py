@@ -1,13 +1,13 @@
 """Model-aware contrastive loss (Huang et al. 2023, arXiv:2207.07874, Eq. 6 and 12, their code).
 
-Eq. 1 at a temperature that rises with the alignment A, the batch's mean positive similarity, and
-with each anchor's gradient kept from fading::
+Eq. 1 with two changes. The temperature rises with the alignment A, the batch's mean positive
+similarity. Each anchor's loss is divided by Q, so that its gradient does not fade::
 
     tau_A = tau (1 + alpha (A - threshold)),  no gradient through A
     -log P_ii(tau_A) / Q,  Q = 1 - P_ii(tau_A), no gradient through Q
 
-Identities: the derivative by the positive similarity is -1/tau_A, as in ``decoupled``; with alpha =
-0 it is Eq. 1 over its own negatives' share of the softmax.
+Identities: the derivative with respect to the positive similarity is -1/tau_A, as in ``decoupled``.
+With alpha = 0 the loss is Eq. 1 divided by the negatives' share of the softmax.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Macl(nn.Module):
     """Model-aware contrastive loss.
 
     Args:
-        temperature: tau > 0, where the alignment is at the threshold.
-        alpha: How far it rises with the alignment, in [0, 1].
-        threshold: The alignment at which it is ``temperature``.
+        temperature: tau > 0, the temperature if the alignment equals the threshold.
+        alpha: How much the temperature rises with the alignment, in [0, 1].
+        threshold: The alignment at which the temperature is ``temperature``.
     """
 
     def __init__(self, temperature: float, alpha: float, threshold: float) -> None:
@@ -38,7 +38,7 @@ class Macl(nn.Module):
         positive, negatives = batch.similarities()
         alignment = positive.detach().mean()
         tau = self.temperature * (1 + self.alpha * (alignment - self.threshold))
-        # Before anything is learnt the alignment may be negative, the temperature not.
+        # Early in training the alignment may be negative, but the temperature must stay positive.
         tau = tau.clamp(min=_SMALLEST * self.temperature)
         self.latest.copy_(tau)
         odds = ((negatives - positive[:, None]) / tau).logsumexp(1)
@@ -51,4 +51,5 @@ class Macl(nn.Module):
 
 
 _SMALLEST = 0.1
-"""Of the study's temperature: with alpha = 1 and threshold = 1 the formula reaches -tau."""
+"""Smallest share of the study's temperature: with alpha = 1 and threshold = 1 the formula alone
+could reach -tau."""

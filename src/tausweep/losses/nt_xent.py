@@ -1,12 +1,12 @@
 """NT-Xent, the loss of SimCLR (Chen et al. 2020, arXiv:2002.05709, Eq. 1).
 
-Of every view i of a batch of B instances, whose other view is p(i)::
+The loss of a view i, in a batch of B instances, whose other view is p(i)::
 
     -log( e^{s_ip / tau} / sum_{k != i} e^{s_ik / tau} ),  k over the 2 B views
 
 Identities: it is the paper's Eq. 1 with the 2 B - 2 views of the batch's other instances as
-negatives, so ``contrastive`` with ``negatives_from: batch`` is the same; with all embeddings equal
-it is log(2 B - 1); it does not change when the two views are exchanged.
+negatives, so ``contrastive`` with ``negatives_from: batch`` is the same. If all embeddings are
+equal it is log(2 B - 1). It does not change if the two views are exchanged.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A user's own loss: a Python file with ``make(temperature, negatives, **options)``.
 
-Its value and its gradients are all taken here, so that an error of any is told as the file's.
+Its value and all its gradients are computed here, so that any error is reported with the file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class OwnLoss:
 
     Attributes:
         made: What ``make`` returned.
-        call: Of a batch, its value with gradients to anchors, keys and the module's parameters.
+        call: Maps a batch to its loss, with gradients to anchors, keys and the module's parameters.
         place: The study's field, the file and the line where the loss is defined.
     """
 
@@ -38,14 +38,14 @@ class OwnLoss:
         """The loss of a batch, a scalar.
 
         Raises:
-            StudyError: The loss or its gradient raised, it returned something else than a scalar
-                with a gradient, or it changed its arguments.
+            StudyError: The loss or its gradient raised, it did not return a scalar with a gradient,
+                or it changed its arguments.
         """
         return self.call(batch)
 
     @property
     def module(self) -> nn.Module | None:
-        """The loss, if it is a module."""
+        """The loss if it is a module, else none."""
         return self.made if isinstance(self.made, nn.Module) else None
 
 
@@ -59,11 +59,11 @@ def make(
     """The loss of a user's file.
 
     Args:
-        settings: The loss's, with a ``module``.
+        settings: The loss's settings, with a ``module``.
         negatives: Size K of the hard set; none for all negatives.
         size: N, training images; passed on to a ``make`` that takes a ``size``.
         dim: d, the length of an embedding; passed on to a ``make`` that takes a ``dim``.
-        seed: Of what ``make`` draws; the global generator is left as it was.
+        seed: Seed for what ``make`` draws; the global generator is not changed.
 
     Raises:
         StudyError: The file cannot be used, or ``make`` raised or returned no loss.
@@ -138,7 +138,7 @@ def check_state(made: Callable[..., Any], at: str) -> None:
     """Refuse a module with state that a checkpoint cannot hold.
 
     Raises:
-        StudyError: Its ``state_dict`` has something that is no tensor.
+        StudyError: Its ``state_dict`` has something that is not a tensor.
     """
     if not isinstance(made, nn.Module):
         return
@@ -151,10 +151,10 @@ def check_state(made: Callable[..., Any], at: str) -> None:
 
 
 def _form(made: Callable[..., Any], settings: LossSettings, at: str) -> Callable[[Batch], Any]:
-    """The loss as a function of a batch, whichever of the two forms it has."""
+    """The loss as a function of a batch, whichever of the two forms the user chose."""
     signature = inspect.signature(made.forward if isinstance(made, nn.Module) else made)
     first = next(iter(signature.parameters.values()), None)
-    # `*arguments` takes any number: it is a loss of the form that had three.
+    # `*arguments` takes any number of them: treat it as a loss of three arguments.
     several = first is not None and first.kind is inspect.Parameter.VAR_POSITIONAL
     if not several and _takes(signature, 1):
         return made
@@ -192,7 +192,7 @@ def _idle(trained: Mapping[str, Tensor], gradients: tuple[Tensor | None, ...]) -
 
 
 def _wrong(value: Any, device: torch.device) -> str | None:
-    """What a loss returned, in words, if that is no scalar with a gradient."""
+    """What a loss returned, in words, if that is not a scalar with a gradient."""
     if not isinstance(value, Tensor):
         return f"a {type(value).__name__}"
     if value.dim() > 0:

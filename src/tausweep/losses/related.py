@@ -1,4 +1,4 @@
-"""The losses beside the paper's by name, and the paper's with other negatives than the bank's."""
+"""Losses of others, and the paper's losses with negatives from elsewhere than the bank."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make(loss: LossSettings, size: int) -> nn.Module:
     """A shipped loss as a module, called with a batch.
 
     Args:
-        loss: Its settings.
+        loss: The loss's settings.
         size: N, training images.
     """
     name = loss.shipped

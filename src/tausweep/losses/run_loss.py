@@ -1,4 +1,4 @@
-"""The loss of a run, whichever it is: one of the paper's, one of others, or a user's own."""
+"""The loss of a run: one of the paper's, another shipped loss, or a user's own."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Bounds = Mapping[str, tuple[float | None, float | None]]
 
 @dataclass(frozen=True)
 class RunLoss:
-    """A loss as training takes it.
+    """A loss in the form that training needs.
 
     Attributes:
-        call: Of a batch, the mean loss over its anchors.
-        module: What has parameters and state; none for a plain function.
+        call: Maps a batch to the mean loss over its anchors.
+        module: The module with parameters and state; none for a plain function.
         clamp: Bounds of the module's parameters by name.
-        recordable: Whether a step with it can be a graph: nothing in it needs a value of the host
-            that changes from step to step, and nothing waits for the host.
-        place: Where an own loss is defined, for the sentence of an error.
+        recordable: Whether a step with it can be recorded as a graph. Then nothing in it waits for
+            the host or needs a value from the host that changes from step to step.
+        place: Where an own loss is defined, for error messages.
     """
 
     call: Callable[[Batch], Tensor]
@@ -46,7 +46,7 @@ def make(settings: RunSettings, size: int) -> RunLoss:
     """The loss of a run.
 
     Args:
-        settings: The run's.
+        settings: The run's settings.
         size: N, training images.
 
     Raises:
@@ -74,7 +74,7 @@ def make(settings: RunSettings, size: int) -> RunLoss:
 
 
 def at_full_precision(module: nn.Module, batch: Batch) -> Tensor:
-    """A loss of a batch, its similarities and its gradients in float32 whatever the trunk takes."""
+    """Loss of a batch; similarities and gradients are float32, whatever the trunk's precision."""
     parameters = [*module.parameters()]
     with torch.enable_grad(), full_precision(batch.anchors.device):
         given = alone(batch)

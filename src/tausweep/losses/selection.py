@@ -1,4 +1,4 @@
-"""Bounds of the K largest similarities of every row, exactly: what makes a hard set."""
+"""Find the exact bounds of the K largest similarities of every row, which define its hard set."""
 
 import math
 import time
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 LONG_ROW = 2**17
-"""Values of a row from which on threads share the selection on a CPU."""
+"""Rows of this length and longer are shared among threads on a CPU."""
 SAMPLED_ROW = 2**12
-"""Values of a row from which on a sample may bound what is ordered."""
+"""In rows of this length and longer, a sample may first narrow down the candidates."""
 SAMPLE = 2**11
-"""Values of that sample; up to twice as many."""
+"""Values in that sample; there may be up to twice as many."""
 SPREAD = 4
-"""Standard deviations of the sample's count that the bound allows for."""
+"""Safety margin of the sample's bound, in standard deviations of its count."""
 
 Similarities = npt.NDArray[np.floating[Any]]
 Select = Callable[[Similarities, int], Similarities]
@@ -28,8 +28,9 @@ Select = Callable[[Similarities, int], Similarities]
 def interval(similarities: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Bounds (B x 1 each) of every row's ``count`` largest values: the smallest and the largest.
 
-    Equal values at the lower bound that are surplus, the highest columns of them, are set to -inf
-    in place, so that exactly ``count`` values of a row are >= its lower bound.
+    If too many values equal the lower bound, those in the highest columns are set to -inf in place.
+    So exactly ``count`` values of a row are >= its lower bound, and ties go to the lower columns.
+    The kernels of ``bank_softmax`` follow the same rule.
 
     Args:
         similarities: B x N, float32 or float64, on any device.
@@ -51,9 +52,9 @@ def interval_by_partition(similarities: Tensor, count: int) -> tuple[Tensor, Ten
         for row in rows:
             bounds[:, row, 0] = _bounds(values[row], candidates(values[row], count), count)
 
-    # NumPy leaves the interpreter to other threads, but torch's own spin for a while after a
-    # product: short rows are done before a second thread gets its core. Small shares, since a core
-    # may still be held up.
+    # NumPy releases the interpreter lock. But torch's threads keep spinning for a while after a
+    # product, so short rows are done before a second thread gets a core. Shares are small because
+    # one core may still be held up.
     shares = [range(first, min(first + 8, batch)) for first in range(0, batch, 8)]
     threads = min(torch.get_num_threads(), len(shares))
     if threads == 1 or size < LONG_ROW:
@@ -76,12 +77,13 @@ def interval_by_topk(similarities: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def sampling(size: int, count: int) -> tuple[int, int]:
-    """Every how many values of a row to look at, and how many of these to leave above the bound.
+    """The step between sampled values of a row, and how many sampled values exceed the bound.
 
-    The ``count`` largest of ``size`` values are then above it but for one row in 30,000.
+    With this bound, only one row in 30,000 has any of its ``count`` largest of ``size`` values
+    below it.
     """
     step = max(1, size // SAMPLE)
-    # A prime: where ten classes take turns, a step of 24 would meet five of them.
+    # A prime, because if ten classes take turns, a step of 24 would only see five of them.
     while any(step % factor == 0 for factor in range(2, math.isqrt(step) + 1)):
         step -= 1
     expected = count / step
@@ -94,11 +96,11 @@ def whole(row: Similarities, count: int) -> Similarities:
 
 
 def by_sample(row: Similarities, count: int) -> Similarities:
-    """Values of a row that are not below a bound, with its ``count`` largest among them: a copy.
+    """A copy of the values of a row that reach a bound; the ``count`` largest are among them.
 
-    The bound is a value of the evenly spaced sample with a few more larger ones in it than the
-    ``count`` largest of the row have on average. The whole row where the bound turns out too high,
-    or where a third of the row and more would be left.
+    The bound is a value of an evenly spaced sample. It is chosen so that slightly more sampled
+    values lie above it than are on average among the row's ``count`` largest. The whole row is
+    copied if the bound turns out too high, or if a third of the row or more would be left.
     """
     step, above = sampling(len(row), count)
     if 3 * above * step > len(row):
@@ -107,7 +109,7 @@ def by_sample(row: Similarities, count: int) -> Similarities:
     rank = len(sample) - 1 - above
     sample.partition(rank)
     below = row < sample[rank]
-    # Not below, rather than above: a NaN stays and shows in the loss.
+    # "Not below" rather than "above", so that a NaN is kept and shows in the loss.
     candidates = row.take(np.flatnonzero(np.logical_not(below, out=below)))
     return candidates if len(candidates) >= count else row.copy()
 
@@ -117,8 +119,8 @@ def _bounds(row: Similarities, candidates: Similarities, count: int) -> tuple[An
 
     Args:
         row: All values.
-        candidates: A copy of some, the ``count`` largest and all equal to these among them; they
-            are put into another order.
+        candidates: A copy of some values, including the ``count`` largest and all equal to these.
+            They are reordered.
         count: 1 to their number.
     """
     first = len(candidates) - count
@@ -133,12 +135,12 @@ def _bounds(row: Similarities, candidates: Similarities, count: int) -> tuple[An
 
 @cache
 def sampling_pays() -> bool:
-    """Whether the selection is faster among the values above a sample's bound: tried, once.
+    """Whether selection is faster with a sample's bound on this CPU; measured once per process.
 
-    Both find the same. NumPy's partition takes 1 or 10 nanoseconds a value, depending on the CPU's
-    instructions and how well it runs them; the search for the candidates takes 2.
+    Both ways find the same values. NumPy's partition takes 1 to 10 nanoseconds per value, depending
+    on the CPU; the search for candidates takes 2.
     """
-    # Rows of their own, for a CPU learns the branches of a row that it has seen.
+    # Different rows each time, because a CPU learns the branches of a row that it has seen.
     rows = np.random.default_rng(0).standard_normal((16, 2**15), dtype=np.float32)
     count = rows.shape[1] // 12
 

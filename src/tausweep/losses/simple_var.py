@@ -1,13 +1,13 @@
 """The simple loss and the next term of its expansion in 1/tau (Wang & Liu 2021, Eq. 7).
 
-For large temperatures Eq. 1 tends to the paper's simple loss (Eq. 7); the next term is the variance
-of the negatives' similarities, which pushes apart what is nearer than the mean::
+For large temperatures Eq. 1 tends to the paper's simple loss (Eq. 7). The next term is the variance
+of the negatives' similarities, which pushes away negatives that are nearer than the mean::
 
     -s_ii + mean_k s_ik + Var_k(s_ik) / (2 tau),  k over the M negatives
 
-Identities: for tau -> inf it is ``simple``; tau times ``decoupled``, less tau log M, differs from
-it by terms of order 1/tau^2; the derivative by a negative similarity is
-(1 + (s_ik - mean) / tau) / M.
+Identities: for tau -> inf it is ``simple``. It differs from tau times ``decoupled`` minus tau log M
+by terms of order 1/tau^2. The derivative with respect to a negative similarity is (1 + (s_ik -
+mean) / tau) / M.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sums over a whole bank that never hold all similarities, and gradients made ahead of backward.
+"""Sums over a whole bank without keeping all similarities, with gradients computed in advance.
 
 Plain autograd keeps the B x N similarities and their softmax alive from the forward to the
 backward pass. Here a loss computes its gradient with respect to the anchors (B x d) while it walks
@@ -17,21 +17,21 @@ from torch import Tensor
 from tausweep.machine.precision import full_products
 
 CHUNK_ROWS_CPU = 2048
-"""Bank rows held at once on a CPU: 1 MiB of similarities at B = 128, within two cores' caches."""
+"""Bank rows per chunk on a CPU: 1 MiB of similarities at B = 128, within two cores' caches."""
 CHUNK_ROWS_ACCELERATOR = 16384
-"""Bank rows held at once elsewhere: few kernel launches, still 8 MiB at B = 128."""
+"""Bank rows per chunk elsewhere: few kernel launches, but only 8 MiB at B = 128."""
 BLOCK_CPU = 2**19
-"""Similarities weighted at once on a CPU: ten anchors' at N = 50,000, again within the caches."""
+"""Similarities weighted at once on a CPU: those of ten anchors at N = 50,000, within the caches."""
 BLOCK_ACCELERATOR = 2**24
 SUM_BLOCK = 256
 ROWS_CPU = 256
-"""Rows beside all others at once on a CPU: 51 MB of similarities to 50,000."""
+"""Rows compared with all others at once on a CPU: 51 MB of similarities to 50,000 rows."""
 ROWS_ACCELERATOR = 4096
 MATRIX_ACCELERATOR = 2**28
-"""Similarities held at once elsewhere, at most: 1 GB. It is fixed and not what is free, for the
-size of a product may decide how it rounds."""
+"""Most similarities held at once elsewhere: 1 GB. This does not depend on the free memory, because
+the size of a product may decide how it rounds."""
 SMALL_TEMPERATURE = 1e-3
-"""Below it, similarities are brought to their maximum before they are scaled."""
+"""At smaller temperatures, the maximum is subtracted before similarities are scaled."""
 
 
 class AnchorGradient(torch.autograd.Function):
@@ -70,8 +70,8 @@ def rows_at_once(columns: int, device: torch.device) -> int:
     """How many rows of a matrix of similarities are best computed together.
 
     Args:
-        columns: Of the matrix.
-        device: Where it lies. A GPU wants few large kernels.
+        columns: Columns of the matrix.
+        device: Where the matrix is. A GPU is faster with few large kernels.
     """
     if device.type == "cpu":
         return ROWS_CPU
@@ -104,8 +104,8 @@ def similarity_chunks(
     """
     bounds = chunk_bounds(bank.shape[0], anchors.device)
     length = max(stop - start for start, stop in bounds)
-    # Row `length` of the buffer is scratch: positives of other chunks are written there, which
-    # needs neither a branch nor the host to look at the index.
+    # Row `length` of the buffer is scratch: positives of other chunks are written there. So there
+    # is no branch, and the host need not look at the index.
     edges = torch.arange(len(bounds) + 1, device=index.device)[:, None] * len(bank) // len(bounds)
     inside = (index >= edges[:-1]) & (index < edges[1:])
     positive_rows = torch.where(inside, index - edges[:-1], length)
@@ -220,7 +220,7 @@ def nearest(anchors: Tensor, bank: Tensor, index: Tensor) -> tuple[Tensor, Tenso
 
 
 def bank_sum(bank: Tensor, dtype: torch.dtype) -> Tensor:
-    """Sum of all bank entries (d), by blocks: rounding grows less, and it is faster on a CPU."""
+    """Sum of all bank entries (d), by blocks: this rounds less, and is faster on a CPU."""
     whole = bank.shape[0] // SUM_BLOCK * SUM_BLOCK
     blocks = bank[:whole].unflatten(0, (whole // SUM_BLOCK, SUM_BLOCK)).sum(1, dtype=dtype)
     total: Tensor = blocks.sum(0) + bank[whole:].sum(0, dtype=dtype)
@@ -230,12 +230,12 @@ def bank_sum(bank: Tensor, dtype: torch.dtype) -> Tensor:
 def _exponentials(similarities: Tensor, maximum: Tensor, temperature: float) -> Tensor:
     """``e^{(s - maximum)/tau}`` in place, as ``2^{(s - maximum)/(tau ln 2)}``.
 
-    torch's exp2 takes half the time of its exp on a CPU, where this is what a loss costs beside its
+    On a CPU torch's exp2 takes half the time of its exp, which is most of a loss's time beside the
     two products.
     """
     scale = 1 / (temperature * math.log(2))
     if temperature < SMALL_TEMPERATURE:
-        # Scaled first, the difference of two large numbers would lose the digits that count.
+        # If they were scaled first, the difference of two large numbers would lose digits.
         torch.sub(similarities, maximum, out=similarities).mul_(scale)
     else:
         torch.add(maximum * -scale, similarities, alpha=scale, out=similarities)

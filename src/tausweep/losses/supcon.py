@@ -1,12 +1,12 @@
 """Supervised contrastive loss (Khosla et al. 2020, arXiv:2004.11362, Eq. 2, L_out).
 
-NT-Xent with every view of the anchor's class as a positive. Of every view i of a batch, with P(i)
-the other views of its class::
+NT-Xent with every view of the anchor's class as a positive. The loss of a view i of a batch, with
+P(i) the other views of its class, is ::
 
     -1/|P(i)| sum_{p in P(i)} log( e^{s_ip / tau} / sum_{k != i} e^{s_ik / tau} ),  k over all views
 
-Identities: where no two instances share a label it is NT-Xent; exchanging instances of one class
-leaves it unchanged. It sees labels: what it reaches is no measure of learning without them.
+Identities: if no two instances share a label it is NT-Xent. Exchanging instances of one class does
+not change it. It sees labels, so its accuracy says nothing about learning without labels.
 """
 
 from __future__ import annotations

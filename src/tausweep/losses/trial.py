@@ -1,8 +1,7 @@
-"""A try of a user's own loss on random embeddings, before anything is trained with it.
+"""Try a user's own loss on random embeddings before anything is trained with it.
 
-What cannot be trained with is told in one sentence, and so is what training would go through
-without a word: a loss that draws random numbers, or that keeps a schedule in a plain counter, gives
-other bytes once its run is resumed.
+A loss that cannot be trained is refused in one sentence. So is a loss that would train but give
+other bytes after a resume, because it draws random numbers or keeps a schedule in a plain counter.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ ANCHORS = 8
 STEPS = 4
 CLASSES = 3
 FEW = 64
-"""Training images of a try where their number is not known yet."""
+"""Training images of a try, if their number is not known yet."""
 LR = 0.01
-"""Of the try's steps, so that parameters move."""
+"""Learning rate of the try's steps, so that parameters move."""
 
 Seen = tuple[Tensor, ...]
-"""Of a step: value, and gradients by embeddings and parameters."""
+"""Result of a step: value, and gradients with respect to embeddings and parameters."""
 
 
 def refuse(settings: RunSettings, size: int | None) -> None:
-    """Refuse an own loss that cannot be trained with, or not be resumed.
+    """Refuse an own loss that cannot be trained, or that a resumed run would change.
 
     Args:
-        settings: Of a run whose loss has a ``module``.
-        size: N, training images; none if that is not known yet.
+        settings: Settings of a run whose loss has a ``module``.
+        size: N, the number of training images; none if it is not known yet.
 
     Raises:
         StudyError: One sentence that names the file, the line and what is wrong.
@@ -139,7 +138,7 @@ def _step(loss: OwnLoss, batch: Batch) -> Seen:
 
 
 def _restarted(stopped: OwnLoss, fresh: OwnLoss) -> OwnLoss:
-    """A fresh loss with what a checkpoint would hold of a stopped one."""
+    """A fresh loss with the state that a checkpoint would have of a stopped one."""
     if stopped.module is not None and fresh.module is not None:
         state = {name: tensor.clone() for name, tensor in stopped.module.state_dict().items()}
         fresh.module.load_state_dict(state)
@@ -155,7 +154,7 @@ Numbers = dict[str, Any]
 
 
 def _numbers(made: Callable[..., Any]) -> Numbers:
-    """The plain numbers that a loss may count with, by where they are."""
+    """The plain numbers that a loss may count with, by where they are stored."""
     return dict(_walk(made, "", set()))
 
 
@@ -200,7 +199,7 @@ def _walk(found: Any, name: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
 
 
 def _of_function(function: FunctionType, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """What a function holds on to: variables around it, and those of its file that it names."""
+    """Variables that a function can change: those of its closure, and globals that it names."""
     code = function.__code__
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:

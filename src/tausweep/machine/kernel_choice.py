@@ -22,9 +22,10 @@ AUTO, TORCH = "auto", "torch"
 CAPABILITY = (8, 0)
 """Lowest supported compute capability."""
 MOST_SIMILARITIES = 2**28
-"""Most similarities held at once (1 GiB); beyond that, plain torch walks over the bank."""
+"""Most similarities that the kernels hold at once (1 GiB). If there are more, plain torch goes over
+the bank in chunks."""
 DIM = 2**13
-"""Longest supported embedding; a kernel program holds a whole one."""
+"""Longest supported embedding, because a kernel program holds a whole one."""
 
 
 def takes(anchors: Tensor, bank: Tensor) -> bool:
@@ -43,7 +44,7 @@ def takes(anchors: Tensor, bank: Tensor) -> bool:
 
 
 def body(device: torch.device) -> str:
-    """What computes a contrastive or hard loss on this device, for the record.
+    """Which implementation computes contrastive and hard losses on this device, for the record.
 
     Returns:
         ``triton`` or ``torch``.

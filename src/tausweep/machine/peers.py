@@ -3,7 +3,7 @@
 Every process takes its slice of each batch, and the results are summed over processes. Each process
 computes the rest (the step, the bank's update) itself from the same sums, so weights and bank are
 the same bytes everywhere and are never sent. The number of processes is not a setting of a run,
-because the result is that of one process apart from the rounding of sums; the record names it.
+    because only the rounding of sums depends on it. The record names it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How exactly matrix products are computed."""
+"""The precision of matrix products."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def full_products() -> Iterator[None]:
-    """Products of float32 matrices are float32 inside the block, whatever the trunk trains with.
+    """Inside the block, products of float32 matrices are float32, whatever the trunk's precision.
 
     TF32 and bf16 products have 11 and 8 significant bits. They would move a pixel by up to 1/1000
     of the range, make thousands of negatives tie, and put the softmax off by a percent at a

@@ -52,7 +52,7 @@ def launch(
 
 
 def exit_code(error: ChildFailedError, say_error: Callable[[str], None]) -> int:
-    """The exit code of processes that failed; says what a killed one cannot say itself."""
+    """The exit code of failed processes; reports a killed one, which cannot do so itself."""
     codes = {rank: failure.exitcode for rank, failure in sorted(error.failures.items())}
     for rank, code in codes.items():
         if code < 0 and code != -signal.SIGTERM:  # torchrun ends the remaining ones with it

@@ -1,4 +1,4 @@
-"""Measures of a trained run, one per file.
+"""Measures of a trained run, one module for each file that an evaluation writes.
 
 For a notebook: ``uniformity``, ``tolerance``, ``interclass_similarity``, ``alignment``,
 ``effective_dimension``, ``rankme``, ``knn_accuracy`` and ``linear_probe`` take NumPy arrays and

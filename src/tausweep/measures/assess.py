@@ -1,4 +1,4 @@
-"""Embeddings of any encoder -> every measure with its interval, and what to beware of."""
+"""Assess embeddings of any encoder: every measure with its interval, and warnings (flags)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tausweep.study import KnnSettings
 
 T = 2.0
 SLOPE_STEP = 1e-4
-"""Of uniformity, for the slope of the effective dimension."""
+"""Step in uniformity for the slope of the effective dimension."""
 
 
 def assess(
@@ -34,22 +34,22 @@ def assess(
     """Measure embeddings.
 
     Args:
-        x: n x d float, n >= 2; normalised inside but for the linear classifier.
-        labels: n integers; without them no measure of classes is taken.
-        train: N x d of other instances, which kNN and the linear classifier learn from; without it
-            x is cut into folds (``held_out``).
+        x: n x d float, n >= 2; normalised inside, except for the linear classifier.
+        labels: n integers; without them nothing about classes is measured.
+        train: N x d embeddings of other instances, from which kNN and the linear classifier learn;
+            without them x is split into folds (``held_out``).
         train_labels: N integers.
         views: Embeddings of two views of the same instances, for alignment.
-        name: What x is called.
-        k: Neighbours that vote; all of them if there are fewer.
-        temperature: Of their votes.
+        name: Name of x in the output.
+        k: Number of neighbours that vote; all of them if there are fewer.
+        temperature: Temperature of their votes.
 
     Raises:
         ValueError: Fewer than two rows, shapes that do not fit, a zero or non-finite row.
     """
     if len(x) < 2:
         raise ValueError(f"{len(x)} rows given; two or more are needed, for there are no pairs")
-    geometry.normalised(x)  # refuses rows without a direction, before anything takes time
+    geometry.normalised(x)  # refuses rows without a direction before anything that takes time
     if labels is not None and (labels.shape != (len(x),) or labels.is_floating_point()):
         raise ValueError(
             f"labels: {tuple(labels.shape)} {labels.dtype} given; {len(x)} integers are needed"
@@ -105,7 +105,7 @@ def _of_pairs(found: Quality, x: Tensor) -> None:
     _put(found, "uniformity", spread, moves, 0.0, 4 * T)
     interval = found.estimates["uniformity"]
     dimension = effective_dimension(spread, T)
-    # It rises with uniformity, so the ends of the interval are those of uniformity.
+    # It rises with uniformity, so its interval has the ends of uniformity's interval.
     low, high = (None if u is None else effective_dimension(u, T) for u in _ends(interval))
     found.estimates["effective_dimension"] = Estimate(dimension, low, high, found.n)
     if moves is not None and math.isfinite(dimension):
@@ -209,7 +209,7 @@ def _of_classifiers(
 
 
 def _general_flags(found: Quality, x: Tensor, collapsed: bool) -> list[Flag]:
-    # Without the 1 / n that any n points have.
+    # Without the 1 / n that even unrelated points would have.
     mean = (found.n * found.estimates["common_mean"].value - 1) / (found.n - 1)
     rank, dimension = found.estimates["rankme"].value, found.estimates["effective_dimension"].value
     flags = []

@@ -1,10 +1,12 @@
 """Estimates over instances, and their intervals. No torch is needed.
 
-A measure comes with its influence values: how much each instance moves it, so that its error is
-about their mean. Their scatter gives the interval, and their differences, instance by instance,
-the interval of a difference of two inputs. For a mean over pairs they are those of the Hajek
-projection: a bootstrap of instances would put pairs of an instance with its own copy in, at
-distance zero, which shifts uniformity and makes its variance several times too large.
+Each measure has influence values: how much each instance moves it. The error of the measure is
+about their mean, so their scatter gives its interval. For two inputs, the differences of the
+influence values by instance give the interval of the difference.
+
+For a mean over pairs, the influence values are those of the Hajek projection. A bootstrap of
+instances would not do: it contains pairs of an instance with its own copy, at distance zero, which
+shifts uniformity and makes its variance several times too large.
 """
 
 from __future__ import annotations
@@ -26,10 +28,10 @@ class Estimate:
     """One number with its 95% interval over instances.
 
     Attributes:
-        value: Of the measure, or of a difference.
+        value: Value of the measure, or of a difference.
         low: Lower end; none where there is no interval.
         high: Upper end; infinite where the data do not bound it.
-        n: Instances behind it.
+        n: Number of instances behind it.
     """
 
     value: float
@@ -50,7 +52,7 @@ class Estimate:
 
 
 def finite(value: Any) -> Any:
-    """A value for JSON, which has no infinity: ``inf`` as a text."""
+    """A value for JSON, which has no infinity: an infinite number becomes the text ``inf``."""
     return "inf" if isinstance(value, float) and math.isinf(value) else value
 
 
@@ -61,17 +63,17 @@ def by_influence(
     most: float = math.inf,
     instances: int | None = None,
 ) -> Estimate:
-    """A value with Student's t interval from the scatter of its influence values.
+    """A value with the Student t interval that follows from the scatter of its influence values.
 
     Args:
-        value: Of the measure.
-        influence: One number an instance, or a group of them, whose mean is 0.
+        value: Value of the measure.
+        influence: One number per instance or per group of instances; their mean is 0.
         least: The measure's smallest possible value; an interval does not go beyond it.
         most: The largest.
-        instances: n, where the numbers are of groups.
+        instances: n, if the influence values are those of groups.
 
     Returns:
-        Without an interval for fewer than two numbers.
+        The estimate; without an interval if there are fewer than two influence values.
     """
     n = len(influence)
     instances = instances or n
@@ -79,7 +81,7 @@ def by_influence(
         return Estimate(value, None, None, instances)
     error = float(np.std(influence, ddof=1)) / math.sqrt(n)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
-    # The value itself may lie beyond them by its rounding.
+    # The value itself may exceed the bounds by rounding.
     low, high = max(least, value - half), min(most, value + half)
     return Estimate(value, min(value, low), max(value, high), instances)
 
@@ -96,14 +98,14 @@ def of_share(correct: NDArray[np.bool_]) -> Estimate:
 
 
 def of_share_difference(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Estimate:
-    """Share A - B in points, of the same instances, with the interval of Agresti and Min (2005).
+    """Difference of two shares in points, A - B, with the interval of Agresti and Min (2005).
 
-    Half an instance is added to each of the four counts (both right, only A, only B, none), so that
-    the interval covers where the two hardly ever differ.
+    Both shares are of the same instances. Half an instance is added to each of the four counts
+    (both right, only A, only B, none). So the interval also covers if A and B hardly ever differ.
 
     Args:
         a: n bools, n >= 1.
-        b: The same instances'.
+        b: n bools of the same instances.
     """
     n = len(a)
     only_a, only_b = int(np.count_nonzero(a & ~b)), int(np.count_nonzero(b & ~a))
@@ -116,10 +118,10 @@ def of_share_difference(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Estimate:
 
 
 def enough(estimate: Estimate, half_width: float) -> int | None:
-    """Instances that would narrow an interval to a half-width, as 1 / sqrt(n) has it.
+    """Number of instances that would narrow an interval to a half-width, by 1 / sqrt(n).
 
     Returns:
-        None if the interval is as narrow already, or there is no bounded one.
+        None if the interval is narrow enough already, or if there is no bounded interval.
     """
     now = estimate.half_width
     if now is None or not math.isfinite(now) or now <= half_width:

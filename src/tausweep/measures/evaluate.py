@@ -1,7 +1,7 @@
 """Evaluation of one run: its embeddings, every measure, its record.
 
 Evaluation does not change encoder or bank. Each measure's file has a digest of what it was made
-from, so that a changed setting recomputes only that measure; embeddings likewise.
+from, so a changed setting recomputes only that measure. The same holds for embeddings.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ SHOWN_NEGATIVES = 10
 """Number of negatives in Fig. 8."""
 
 CORRECT = {"linear": ("linear",), "knn": ("knn", "knn_bank")}
-"""Names in ``correct.safetensors`` of each measure's result for every test image."""
+"""For each measure, the names of its tensors in ``correct.safetensors`` (which test images it gets
+right)."""
 
 
 PER_FEATURE = 32

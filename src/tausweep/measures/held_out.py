@@ -1,7 +1,7 @@
-"""Which instances a classifier gets right that has not seen them: kNN and a linear one.
+"""Which instances do kNN and a linear classifier get right without having seen them?
 
-Instances without a split are cut into folds, each class evenly, by scikit-learn; those of a fold
-are classified from all other folds, so that every instance counts once.
+If there is no training split, scikit-learn splits the instances into folds, each class evenly. Each
+fold is classified from all other folds, so every instance counts once.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ Classify = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 class Split(NamedTuple):
-    """What is classified from what: rows of the training instances and of those held out."""
+    """Rows of the instances that a classifier is trained on, and of those held out."""
 
     train: Tensor
     test: Tensor
 
 
 def folds(labels: Tensor, seed: int = 0) -> list[Split]:
-    """Cut instances into folds of equal size, each class evenly.
+    """Split instances into folds of equal size, each class evenly.
 
     Args:
         labels: n integers, one class with two members or more.
-        seed: Of the order within a class.
+        seed: Seed of the order within a class.
 
     Returns:
         ``FOLDS`` splits, or as many as the largest class has members.
@@ -46,7 +46,7 @@ def folds(labels: Tensor, seed: int = 0) -> list[Split]:
     largest = int(np.unique(codes, return_counts=True)[1].max())
     cutter = StratifiedKFold(min(FOLDS, largest), shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # A class with fewer members than folds is missing in some of them: it may be.
+        # A class with fewer members than folds is missing in some of them, which is allowed.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         parts = list(cutter.split(codes, codes))
     return [Split(torch.from_numpy(train), torch.from_numpy(test)) for train, test in parts]
@@ -56,13 +56,13 @@ def correct(classify: Classify, x: Tensor, labels: Tensor, splits: list[Split]) 
     """Which held-out instances are classified correctly, one split after the other, bool.
 
     Args:
-        classify: ``nearest`` or ``linearly``, of training and test embeddings and labels.
+        classify: ``nearest`` or ``linearly``; takes training and test embeddings and labels.
         x: n x d.
         labels: n integers.
-        splits: Rows of x; a row may be held out in one of them only.
+        splits: Rows of x; each row may be held out only once.
 
     Returns:
-        As many as are held out, in the order of their rows in x.
+        One bool per held-out instance, in the order of their rows in x.
     """
     rows = torch.cat([split.test for split in splits])
     found = [
@@ -73,7 +73,7 @@ def correct(classify: Classify, x: Tensor, labels: Tensor, splits: list[Split]) 
 
 
 def nearest(k: int, temperature: float) -> Classify:
-    """The weighted kNN classifier; of fewer than k training instances all vote."""
+    """The weighted kNN classifier; if there are fewer than k training instances, all vote."""
 
     def classify(train: Tensor, own: Tensor, test: Tensor, truth: Tensor) -> Tensor:
         return knn.correct(train, own, test, truth, min(k, len(train)), temperature)

@@ -1,10 +1,10 @@
 """Influence values of the measures: how much each instance moves them.
 
-The value of a measure of a sample is, to first order, its expectation plus the mean of its
-influence values, so their scatter gives its standard error (``estimate.by_influence``). For means
-over pairs that is the Hajek projection of a U-statistic (Hoeffding 1948); functions of such means,
-a logarithm, a ratio, a rank, follow by the delta method. Where the projection vanishes, at points
-that are uniform on the sphere, the error comes out too large, by a factor up to the root of 2.
+To first order, a measure of a sample is its expectation plus the mean of its influence values. So
+their scatter gives its standard error (``estimate.by_influence``). For means over pairs this is the
+Hajek projection of a U-statistic (Hoeffding 1948). For functions of such means (a logarithm, a
+ratio, a rank) the delta method is used. The projection vanishes for points that are uniform on the
+sphere; the standard error is then too large, by a factor of at most the square root of 2.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tausweep.measures.geometry import normalised
 Values = NDArray[np.float64]
 
 GROUPS = 20
-"""Of instances, for RankMe."""
+"""Number of groups of instances for RankMe."""
 
 
 def uniformity(x: Tensor, t: float = 2.0) -> Values:
@@ -37,8 +37,8 @@ def uniformity(x: Tensor, t: float = 2.0) -> Values:
     """
     n = len(x)
     _at_least_three(n)
-    # As in ``geometry.uniformity``: 2^(.) of scaled rows' products, but for e^{-2t}, which a ratio
-    # of potentials does not contain.
+    # As in ``geometry.uniformity``: 2^(.) of products of scaled rows. The factor e^{-2t} is left
+    # out, because it cancels in a ratio of potentials.
     rows = normalised(x).mul_(math.sqrt(2 * t * math.log2(math.e))).to(torch.float32)
     sums = []
     with full_precision(rows.device):
@@ -47,14 +47,14 @@ def uniformity(x: Tensor, t: float = 2.0) -> Values:
             sums.append((part @ rows.T).exp2_().sum(dim=1, dtype=torch.float64) - own)
     potentials = torch.cat(sums).cpu().numpy() / (n - 1)
     mean = float(potentials.mean())
-    # n - 2, not n - 1 or n: then it is the jackknife's variance, exactly.
+    # n - 2 instead of n - 1 or n makes it exactly the jackknife's variance.
     return -2 * (n - 1) / (n - 2) * (potentials - mean) / mean
 
 
 def tolerance(x: Tensor, labels: Tensor) -> Values:
     """Influence values of tolerance, the mean similarity of pairs of one class.
 
-    Which pairs there are depends on the instances as well, so it is a ratio of two means of pairs.
+    The number of pairs depends on the instances too, so this is a ratio of two means over pairs.
 
     Args:
         x: n x d; normalised inside, float64.
@@ -82,7 +82,7 @@ def alignment(x: Tensor, y: Tensor) -> Values:
 
     Args:
         x: n x d embeddings of one view; normalised inside, float64.
-        y: The same of the other.
+        y: n x d embeddings of the other view.
     """
     distances = (normalised(x) - normalised(y)).square().sum(dim=1).cpu().numpy()
     return np.asarray(distances - distances.mean(), dtype=np.float64)
@@ -96,19 +96,19 @@ def common_mean(x: Tensor) -> Values:
 
 
 def rankme(x: Tensor) -> Values:
-    """Influence values of RankMe, of groups of instances: the pseudo-values of a jackknife.
+    """Influence values of RankMe for groups of instances: the pseudo-values of a jackknife.
 
-    The linear terms of its singular values understate the scatter where there are few instances a
-    dimension (coverage of 84% with 300 in 128 dimensions); leaving out a group at a time does not
-    (Kott 2001). Few instances also make RankMe smaller than many do; this is the scatter among
-    samples of n.
+    Linear terms in the singular values would understate the scatter if there are few instances per
+    dimension (coverage of 84% with 300 instances in 128 dimensions). Leaving out one group at a
+    time does not (Kott 2001). RankMe is also smaller for few instances than for many. That bias is
+    not included: the values describe the scatter among samples of n instances.
 
     Args:
         x: n x d, n >= 3; normalised inside, float64.
 
     Returns:
-        ``GROUPS`` values, or n if there are fewer; groups depend on n alone, so that two encoders'
-        values can be paired.
+        ``GROUPS`` values, or n if there are fewer instances. The groups depend only on n, so that
+        the values of two encoders can be paired.
 
     Raises:
         ValueError: Fewer than three rows, a zero or non-finite row.
@@ -118,7 +118,7 @@ def rankme(x: Tensor) -> Values:
     rows = normalised(x).cpu()
     order = torch.from_numpy(np.random.default_rng(0).permutation(n))
     groups = order.tensor_split(min(GROUPS, n))
-    # The smaller of the two matrices that have the squares of the singular values.
+    # The smaller of the two matrices whose eigenvalues are the squared singular values.
     wide = n < rows.shape[1]
     products = rows @ rows.T if wide else rows.T @ rows
     ranks = []
@@ -137,7 +137,7 @@ def rankme(x: Tensor) -> Values:
 
 
 def _ratio(similar: Tensor, pairs: Tensor) -> Values:
-    """Of sum(similar) / sum(pairs), both sums over an instance's pairs."""
+    """Influence values of sum(similar) / sum(pairs); both count the pairs of each instance."""
     ratio = similar.sum() / pairs.sum()
     values: Values = (2 * len(pairs) * (similar - ratio * pairs) / pairs.sum()).cpu().numpy()
     return values

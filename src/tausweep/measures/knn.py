@@ -13,9 +13,9 @@ from tausweep.losses.streaming import full_precision, rows_at_once
 from tausweep.measures.geometry import normalised
 
 SMALLEST_SAVING = 16
-"""A sample's bound must leave at most one of so many columns to be worth the search."""
+"""A sample's bound is worth the search only if it leaves at most one in this many columns."""
 SMALLEST_GROUP = 4
-"""In smaller groups, two searches among groups cost more than one among all keys."""
+"""Smallest useful group: in smaller ones, two searches cost more than one among all keys."""
 
 
 def percentage(right: Tensor) -> float:

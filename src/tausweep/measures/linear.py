@@ -1,7 +1,8 @@
 """Linear probe: softmax regression on frozen pooled features (docs/protocol.md, author, InstDisc).
 
 ``probe`` follows the paper exactly: features are not normalised, SGD with momentum starts at lr 30.
-``converged`` is given beside it, because with that lr accuracy can end points below the optimum.
+``converged`` is an alternative, because with that lr accuracy can end several points below the
+optimum.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The measures for a notebook: of NumPy arrays and tensors alike, one value each."""
+"""The measures for a notebook: each takes NumPy arrays or tensors and returns one value."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def effective_dimension(uniformity: float, t: float = 2.0) -> float:
     """Dimension of the space whose uniform distribution on the sphere has this uniformity.
 
     Args:
-        uniformity: At ``t``.
+        uniformity: Uniformity at ``t``.
         t: In (0, 300].
 
     Returns:
@@ -163,7 +163,7 @@ def knn_accuracy(
         test: M x d embeddings.
         test_labels: M integers.
         k: Neighbours, 1 to N (Wu et al. 2018: 200).
-        temperature: Of the votes (0.07).
+        temperature: Temperature of the votes (0.07).
 
     Returns:
         In percent.
@@ -197,8 +197,8 @@ def linear_probe(
         train_labels: N integers.
         test: M x D features.
         test_labels: M integers.
-        settings: Of its SGD; the paper's, with a learning rate of 30, if not given.
-        seed: Of initial weights and order.
+        settings: Settings of its SGD; by default the paper's, with a learning rate of 30.
+        seed: Seed of the initial weights and of the order.
 
     Returns:
         In percent; none if it diverged.

@@ -28,8 +28,8 @@ def take(
         say: Called for numbers that are not finite, whose cells stay empty.
 
     Raises:
-        StudyError: The file cannot be used, or ``measure`` raised, or returned something else than
-            a mapping of names to numbers, or a name that a record has already.
+        StudyError: The file cannot be used, or ``measure`` raised, did not return a mapping of
+            names to numbers, or returned a name that a record has already.
     """
     field = f"measures.{name}"
     function = plugins.function(module, "measure", field)
@@ -52,10 +52,10 @@ def take(
 
 
 def refuse_shared(measures: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse two measures that give one name.
+    """Refuse two measures that give the same name.
 
     Args:
-        measures: What each measure of a user gives, by its name.
+        measures: The values of each of the user's measures, by the measure's name.
 
     Raises:
         StudyError: They do.
@@ -89,7 +89,7 @@ def _number(key: str, value: Any, at: str) -> float:
 
 
 def _shown(value: Any) -> str:
-    """A value and its type, short."""
+    """A value and its type, shortened."""
     if value is None:
         return "None"
     if isinstance(value, Tensor | np.ndarray):

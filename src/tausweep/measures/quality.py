@@ -1,4 +1,4 @@
-"""What is measured of one set of embeddings: estimates, flags, and differences of two. No torch."""
+"""The quality of a set of embeddings: estimates, flags, and differences of two sets. No torch."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ HALF_WIDTHS = {
     "knn_accuracy": 2.0,
     "linear_accuracy": 2.0,
 }
-"""Half-widths above which there are too few instances for a measure."""
+"""Half-width of a measure's interval above which there are too few instances for it."""
 SHARES = {"alignment": 0.1, "effective_dimension": 0.1, "rankme": 0.1}
 """The same for measures without a scale of their own, as shares of the value."""
 
 LARGE_COMMON_MEAN = 0.25
 """Trained encoders that are kept in this project have at most 0.11, untrained ones 0.87 to 0.92."""
 LOW_RANK_SHARE = 0.1
-"""Of the largest possible rank: RankMe below it is low."""
+"""RankMe below this share of the largest possible rank is low."""
 LOW_DIMENSION = 3.0
 """Table 1's simple loss, which the paper calls a failure, has 1.9 to 3.1 (docs/protocol.md)."""
 RANK_GROWTH = 0.05
-"""Relative difference between RankMe of all instances and of half of them."""
+"""Largest relative difference between RankMe of all instances and of half of them."""
 COPIES = 0.01
-"""Share of rows that are exact copies of others."""
+"""Largest share of rows that are exact copies of others."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class Flag:
 
     Attributes:
         name: ``collapsed``, ``low_rank``, ``large_common_mean``, ``copies`` or ``too_few``.
-        measure: Of which measure; none if of all.
+        measure: The measure that it concerns; none if it concerns all.
         value: What was found.
         threshold: Where the flag begins.
         sentence: The same in words.
-        enough: Of ``too_few``: the number of instances that would do.
+        enough: For ``too_few``, the number of instances that would be enough.
     """
 
     name: str
@@ -70,21 +70,22 @@ class Flag:
 
 @dataclass(frozen=True)
 class Quality:
-    """What is measured of n embeddings.
+    """What was measured on n embeddings.
 
     Attributes:
-        name: What they are called.
-        n: Instances.
+        name: Name of the embeddings in the output.
+        n: Number of instances.
         dim: Length d of an embedding.
         classes: Number of classes; none without labels.
-        estimates: Of each measure that could be taken, in the order of ``MEASURES``.
-        missing: Why each of the others could not.
+        estimates: Estimates of the measures that could be taken, in the order of ``MEASURES``.
+        missing: For each other measure, why it could not be taken.
         flags: See ``Flag``.
         split: In words, what kNN and the linear classifier were trained on; none without them.
         views: In words, what alignment compares; none without it, or if it is not known.
         what: In words, what the rows are, if it is known.
-        t: Of uniformity.
-        influence: Influence values by measure: one an instance, a view or a group of instances.
+        t: Uniformity's t.
+        influence: Influence values by measure: one per instance, pair of views or group of
+            instances.
         correct: Which held-out instances are classified correctly, by measure.
         labels: n integers, or none.
     """
@@ -105,7 +106,7 @@ class Quality:
     labels: NDArray[np.int64] | None = field(repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """All but the numbers of single instances."""
+        """All fields except those with numbers for single instances."""
         return {
             "name": self.name,
             "instances": self.n,
@@ -125,14 +126,14 @@ def differences(a: Quality, b: Quality) -> dict[str, Estimate]:
     """A - B of every measure that both have, with intervals paired by instance.
 
     Args:
-        a: Of n instances.
-        b: Of the same ones, in the same order.
+        a: Measured on n instances.
+        b: Measured on the same instances, in the same order.
 
     Returns:
-        By measure; accuracies in points. Without an interval where a value is infinite.
+        Differences by measure; accuracies in points. There is no interval if a value is infinite.
 
     Raises:
-        ValueError: Numbers of instances or labels that differ: the two cannot be paired.
+        ValueError: The numbers of instances or the labels differ, so the two cannot be paired.
     """
     if a.n != b.n:
         raise ValueError(
@@ -188,12 +189,12 @@ def too_few(estimates: Mapping[str, Estimate]) -> list[Flag]:
 
 
 def rank_grows(n: int, all_of_them: float, half: float) -> list[Flag]:
-    """A flag if RankMe would be another with more instances.
+    """A flag if RankMe would change with more instances.
 
-    Its bias falls as 1 / n: half the instances have twice that of all.
+    Its bias falls as 1 / n, so half of the instances have twice the bias of all.
 
     Args:
-        n: Instances.
+        n: Number of instances.
         all_of_them: Their RankMe.
         half: Mean RankMe of two halves.
     """
@@ -209,7 +210,7 @@ def rank_grows(n: int, all_of_them: float, half: float) -> list[Flag]:
 
 
 def rank_of_so_few(n: int, dim: int, rank: float) -> Flag:
-    """The flag of so few instances that they cannot be halved."""
+    """The flag if there are too few instances to compare halves."""
     enough = _rounded_up(2 * dim)
     sentence = (
         f"too few instances for RankMe: of {n} it is at most {n}; {enough:,} or more, twice the "
@@ -221,12 +222,12 @@ def rank_of_so_few(n: int, dim: int, rank: float) -> Flag:
 def separable(train: int, total: int, dim: int) -> list[Flag]:
     """A flag if a linear classifier could be right on its training instances by chance.
 
-    Up to 2 (d + 1) points in d dimensions can be separated whatever their labels are, as likely as
-    not (Cover 1965).
+    Up to 2 (d + 1) points in d dimensions can be separated with probability 1/2 or more, whatever
+    their labels are (Cover 1965).
 
     Args:
-        train: Instances that the classifier is trained on.
-        total: Instances in all.
+        train: Number of instances that the classifier is trained on.
+        total: Number of instances in all.
         dim: Their dimension d.
     """
     needed = 2 * (dim + 1)
@@ -247,6 +248,6 @@ def _words(name: str) -> str:
 
 
 def _rounded_up(count: int) -> int:
-    """To two digits: an estimate has no more."""
+    """Rounded up to two digits, because an estimate has no more."""
     step: int = 10 ** max(0, len(str(count)) - 2)
     return -(-count // step) * step

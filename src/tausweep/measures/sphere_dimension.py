@@ -1,4 +1,4 @@
-"""Effective dimension: that of the sphere on which uniform points are equally uniform; no torch."""
+"""Effective dimension: of the sphere whose uniform distribution is as uniform. No torch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def effective_dimension(uniformity: float, t: float = 2.0) -> float:
 
 
 def _log_0f1(b: float, z: float) -> float:
-    """The logarithm of 0F1(; b; z) for b, z > 0 by its series, whose terms are all positive."""
+    """The logarithm of 0F1(; b; z) for b, z > 0, by its series of positive terms."""
     total, term, k = 0.0, 1.0, 0
     while term > 1e-17 * (1 + total):
         k += 1

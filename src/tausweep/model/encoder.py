@@ -24,8 +24,8 @@ from tausweep.study import TRUNKS, EncoderSettings
 class GhostBatchNorm2d(nn.BatchNorm2d):
     """Batch norm over groups of ``group`` instances, as data-parallel replicas see them.
 
-    Running statistics follow the first group, as in PyTorch's ``DataParallel``, with which the
-    author trained, they follow the first replica.
+    Running statistics follow the first group. The author trained with PyTorch's ``DataParallel``,
+    where they follow the first replica.
     """
 
     def __init__(self, channels: int, group: int) -> None:
@@ -50,7 +50,7 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
 
 
 class _Synchronised(torch.autograd.Function):
-    """Batch norm by statistics over the parts of all processes; see ``SynchronisedBatchNorm2d``."""
+    """Batch norm with statistics over all processes; see ``SynchronisedBatchNorm2d``."""
 
     @staticmethod
     def forward(

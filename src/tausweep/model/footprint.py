@@ -61,7 +61,7 @@ def feature_count(encoder: EncoderSettings) -> int:
 
 
 def activation_bytes(encoder: EncoderSettings, image_size: int) -> float:
-    """Memory that training keeps of one image for the backward pass: two float32 maps per layer.
+    """Bytes that training keeps per image for the backward pass: two float32 maps per layer.
 
     Batch norm keeps the output of the convolution; the next convolution keeps that of ReLU.
     """

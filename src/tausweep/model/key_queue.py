@@ -1,4 +1,4 @@
-"""The queue of MoCo: the latest keys, as negatives (He et al. 2020, arXiv:1911.05722)."""
+"""MoCo's queue: the latest keys serve as negatives (He et al. 2020, arXiv:1911.05722)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 class KeyQueue:
-    """Q keys of earlier batches; the newest take the place of the oldest.
+    """Q keys of earlier batches; new keys replace the oldest.
 
     Attributes:
         entries: Q x d float32, rows of length 1; at first random directions.
-        at: int64 scalar, the row of the oldest; on the device, so that nothing waits for it.
+        at: int64 scalar, the row of the oldest key; on the device, so that the host need not wait.
     """
 
     def __init__(self, size: int, dim: int, seed: int, device: torch.device | str = "cpu") -> None:
@@ -31,7 +31,7 @@ class KeyQueue:
 
     @torch.no_grad()
     def add(self, keys: Tensor) -> None:
-        """Put B <= Q keys (B x d) in the place of the B oldest."""
+        """Replace the B oldest keys by these B <= Q keys (B x d)."""
         size = len(self.entries)
         rows = (self.at + torch.arange(len(keys), device=self.at.device)) % size
         self.entries.index_copy_(0, rows, keys.detach().to(self.entries))

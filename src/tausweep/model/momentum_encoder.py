@@ -1,4 +1,4 @@
-"""The momentum encoder of MoCo: an encoder that follows another slowly, and makes the keys."""
+"""MoCo's momentum encoder: it follows another encoder slowly and makes the keys."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class MomentumEncoder:
     """An encoder whose weights are a running mean of another's (He et al. 2020, Eq. 2).
 
     Args:
-        encoder: What it follows; at first it is a copy.
+        encoder: The encoder that it follows; at first it is a copy of it.
         momentum: m of ``k <- m k + (1 - m) q``.
         group: Instances that batch norm normalises together (ghost batch norm); none for all.
 
     Attributes:
-        encoder: The copy, in train mode: its batch norm has statistics of its own.
+        encoder: The copy, in train mode; its batch norm has its own statistics.
     """
 
     def __init__(self, encoder: Encoder, momentum: float, group: int | None = None) -> None:
@@ -36,8 +36,8 @@ class MomentumEncoder:
     def keys(self, views: Tensor) -> Tensor:
         """Keys (B x d) of views (B x 3 x S x S).
 
-        With ghost batch norm the views are dealt out to other groups than the anchors are in, for a
-        group's statistics would tell which key belongs to which anchor (their sec. 3.3).
+        With ghost batch norm, the views are in other groups than their anchors. Otherwise a group's
+        statistics would show which key belongs to which anchor (their sec. 3.3).
         """
         if self.group is None or len(views) <= self.group:
             found: Tensor = self.encoder(views)

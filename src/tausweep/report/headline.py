@@ -27,7 +27,7 @@ PLACES = {
     "verdicts": File.CLAIMS_MARKDOWN,
     "figures": f"{Folder.FIGURES}/",
 }
-"""Where the rest is, in the study's folder."""
+"""Paths of further results in the study's folder."""
 
 HEADS = ("linear acc. %", "kNN acc. %", "uniformity", "tolerance")
 
@@ -35,7 +35,7 @@ HEADS = ("linear acc. %", "kNN acc. %", "uniformity", "tolerance")
 def describe(study: Study, study_file: str, layout: Layout) -> str:
     """Cells as mean ± half-width of the 95% interval over seeds (n), verdicts, and paths.
 
-    If records of the study are kept, it also says whether the numbers are the same here.
+    If kept records of the study exist, it also says whether the numbers here are the same.
 
     Raises:
         StudyError: The records are not collected.
@@ -59,7 +59,7 @@ def describe(study: Study, study_file: str, layout: Layout) -> str:
 
 
 def values(study: Study, study_file: str, layout: Layout) -> dict[str, Any]:
-    """The same as a JSON document has it (docs/commands.md).
+    """The same, ready for JSON (docs/commands.md).
 
     Raises:
         StudyError: The records are not collected.

@@ -131,7 +131,7 @@ def _kind(run: Run) -> str:
 def _paper_settings(run: Run) -> RunSettings:
     """The paper's settings for a run; those of CIFAR10 if the paper does not have the dataset."""
     kind = _kind(run) if _kind(run) in PAPER_DATASETS else "cifar10"
-    # A loss of others has no place in the paper; the settings around it do.
+    # The paper has no loss of others, but it has the settings around it.
     known = run.settings.loss.shipped in LOSSES and run.settings.loss.kind is None
     loss = run.loss if known else "contrastive"
     temperature = run.temperature if known else 0.3

@@ -230,9 +230,10 @@ def fit_prior(
 def prior_of_cells(table: pd.DataFrame) -> Prior | None:
     """Prior for half the variance of a difference between two cells of one measure.
 
-    It is fitted on the paired differences of every two cells, since that is what is compared. They
-    share cells: for normal numbers of one variance two differences with a common cell correlate by
-    1/2 and their variances by 1/4, and a share 2 (C - 2) / (C (C - 1) / 2 - 1) of them do.
+    It is fitted on the paired differences of every two cells, since that is what is compared. Some
+        share a cell. For normal numbers of equal variance, two differences with a common cell have
+        correlation 1/2, and their variances 1/4. The share of such pairs among C cells is 2 (C - 2)
+        / (C (C - 1) / 2 - 1).
 
     Args:
         table: Seeds x cells, NaN where a cell lacks a seed.

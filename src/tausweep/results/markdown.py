@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 LEFT, RIGHT, CENTRE, UNALIGNED = ":--", "--:", ":-:", "---"
-"""How a column is aligned, as the line below the heads says it."""
+"""Alignment of a column, as in the line below the heads."""
 
 
 def table(
@@ -18,10 +18,10 @@ def table(
     """The lines of a table.
 
     Args:
-        heads: One a column. Heads and cells may hold Markdown; a pipe in them is escaped.
-        rows: As many cells as there are heads, each.
+        heads: One per column. Heads and cells may contain Markdown; pipes are escaped.
+        rows: Each has as many cells as there are heads.
         aligned: How each column is aligned; unaligned if not given.
-        padded: Whether columns are filled with spaces to one width, to be read as plain text too.
+        padded: Whether columns are padded with spaces, so that the text is readable as it is.
     """
     rule = list(aligned or [UNALIGNED] * len(heads))
     lines = [[escape_pipes(cell) for cell in row] for row in (heads, *rows)]
@@ -39,7 +39,7 @@ def table(
 
 
 def escape_pipes(text: str) -> str:
-    """Text in which a pipe ends no cell."""
+    """Text with its pipes escaped, so that they do not end a cell."""
     return text.replace("|", "\\|")
 
 

@@ -72,17 +72,18 @@ def records() -> pd.DataFrame:
 
 
 def of_others() -> pd.DataFrame:
-    """Sweeps of others, one row a cell, with the columns of ``records.csv`` that they have.
+    """Sweeps of others, one row per cell, with those columns of ``records.csv`` that they have.
 
-    Accuracies alone, of single runs; ``source`` and ``caveat`` say where they are from and how far
-    they can be trusted. They stand beside no record of ours, for no study has their datasets.
+    They have only accuracies of single runs. ``source`` and ``caveat`` say where they are from and
+    how far they can be trusted. They are never compared with our records, because no study has
+    their datasets.
     """
     rows = load(OTHERS).rename(columns={"accuracy": "linear_accuracy"})
     return rows.assign(study="published_others", seed=0, status="complete")
 
 
 def _with_text(name: str) -> pd.DataFrame:
-    """A published file with the text of every measure beside it."""
+    """A published file, with a column for the printed text of every measure."""
     table = load(name)
     text = pd.read_csv(folder() / name, dtype=str, keep_default_na=False, na_values=[""])
     for measure in PRINTED_MEASURES:

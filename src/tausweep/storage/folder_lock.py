@@ -1,6 +1,6 @@
-"""One writer a folder, one workflow that has it written.
+"""Locks for folders: one process writes, and one workflow is responsible for having it written.
 
-The locks are the kernel's, so each ends with its process, however that ends.
+The locks are the kernel's, so each is released when its process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ POLL_SECONDS = 0.5
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make a folder and hold it for this process; a second one waits."""
+    """Make a folder and lock it for this process; other processes wait."""
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / File.DATA_LOCK):
         yield
@@ -28,16 +28,16 @@ def locked(folder: Path) -> Iterator[None]:
 def reserve(
     folder: Path, whole: Callable[[], bool], say: Callable[[str], None]
 ) -> BaseFileLock | None:
-    """Be the one workflow that has prepared data made, or wait until another had them made.
+    """Become the one workflow that makes prepared data, or wait until another has made them.
 
     Args:
         folder: Folder of the data; created if needed.
-        whole: Whether the data is there and matches today's source.
+        whole: Tells whether the data exist and match today's source.
         say: Called once if this has to wait.
 
     Returns:
-        The reservation: it holds until it is released, or to the end of its process. None if the
-        data are there.
+        The reservation, which lasts until it is released or the process ends. None if the data
+        exist.
     """
     folder.mkdir(parents=True, exist_ok=True)
     reservation = FileLock(folder / File.DATA_RESERVED)

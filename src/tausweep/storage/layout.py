@@ -17,9 +17,9 @@ class Folder(StrEnum):
     """Names of the folders below ``results/``."""
 
     DATA = "data"  # prepared data, of all studies
-    LOGS = "logs"  # of a study, and beside the studies of what they share
+    LOGS = "logs"  # logs of a study; beside the studies, logs of what they share
 
-    # Of a study.
+    # A study.
     RUNS = "runs"
     TABLES = "tables"
     FIGURES = "figures"
@@ -29,11 +29,11 @@ class Folder(StrEnum):
 class File(StrEnum):
     """Names of files in ``results/``; each is a string, as in ``folder / File.RECORD``."""
 
-    # Of prepared data, beside those of its splits (``SplitFile``).
+    # Prepared data, beside the files of its splits (``SplitFile``).
     MANIFEST = "manifest.json"
     DATA_LOCK = ".lock"
     DATA_RESERVED = ".reserved"
-    SOURCE_CONTENTS = ".source.json"  # decides no number and enters no digest, so hidden
+    SOURCE_CONTENTS = ".source.json"  # hidden, because it decides no number and enters no digest
 
     # A run: outputs of pretraining, and its checkpoints until it ends.
     SETTINGS = "settings.json"
@@ -45,7 +45,7 @@ class File(StrEnum):
     CHECKPOINT_NEW = "checkpoint.new.safetensors"
     RUN_LOCK = "lock.json"
 
-    # Of a run: what its evaluation leaves; ``measure_file`` has those of any measure.
+    # A run: outputs of its evaluation; ``measure_file`` gives the file of any measure.
     EMBEDDINGS = "embeddings.safetensors"
     CORRECT = "correct.safetensors"
     LINEAR = "linear.json"
@@ -68,7 +68,7 @@ class File(StrEnum):
 
 
 class SplitFile(StrEnum):
-    """Ends of the names of a split's files in prepared data."""
+    """Endings of the names of a split's files in prepared data."""
 
     SQUARES = "images.npy"
     ENCODED = "images.bin"
@@ -103,7 +103,7 @@ class Layout:
         return self.study(run.study) / Folder.LOGS / run.id
 
     def log(self, run: Run, stage: str) -> Path:
-        """What a stage of a run, ``pretrain`` or ``evaluate``, said."""
+        """Log of a stage of a run, ``pretrain`` or ``evaluate``."""
         return self.logs(run) / f"{stage}.log"
 
     def prepared(self, settings: DatasetSettings) -> Path:
@@ -112,7 +112,7 @@ class Layout:
 
 
 def measure_file(measure: str) -> str:
-    """Name of the file of a measure in a run's folder, a plug-in's too."""
+    """Name of a measure's file in a run's folder; also for plug-ins."""
     return f"{measure}.json"
 
 
@@ -133,7 +133,7 @@ def weights_after(folder: Path, epoch: int) -> Path:
 
 
 def kept_weights(folder: Path) -> dict[int, Path]:
-    """The files that exist of ``weights_after``, by epoch."""
+    """The existing files of ``weights_after``, by epoch."""
     found = {}
     for path in folder.glob("encoder-epoch*.safetensors"):
         number = path.name.removeprefix("encoder-epoch").removesuffix(".safetensors")

@@ -1,6 +1,6 @@
-"""What comes with the package beside its modules: workflow, profiles, studies, numbers of others.
+"""Files that come with the package: workflow, profiles, studies, published numbers.
 
-In a checkout they lie at its root. A wheel has them under the same paths in ``tausweep/_shipped``
+In a checkout they are at its root. A wheel has them under the same paths in ``tausweep/_shipped``
 (``force-include`` in pyproject.toml).
 """
 
@@ -18,7 +18,7 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 
 @cache
 def root() -> Path:
-    """The folder that has all of it.
+    """The folder that contains these files.
 
     Raises:
         FileNotFoundError: The package was installed without them.
@@ -44,23 +44,23 @@ def snakefile() -> Path:
 
 
 def studies() -> dict[str, Path]:
-    """Study files by the name that stands for them: ``demo``, ``paper``, ``options/flip``, ..."""
+    """Study files by short name: ``demo``, ``paper``, ``options/flip``, ..."""
     folder = path(STUDIES)
     found = [*folder.glob("*.yaml"), *folder.glob("options/*.yaml")]
     return {str(file.relative_to(folder).with_suffix("")): file for file in sorted(found)}
 
 
 def study_file(given: str) -> str:
-    """The study file that a user means by a path, or by the name of a study that is shipped.
+    """The study file that a user means by a path or by the name of a shipped study.
 
-    A file of the working folder comes before a shipped study of the same name.
+    A file in the working folder takes precedence over a shipped study of the same name.
 
     Args:
-        given: As it was typed.
+        given: The path or name as the user typed it.
 
     Returns:
-        The path as it was typed, or that of the shipped study. A path to a file that is not there
-        stays as it is, for whoever reads it to complain about.
+        The path as typed, or that of the shipped study. The path of a missing file is returned
+        unchanged; whoever reads it reports that.
 
     Raises:
         StudyError: It is a word, neither a file nor the name of a shipped study.
@@ -79,10 +79,10 @@ def study_file(given: str) -> str:
 
 
 def study_name(file: str) -> str:
-    """What to call a study file in a record: the name of a shipped study, or else its path.
+    """The name of a study file in records: that of a shipped study, else its path.
 
-    The reverse of ``study_file``: jobs take the name too, and it does not tell where the package is
-    installed.
+    This is the reverse of ``study_file``. Jobs accept the name too, and it does not reveal where
+    the package is installed.
     """
     for name, shipped in studies().items():
         if Path(file).is_absolute() and Path(file) == shipped and not Path(name).exists():

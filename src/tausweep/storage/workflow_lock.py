@@ -1,8 +1,8 @@
-"""Who runs a study's workflow, and the locks of Snakemake that a killed one left behind.
+"""Register who runs a study's workflow, and release the locks that a killed Snakemake left behind.
 
-Snakemake locks the files that it makes by naming them below ``.snakemake/locks``, without saying
-who it is: after a kill nobody can tell whether somebody still works there. So a workflow also
-registers itself, with process, host and heartbeat as a run's lock has them.
+Snakemake locks the files that it makes by listing them below ``.snakemake/locks``, without naming
+the process. After a kill, nobody can tell whether the workflow is still running. So a workflow also
+registers itself with process, host and heartbeat, like the lock of a run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from tausweep.storage.run_lock import held_by, run_lock
 
 SNAKEMAKE = Path(".snakemake")
-"""Snakemake's folder, in the one that a workflow runs in."""
+"""Snakemake's folder, in the folder where a workflow runs."""
 
 
 def _registered(study: str, root: Path) -> Path:
@@ -28,7 +28,7 @@ def _registered(study: str, root: Path) -> Path:
 
 @contextlib.contextmanager
 def registered(study: str, root: Path = SNAKEMAKE) -> Iterator[None]:
-    """Be known as a workflow of a study while the block runs."""
+    """Register this process as a workflow of a study while the block runs."""
     folder = _registered(study, root) / f"{platform.node()}-{os.getpid()}"
     with run_lock(folder):
         yield
@@ -37,7 +37,7 @@ def registered(study: str, root: Path = SNAKEMAKE) -> Iterator[None]:
 
 
 def holders(study: str, root: Path = SNAKEMAKE) -> list[dict[str, Any]]:
-    """Live processes (``pid``, ``host``) that run the study's workflow, but for this one."""
+    """Other live processes (``pid``, ``host``) that run the study's workflow."""
     found = [held_by(folder) for folder in sorted(_registered(study, root).glob("*"))]
     me = (os.getpid(), platform.node())
     return [held for held in found if held is not None and (held["pid"], held["host"]) != me]
@@ -45,17 +45,17 @@ def holders(study: str, root: Path = SNAKEMAKE) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Released:
-    """Locks that were released: how many files, and the killed workflows that were known."""
+    """What was released: the number of locked files, and the known killed workflows."""
 
     locks: int
     left_by: tuple[str, ...]
 
 
 def release_stale(study: str, results: Path, root: Path = SNAKEMAKE) -> Released | None:
-    """Release Snakemake's locks on a study's results if those who ran it were killed.
+    """Release Snakemake's locks on a study's results if the workflows that took them were killed.
 
-    Nothing is touched while a workflow of the study lives, or where nobody is known to have left
-    the locks. Locks of other studies stay.
+    Nothing is released while a workflow of the study is alive, or if it is not known who left the
+    locks. Locks of other studies stay.
 
     Args:
         study: The study.
@@ -70,7 +70,7 @@ def release_stale(study: str, results: Path, root: Path = SNAKEMAKE) -> Released
     if not known or holders(study, root):
         return None
     for path, found in locks.items():
-        # Not one that somebody wrote meanwhile: who writes one has registered before.
+        # A lock written meanwhile is not released, because its writer has registered before.
         with contextlib.suppress(FileNotFoundError):
             if _same(path.stat(), found):
                 path.unlink()

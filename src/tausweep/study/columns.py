@@ -1,4 +1,7 @@
-"""The columns of ``records.csv`` and ``along.csv``, with one name for each measure."""
+"""The columns of ``records.csv`` and ``along.csv``, with one name for each measure.
+
+A new measure needs a name here and in a few other places, which CONTRIBUTING.md lists.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class FigureSettings(Settings):
         width: Width of a figure in inches; 5.2 keeps 9-point text readable at 390 pixels and in
             print.
         panel_height: Height of a row of panels in inches.
-        font_size: In points; so are ``line_width`` and ``marker_size``.
+        font_size: Size of text in points; ``line_width`` and ``marker_size`` are in points too.
         band_opacity: Opacity of an interval's band.
         dpi: Dots per inch of the PNG.
     """

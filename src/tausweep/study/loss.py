@@ -27,20 +27,20 @@ HARD = frozenset(name for name, kind in PAPER.items() if kind.hard)
 
 
 BASELINES = ("untrained", "raw_pixels")
-"""Stand in for a loss as what every loss has to beat: the encoder with its initial weights (and
-batch norm statistics from one epoch of views), and no encoder at all. They have no measures of bank
-and loss."""
+"""Baselines, which every loss has to beat. ``untrained`` is the encoder with its initial weights
+(and batch norm statistics from one epoch of views), ``raw_pixels`` no encoder at all. They have no
+measures of bank and loss."""
 
 
 TEMPERATURE_FREE = frozenset({"simple", "hard_simple", "nearest_negative", *BASELINES})
 
 
 Bound = tuple[Number | None, Number | None]
-"""Lowest and highest value of a parameter; none is no bound."""
+"""Lowest and highest value of a parameter; none means no bound."""
 
 
 class LossSettings(Settings):
-    """One loss, as a run has it.
+    """The loss of a run.
 
     Attributes:
         name: What the study calls it: a shipped loss, a baseline, or a free name with a ``kind`` or
@@ -59,7 +59,7 @@ class LossSettings(Settings):
         clamp: Bounds of an own loss's parameters by name.
         module: A Python file with ``make(temperature, negatives, **options)``.
         module_digest: Digest of that file's code: a changed loss is a different loss.
-        options: Of a shipped loss, or passed to that ``make``.
+        options: Options of a shipped loss, or passed to that ``make``.
     """
 
     name: str
@@ -92,7 +92,7 @@ class LossSettings(Settings):
 
     @property
     def view_count(self) -> int:
-        """Views of each instance that a step takes: 1 or 2."""
+        """Views of each instance in a step: 1 or 2."""
         return 2 if self.views == 2 or self.source != "bank" else 1
 
     @property
@@ -129,7 +129,7 @@ class LossSettings(Settings):
             )
 
     def negative_count(self, bank_size: int, batch_size: int) -> int:
-        """Negatives of an anchor: N - 1 of the bank, Q of the queue, 2 B - 2 of a batch."""
+        """Negatives of an anchor: N - 1 in the bank, Q in the queue, 2 B - 2 in a batch."""
         if self.source == "bank":
             return bank_size - 1
         return self.queue if self.queue is not None else 2 * batch_size - 2
@@ -156,7 +156,7 @@ class LossGrid(Settings):
     Attributes:
         kind: The shipped loss that a free name stands for.
         temperature: tau, one or several; none for the losses without one.
-        negatives: Size K of the hard set; of an own loss, passed to its make().
+        negatives: Size K of the hard set; for an own loss, passed to its make().
         alpha: The hard set as a share of the negatives instead of K.
         literal_topk: The author's variant of the hard losses.
         negatives_from: The memory bank (default), a queue by a momentum encoder (MoCo), or both
@@ -168,7 +168,7 @@ class LossGrid(Settings):
         lr: Learning rate of the loss's own parameters; the encoder's by default.
         clamp: Bounds of an own loss's parameters by name, [lowest, highest].
         module: A Python file with make(temperature, negatives, **options).
-        options: Of a shipped loss, or passed to make().
+        options: Options of a shipped loss, or passed to make().
     """
 
     kind: str | None = None
@@ -308,16 +308,17 @@ def _check_source(name: str, called: str, kind: LossKind, grid: LossGrid) -> Non
 
 
 def negatives_from(name: str, grid: LossGrid) -> NegativesFrom:
-    """Where the negatives of a loss in the study file come from."""
+    """Where the negatives of a loss in a study file come from."""
     kind = KINDS.get(grid.kind or name)
     allowed = kind.negatives_from if kind and grid.module is None else EVERYWHERE
     return grid.negatives_from or allowed[0]
 
 
 def resolved(name: str, grid: LossGrid) -> dict[str, Any]:
-    """What a run's settings say of a loss, but for temperature and hard set; defaults filled in.
+    """A loss's settings for a run with defaults filled in, without temperature and hard set.
 
-    What is the paper's is left out, so that the digests of finished runs stay as they are.
+    Settings that have the paper's value are left out, so that the digests of finished runs stay as
+    they are.
     """
     source = negatives_from(name, grid)
     kind = KINDS.get(grid.kind or name) if grid.module is None else None

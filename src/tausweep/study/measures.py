@@ -1,4 +1,4 @@
-"""Names of the measures, and their settings."""
+"""Measures by the names of their files, and their settings."""
 
 from __future__ import annotations
 

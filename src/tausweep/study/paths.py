@@ -11,15 +11,15 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR)
 
 
 def expanded(text: str, field: str) -> Path:
-    """A path with ``~`` and ``~user`` resolved; what lies there is for the caller to see.
+    """A path with ``~`` and ``~user`` resolved; it need not exist.
 
     Args:
-        text: As the study file has it.
-        field: What it is called there, for the sentence of an error.
+        text: The path as the study file has it.
+        field: The field's name there, for error messages.
 
     Raises:
-        StudyError: No path is written like that, or the system refuses to look at it: a part is too
-            long, or a folder may not be searched.
+        StudyError: It is not a possible path, or the system refuses to look at it, because a part
+            is too long or a folder may not be searched.
     """
     if "\0" in text:
         raise StudyError(f"{field}: {text!r} is not allowed: no path has a zero byte")

@@ -1,4 +1,4 @@
-"""Loading of a user's own Python file: a loss, a dataset or a measure that a study names."""
+"""Load a user's own Python file: a loss, a dataset or a measure that a study names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def function(module: str, name: str, field: str) -> Callable[..., Any]:
     path = expanded(module, field)
     if not path.is_file():
         raise StudyError(f"{field}: there is no file {path}; a Python file with {name}() is needed")
-    # A unique name keeps files with the same name apart; dataclasses look up their module by it.
+    # A unique name keeps files of the same name apart; dataclasses look up their module by it.
     unique = f"tausweep_plugin_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(unique, path)
     if spec is None or spec.loader is None:
@@ -76,7 +76,8 @@ def guarded(
             return function(*arguments, **options)
         except StudyError:
             raise
-        # SystemExit too: a file that calls sys.exit would end the command as if all were well.
+        # SystemExit too: otherwise a file that calls sys.exit would end the command without an
+        # error.
         except (Exception, SystemExit) as error:
             if diverges and isinstance(error, FloatingPointError):
                 raise

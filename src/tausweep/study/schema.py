@@ -117,7 +117,7 @@ def _complete_loss(grid: dict[str, Any]) -> None:
 
 
 def _suggested(definition: str, names: list[str]) -> dict[str, Any]:
-    """Names that an editor may suggest; others are allowed too."""
+    """A schema of names that an editor may suggest; other names are allowed too."""
     return {"properties": {name: {"$ref": f"#/$defs/{definition}"} for name in names}}
 
 

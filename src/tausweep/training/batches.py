@@ -16,7 +16,8 @@ from tausweep.views.batches import Pixels
 from tausweep.views.parameters import ViewParameters
 
 STREAMS = ("train", "train, second view")
-"""Of the random numbers: those of the first view do not depend on whether there is a second."""
+"""Streams of random numbers. The first view's numbers do not depend on whether there is a
+second."""
 
 Drawn = tuple[Tensor, tuple[ViewParameters, ...]]
 """Order (N int64) of an epoch, and the parameters of each view of its instances."""
@@ -91,7 +92,7 @@ class EpochBatches:
         return self._placed(found)
 
     def _draw(self, epoch: int) -> Drawn:
-        """What the seed decides of an epoch, ready to be placed."""
+        """Whatever the seed decides in an epoch, ready to be placed."""
         seed, settings = self._settings.seed, self._settings.views
         order = rendering.order(len(self._pixels), seed, epoch)
         drawn = [self._pixels.draw(settings, seed, epoch, stream) for stream in self._streams]

@@ -59,7 +59,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         try:
             save_file(plain, temporary, {"tausweep": json.dumps(described, sort_keys=True)})
         except SafetensorError as error:
-            # The system's error is only in its text: "No space left on device (os error 28)".
+            # The system's error is only in the text: "No space left on device (os error 28)".
             if (found := re.search(r"\(os error (\d+)\)", str(error))) is None:
                 raise
             number = int(found[1])

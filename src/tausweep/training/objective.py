@@ -1,7 +1,7 @@
 """What a run minimises: its loss, and what the loss needs beside encoder and bank.
 
-A second view, a momentum encoder and its queue, labels, parameters of the loss's own: each only
-where the loss asks for it. Of the paper's losses none does.
+A loss may need a second view, a momentum encoder and its queue, labels, or parameters of its own.
+Each exists only if the loss needs it. The paper's losses need none of them.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from tausweep.training.position import HISTORY, Position
 
 
 class Embed(Protocol):
-    """Embeddings at the run's precision, by what is trained or by another encoder."""
+    """Embeds views at the run's precision, by the trained encoder or by another one."""
 
     def __call__(self, views: Tensor, encoder: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Of B views (B x 3 x S x S), B x d; with gradient, unless the encoder has none."""
+        """Embed B x 3 x S x S views: B x d, with gradient unless the encoder has none."""
 
 
 class Objective:
     """The loss of a run, its state, and the batches that it sees.
 
     Args:
-        settings: The run's.
-        labels: N, of the training images; the loss sees them only if it is supervised.
-        encoder: What is trained.
+        settings: The run's settings.
+        labels: N labels of the training images; the loss sees them only if it is supervised.
+        encoder: The encoder that is trained.
         steps: Steps of an epoch.
         device: Where to train.
-        processes: Those that share the run.
+        processes: The processes that share the run.
 
     Attributes:
-        loss: Of a batch, a scalar.
+        loss: Maps a batch to a scalar.
         views: Views of each instance that a step takes.
-        parameters: The loss's own, trained with the encoder.
+        parameters: The loss's own parameters, which are trained with the encoder.
 
     Raises:
         StudyError: The loss cannot be made, or processes cannot share it.
@@ -85,7 +85,7 @@ class Objective:
         self._names = [*named]
         self._momentum: list[Tensor | None] = [None] * len(self.parameters)
         self._clamp()
-        self.reported()  # refuses what cannot be a column before anything is trained
+        self.reported()  # before anything is trained, refuses values that cannot be a column
 
     def _check_shared(self, processes: Processes) -> None:
         state = self._module is not None and self._module.state_dict()
@@ -99,17 +99,17 @@ class Objective:
     def embeddings(
         self, views: Tensor, encoder: Encoder, embed: Embed
     ) -> tuple[Tensor, Tensor | None]:
-        """Anchors (B x d), and keys (B x d) where the loss sees a second view.
+        """Anchors (B x d), and keys (B x d) if the loss sees a second view.
 
         Args:
-            views: B x 3 x S x S, or 2 B with the second views behind the first.
-            encoder: What is trained.
+            views: B x 3 x S x S, or 2 B with all second views after the first views.
+            encoder: The encoder that is trained.
             embed: Gives its embeddings.
         """
         if self.views == 1:
             return embed(views), None
         if self._momentum_encoder is None:
-            # Both views pass together: batch norm sees them as one batch (SimCLR).
+            # Both views pass together, so batch norm sees them as one batch (SimCLR).
             anchors, keys = embed(views).chunk(2)
             return anchors, keys
         first, second = views.chunk(2)
@@ -119,7 +119,7 @@ class Objective:
     def batch(
         self, anchors: Tensor, keys: Tensor | None, bank: Tensor, index: Tensor, at: Position
     ) -> Batch:
-        """What the loss sees of a step."""
+        """The input of the loss in a step."""
         return Batch(
             anchors,
             bank,
@@ -134,11 +134,11 @@ class Objective:
         )
 
     def descend(self, gradients: Sequence[Tensor], lr: float) -> None:
-        """A step of SGD for the loss's own parameters: without weight decay, within their bounds.
+        """An SGD step for the loss's own parameters, without weight decay and within their bounds.
 
         Args:
-            gradients: By each of ``parameters``.
-            lr: The encoder's; one of the loss's own falls with it.
+            gradients: Gradients with respect to each of ``parameters``.
+            lr: The encoder's learning rate; a learning rate of the loss's own falls with it.
         """
         if not self.parameters:
             return
@@ -166,17 +166,18 @@ class Objective:
                 parameter.clamp_(*bounds)
 
     def end_step(self, keys: Tensor | None) -> None:
-        """Put the step's keys into the queue, after the loss has seen those before them."""
+        """Put the step's keys into the queue, after the loss has used the earlier ones."""
         if self._queue is not None and keys is not None:
             self._queue.add(keys)
 
     def reported(self) -> dict[str, Tensor]:
-        """Columns of the history about the loss, scalars on the device.
+        """Columns of the history about the loss: scalars on the device.
 
-        What its ``history()`` says, or the mean of each of its parameters.
+        They come from its ``history()``, or are the means of its parameters.
 
         Raises:
-            StudyError: A name is a column of every history, or a value is no scalar tensor.
+            StudyError: A name is already a column of every history, or a value is not a scalar
+                tensor.
         """
         module = self._module
         if module is None:
@@ -195,7 +196,7 @@ class Objective:
         return found
 
     def tensors(self) -> dict[str, Tensor]:
-        """The state of all this, by name."""
+        """Tensors by name that hold the whole state."""
         found: dict[str, Tensor] = {}
         if self._module is not None:
             found |= {f"loss.{name}": t for name, t in self._module.state_dict().items()}
@@ -210,11 +211,11 @@ class Objective:
         return found
 
     def may_be_infinite(self, name: str) -> bool:
-        """Whether a tensor of ``tensors`` is a buffer of the loss: such may begin at infinity."""
+        """Whether a tensor of ``tensors`` is a buffer of the loss, which may start at infinity."""
         return name.startswith("loss.") and name.removeprefix("loss.") not in self._names
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Become what ``tensors`` described."""
+        """Restore the state from ``tensors``."""
         if self._module is not None:
             self._module.load_state_dict(_below("loss.", tensors))
             kept = _below("loss_momentum.", tensors)
@@ -233,5 +234,5 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def seed_of(what: str, seed: int) -> int:
-    """Seed of a stream apart from that of the weights."""
+    """Seed of a random stream that is separate from that of the weights."""
     return int.from_bytes(hashlib.sha256(f"{what} {seed}".encode()).digest()[:7], "big")

@@ -99,7 +99,7 @@ def write_pretrained(
     write_text(folder / File.HISTORY, history_csv(history))
     _save_encoder(folder / File.ENCODER, trained.encoder, trained.bank, made)
     for epoch, path in kept_weights(folder).items():
-        # Weights of another `evaluate_at`, or of a run that diverged later, would mislead.
+        # Weights for another `evaluate_at`, or from before a divergence, would be misleading.
         if epoch not in settings.along or trained.outcome != "complete":
             path.unlink()
     write_json(folder / File.PRETRAIN, described)

@@ -19,9 +19,9 @@ class Position:
         step: Completed steps of the current epoch.
         steps: Completed steps in total.
         loss: Sum of the loss over the current epoch's anchors so far, as last read.
-        positive_similarity: The same for the similarity of anchor and positive.
+        positive_similarity: The same sum for the similarity of anchor and positive.
         seconds: Time spent on the current epoch so far.
-        history: One row per epoch, keyed by ``HISTORY`` and by what the loss says of itself.
+        history: One row per epoch, keyed by ``HISTORY`` and by the columns that the loss reports.
     """
 
     epoch: int = 0
@@ -38,7 +38,7 @@ class Position:
         Args:
             lr: Its learning rate.
             count: Training images.
-            said: What the loss says of itself, by column.
+            said: The columns that the loss reports.
         """
         self.history.append(
             {

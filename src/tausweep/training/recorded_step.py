@@ -14,12 +14,12 @@ class RecordedStep:
     """Calls a step once directly, then records it and replays the recording (see ``StepGraph``).
 
     Args:
-        step: A function of index (B int64), views (B x 3 x S x S) and learning rate; it must not
+        step: A function of index (B int64), views (B x 3 x S x S) and learning rate that does not
             wait for the host.
         batch: B.
         size: S.
         device: Where the tensors are.
-        views: Views of each instance: the step takes ``views`` B x 3 x S x S.
+        views: Views per instance: the step takes ``views`` * B x 3 x S x S.
     """
 
     def __init__(

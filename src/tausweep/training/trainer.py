@@ -1,9 +1,9 @@
-"""A run of pretraining as a state and the step that moves it on.
+"""A run of pretraining: its state, and the step that advances it.
 
-Protocol of docs/protocol.md: one view per image and step, contrasted with the bank; SGD; the bank
-is updated after the optimiser's step with that step's embeddings. A loss that wants more, such as a
-second view, has it from its ``Objective``. All randomness belongs to (seed, epoch, instance), so
-the position (epoch, step) and the tensors are the whole state.
+The protocol is that of docs/protocol.md. In each step, one view per image is contrasted with the
+bank and SGD takes a step. Then the bank is updated with that step's embeddings. A loss that needs
+more, such as a second view, gets it from its ``Objective``. All randomness is a function of (seed,
+epoch, instance), so the position (epoch, step) and the tensors are the whole state.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from tausweep.training.recorded_step import RecordedStep
 from tausweep.views.batches import pixels, resident
 
 Keep = Callable[[int, Encoder, MemoryBank], None]
-"""Is given the encoder and the bank after an epoch, counted from 1; changes neither."""
+"""Receives the number of an epoch (from 1), and encoder and bank after it; changes neither."""
 
 
 @dataclass
 class Pretrained:
-    """What a run of pretraining ends with.
+    """The result of a run of pretraining.
 
     Attributes:
         outcome: ``complete``, or ``diverged`` when the loss was not finite.
@@ -56,21 +56,21 @@ class Pretrained:
 
 
 class Trainer:
-    """State of a run and the steps that move it on.
+    """The state of a run, and the steps that advance it.
 
-    On a GPU it works on the stream that is current when it is made and in every call, and the host
-    waits for it once per epoch: an epoch's order and views are brought there at once, drawn while
-    the epoch before was computed, and a step is one graph over fixed tensors.
+    On a GPU it works on the stream that is current when it is made and in every call. The host
+    waits for it once per epoch: a step is one graph over fixed tensors, and an epoch's order and
+    views are drawn during the previous epoch and copied to the GPU at once.
 
     Args:
         settings: The run's resolved settings.
         data: Prepared data; only the training images are used, and their labels if the loss is
             supervised.
         device: Where to train.
-        processes: Those that share the run.
-        graphs: Whether whole batches go through fixed tensors and a recorded step; by default on a
-            GPU, for a run that no other process shares and whose loss can be recorded: not one of a
-            user's own, which may wait for the host. The numbers are the same.
+        processes: The processes that share the run.
+        graphs: Whether whole batches go through fixed tensors and a recorded step. By default they
+            do on a GPU, if no other process shares the run and its loss can be recorded. A user's
+            own loss cannot, because it may wait for the host. The numbers are the same.
         compiled: Whether torch.compile fuses the encoder's operations for whole batches. The
             numbers differ in their last bits.
 
@@ -79,10 +79,10 @@ class Trainer:
         bank: N x d, one entry per training image.
         objective: The loss, and what it needs beside encoder and bank; none for a baseline.
         batches: Index and views of every step.
-        position: Where the run is.
-        count: N, training images.
-        batch: B, images of a whole batch.
-        steps: Steps of an epoch.
+        position: The position of the run.
+        count: N, the number of training images.
+        batch: B, the images of a whole batch.
+        steps: Steps per epoch.
 
     Raises:
         StudyError: K is larger than the bank, a batch cannot be normalised, or it has no part for
@@ -124,19 +124,19 @@ class Trainer:
         self.bank = MemoryBank(self.count, dim, chosen.bank_momentum, entries, device)
         self.parameters: list[Tensor] = list(self.encoder.parameters())
         self.momentum: list[Tensor | None] = [None] * len(self.parameters)
-        # Of loss and positive similarity over the anchors of the epoch so far.
+        # Sums of loss and positive similarity over the epoch's anchors so far.
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)
         self.position = Position()
 
         set_repeatable()
         self._set_precision()
-        # On a GPU a step's numbers are only asked for when an epoch ends or a checkpoint is due.
+        # On a GPU a step's numbers are only read when an epoch ends or a checkpoint is due.
         self.waiting_costs = device.type != "cpu"
         recordable = self.objective is not None and self.objective.loss.recordable
         if graphs is None:
             graphs = device.type == "cuda" and processes.count == 1 and recordable
         self.graphs, self.compiled = graphs, compiled
-        # Compiled for the shape of whole batches, and not once more for the partial one.
+        # Compiled only for the shape of whole batches, not again for the partial one.
         self._of_whole_batch = torch.compile(self.encoder) if compiled else self.encoder
         self._recorded: RecordedStep | None = None
         if graphs:
@@ -147,9 +147,10 @@ class Trainer:
         """One step of the paper: embed, contrast with the bank, descend, update the bank.
 
         Args:
-            index: B int64, all the batch's instances, which are rows of the bank.
-            views: b x 3 x S x S, one view of each in this process's part; alone, b is B. With two
-                views 2 B, the second ones behind the first.
+            index: B int64, all instances of the batch; they are rows of the bank.
+            views: b x 3 x S x S, one view of each instance in this process's part; b is B for a
+                single process. With two views per instance 2 B, all second views after the first
+                views.
             lr: Learning rate.
 
         Returns:
@@ -169,7 +170,7 @@ class Trainer:
         gradients: Sequence[Tensor] = torch.autograd.grad(loss, trained)
         loss, anchors, gradients = self.sharing.total(
             loss, anchors, gradients, trained, len(index)
-        )  # of the whole batch: anchors are B x d now
+        )  # over the whole batch; anchors are B x d now
         self._descend(gradients[: len(self.parameters)], lr)
         objective.descend(gradients[len(self.parameters) :], lr)
         positives = self.bank.entries[index]  # B x d, as the loss saw them
@@ -187,8 +188,8 @@ class Trainer:
 
         Args:
             batch: B, instances of the whole batch.
-            views: Of this process's part.
-            encoder: Another one than what is trained.
+            views: Views of this process's part.
+            encoder: An encoder other than the trained one.
         """
         self._set_precision()
         mixed = self.settings.pretrain.precision == "bf16"
@@ -198,15 +199,16 @@ class Trainer:
         return embeddings
 
     def _set_precision(self) -> None:
-        """Allow TF32 or not: it holds for the process, where another run may have said otherwise.
+        """Allow or forbid TF32, as the run's precision says.
 
-        A recorded step keeps what it was recorded with.
+        It is a setting of the process, where another run may have changed it. A recorded step keeps
+        the setting with which it was recorded.
         """
         set_tf32(self.settings.pretrain.precision == "tf32")
 
     @torch.no_grad()
     def _descend(self, gradients: Sequence[Tensor], lr: float) -> None:
-        """A step of torch's SGD, by its function: its class imports two seconds of compiler."""
+        """A step of torch's SGD as a function, because importing its class takes two seconds."""
         sgd(
             self.parameters,
             list(gradients),
@@ -222,14 +224,14 @@ class Trainer:
 
     @property
     def done(self) -> bool:
-        """Whether all epochs are."""
+        """Whether all epochs are done."""
         return self.position.epoch >= self.settings.pretrain.epochs
 
     def steps_left(self, say: Message, keep: Keep | None = None) -> Iterator[None]:
-        """Train to the end; control returns after each step, and after an epoch's last is told.
+        """Train to the end; yields after each step, after an epoch's last once it is reported.
 
         Args:
-            say: Takes a progress line per epoch.
+            say: Receives a progress line per epoch.
             keep: Called after every epoch.
 
         Raises:
@@ -246,7 +248,7 @@ class Trainer:
         self.check_finite()
 
     def epoch(self) -> Iterator[None]:
-        """Take the present epoch's remaining steps; control returns after each but the last."""
+        """Take the current epoch's remaining steps; yields after each but the last."""
         at = self.position
         lr = self.settings.pretrain.lr_at(at.epoch)
         began = time.perf_counter()
@@ -263,15 +265,15 @@ class Trainer:
             at.seconds, began = at.seconds + now - began, now
             if at.step < self.steps:
                 yield
-                # The host runs ahead of a GPU, so what passes between two steps is a GPU's time:
-                # other runs of this process are in it.
+                # The host runs ahead of a GPU, so the time between two steps is the GPU's. It
+                # includes other runs of this process.
                 if not self.waiting_costs:
                     began = time.perf_counter()
         at.end_epoch(lr, self.count, self._said())
         self.sums.zero_()
 
     def _said(self) -> dict[str, float]:
-        """What the loss says of itself, brought to the host at once."""
+        """The columns that the loss reports, copied to the host at once."""
         said = self.objective.reported() if self.objective else {}
         if not said:
             return {}
@@ -279,15 +281,16 @@ class Trainer:
         return dict(zip(said, values, strict=True))
 
     def _add_step(self, index: Tensor, views: Tensor, lr: float) -> None:
-        """Take a step and add to the epoch's sums."""
+        """Take a step and add its results to the epoch's sums."""
         self.sums.add_(self.step(index, views, lr))
 
     @torch.no_grad()
     def take_statistics(self) -> None:
-        """Let batch norm see an epoch's views, and nothing learn from them.
+        """Update batch norm's statistics with an epoch's views, without training anything.
 
-        With the statistics that a layer is made with, an untrained encoder's features shrink by
-        every layer, and a linear probe of fixed lr would see nothing: a baseline too easy to beat.
+        With the initial statistics, the features of an untrained encoder shrink with every layer,
+        and a linear probe with a fixed lr would learn nothing. That baseline would be too easy to
+        beat.
         """
         self._set_precision()
         if self.parameters:
@@ -308,7 +311,7 @@ class Trainer:
             )
 
     def check_finite(self) -> None:
-        """Refuse an encoder or bank that the last step's update made infinite.
+        """Refuse to go on if the last step made the encoder or the bank infinite or NaN.
 
         Raises:
             FloatingPointError: A weight, statistic or bank entry is not finite.
@@ -319,10 +322,10 @@ class Trainer:
                 raise FloatingPointError(f"{name} is not finite after the last step")
 
     def check_same(self) -> None:
-        """Refuse to go on with processes whose weights, momentum or bank differ.
+        """Refuse to go on if weights, momentum or bank differ between processes.
 
-        Running statistics of ghost batch norm are those of the batch's first group, which the
-        first process has; the others take them from it.
+        Running statistics of ghost batch norm are those of the batch's first group. The first
+        process has this group; the others get the statistics from it.
 
         Raises:
             ProcessesError: They differ.
@@ -338,7 +341,7 @@ class Trainer:
         """Everything that the next step depends on: tensors, and the position in the run.
 
         Raises:
-            FloatingPointError: The run has diverged; there is nothing to go on from.
+            FloatingPointError: The run has diverged, so there is no state to continue from.
         """
         if self.position.step > 0:
             self.read_sums()
@@ -352,7 +355,7 @@ class Trainer:
         return tensors, vars(self.position)
 
     def restore(self, tensors: dict[str, Tensor], position: dict[str, Any]) -> None:
-        """Become the run that ``state`` described."""
+        """Restore the run from ``state``."""
         encoder = {n.removeprefix("encoder."): t for n, t in tensors.items() if n[:8] == "encoder."}
         self.encoder.load_state_dict(encoder)
         for i, (name, parameter) in enumerate(self.encoder.named_parameters()):
@@ -367,10 +370,10 @@ class Trainer:
             self._recorded.forget()
 
     def result(self, outcome: str) -> Pretrained:
-        """What the run ends with; the encoder is put in eval mode."""
+        """The result of the run; the encoder is put into eval mode."""
         return Pretrained(outcome, self.encoder.eval(), self.bank, self.position.history)
 
 
 def bank_seed(seed: int) -> int:
-    """Seed of the bank's entries: a stream apart from that of the weights."""
+    """Seed of the bank's entries: a random stream that is separate from that of the weights."""
     return seed_of("bank", seed)

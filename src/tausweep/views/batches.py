@@ -95,7 +95,7 @@ Kept = TypeVar("Kept", bound=KeptImages)
 
 @dataclass(frozen=True, eq=False)
 class _Split(Generic[Kept]):
-    """A split's images of either form, and what their views are to be."""
+    """A split's images of either form, and how to make their views."""
 
     images: Kept
     size: int
@@ -114,7 +114,7 @@ class _Split(Generic[Kept]):
         return rendering.draw(settings, height, width, len(self), seed, number, stream)
 
     def _extents(self) -> tuple[int, int] | tuple[Tensor, Tensor]:
-        """Height and width of the images, of each its own if they differ."""
+        """Height and width of the images; one per image if they differ."""
         raise NotImplementedError
 
 
@@ -157,7 +157,7 @@ class SquarePixels(_Split[NDArray[np.uint8] | Tensor]):
 
 
 Cut = Callable[[Image, int], Tensor]
-"""From an image and its row in the split to a square, uint8 S x S x 3."""
+"""Maps an image and its row in the split to a square, uint8 S x S x 3."""
 
 
 class OriginalPixels(_Split[Originals]):

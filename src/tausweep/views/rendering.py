@@ -23,9 +23,9 @@ from tausweep.views.parameters import ViewParameters, draw, order
 __all__ = ["ViewParameters", "draw", "flip", "order", "plain", "render"]
 
 _PIXELS_AT_ONCE = 2**17
-"""128 images of 32 x 32: fits in a CPU's cache, and large enough to hide the cost of a call."""
+"""128 images of 32 x 32 fit in a CPU's cache and are enough to hide the cost of a call."""
 _IMAGES_AT_ONCE = 2048
-"""On an accelerator, so that the launch of sixty small kernels is shared by many images."""
+"""On an accelerator, so that many images share the launch of sixty small kernels."""
 _DEVICE_PIXELS_AT_ONCE = 2**21
 """2,048 images of 32 x 32; at 224 pixels kernels are large and memory is the limit."""
 
@@ -77,8 +77,8 @@ def plain(images: Tensor, size: int, mean: Sequence[float], std: Sequence[float]
     Args:
         images: uint8 B x H x W x 3, on any device.
         size: Side S of the result in pixels.
-        mean: Of red, green and blue, in [0, 1].
-        std: The same, above 0.
+        mean: Means of red, green and blue, in [0, 1].
+        std: Their standard deviations, above 0.
 
     Returns:
         float32 B x 3 x S x S in channels_last memory, normalised.

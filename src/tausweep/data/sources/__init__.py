@@ -1,7 +1,7 @@
 """The interface of sources, and which module reads which kind.
 
-A source module has ``read(source, split) -> SourceSplit``, and ``look(source) -> Look`` where it
-reads files of the user's or else ``fingerprint(source) -> str``. It imports whatever is heavy
+A source module has ``read(source, split) -> SourceSplit``. If it reads the user's own files, it
+also has ``look(source) -> Look``, otherwise ``fingerprint(source) -> str``. Heavy imports are
 inside ``read``.
 """
 
@@ -91,16 +91,16 @@ class SourceSplit:
 
 @dataclass(frozen=True)
 class Look:
-    """What lies at a source, without an image being read.
+    """The files and counts of a source, found without reading an image.
 
     Attributes:
         fingerprint: See ``fingerprint``.
-        files: Bytes and time of change (ns) of each file, by its path below ``root``; of sources
-            with published archives, or none, there are none.
-        counts: Images by split and class; a class that the test split lacks has 0 there. None if
-            only reading tells.
-        digests: SHA-256 by path of the files that ``contents`` had to read after the look, so that
-            it reads them once for all datasets of this source.
+        files: Size and time of change (ns) of each file, by its path below ``root``; empty for
+            sources with published archives or without files.
+        counts: Images by split and class, with 0 for a class that the test split lacks. None if the
+            images must be read to know.
+        digests: SHA-256 by path of the files that ``contents`` had to read afterwards, so that it
+            reads them only once for all datasets of this source.
     """
 
     fingerprint: str
@@ -131,7 +131,7 @@ def read(source: Source, split: Split) -> SourceSplit:
 
 
 def look(source: Source) -> Look:
-    """See what lies at a source.
+    """Look at a source.
 
     Raises:
         StudyError: There is no such tree, or a split or class is missing in it.
@@ -145,9 +145,9 @@ def look(source: Source) -> Look:
 
 @cache
 def seen(source: Source) -> Look:
-    """The same, but a process looks once: a plan asks for each of many runs, in one moment.
+    """The same, but a process looks only once, because a plan asks for every run.
 
-    ``seen.cache_clear()`` has it look again.
+    ``seen.cache_clear()`` makes it look again.
 
     Raises:
         StudyError: As for ``look``.
@@ -170,7 +170,7 @@ def fingerprint(source: Source) -> str:
 
 
 def train_size(source: Source) -> int | None:
-    """Number of training images at a source as it was ``seen``; none if only reading tells.
+    """Number of training images at a source as ``seen``; none if the images must be read to know.
 
     Raises:
         StudyError: As for ``look``.

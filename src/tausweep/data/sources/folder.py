@@ -1,7 +1,8 @@
 """Image folders: ``train/<class>/`` and ``test/<class>/``, with images at any depth.
 
-Classes are the sorted folder names; within a class, images are sorted by path. Left out are hidden
-files and what may lie beside images (``trees.BESIDE``); other files are refused by name.
+Classes are the sorted folder names; within a class, images are sorted by path. Hidden files and
+files that may lie beside images (``trees.BESIDE``) are skipped; any other file is an error that
+names it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def read(source: Source, split: Split) -> SourceSplit:
 
 
 def look(source: Source) -> Look:
-    """See which images both splits have: a digest of relative paths and sizes, and their numbers.
+    """List the images of both splits: a digest of relative paths and sizes, and numbers by class.
 
     Raises:
         StudyError: As for ``read``.

@@ -60,9 +60,9 @@ def read(source: Source, split: Split) -> SourceSplit:
 
 
 def look(source: Source) -> Look:
-    """See which images are in use: a digest of relative paths, sizes and the ground truth.
+    """List the images in use: a digest of their relative paths, sizes and the ground truth.
 
-    They are counted by class where both splits have folders of classes.
+    They are counted by class if both splits have class folders.
 
     Raises:
         StudyError: As for ``read``, except that the ground truth's content is not checked.

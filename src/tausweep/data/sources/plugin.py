@@ -67,9 +67,9 @@ class _Images:
 
 
 def look(source: Source) -> Look:
-    """See what a plug-in reads: a digest of its code, its options and the files at its path.
+    """Look at what a plug-in may read: a digest of its code, its options and the files at its path.
 
-    All files there count: which of them it reads, and of what kind they are, is its own affair.
+    All files at the path count, of any kind, because we cannot know which of them it reads.
 
     Raises:
         StudyError: The file or the path is missing.

@@ -1,4 +1,4 @@
-"""What was measured of an encoder, or of two: as text, as a page, as JSON, as a row of a table."""
+"""What was measured on one encoder or two, as text, as a page, as JSON and as a row of a table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Measurement:
     differences: dict[str, Estimate]
 
     def row(self) -> pd.DataFrame:
-        """One row: what was measured of the first input.
+        """One row with what was measured on the first input.
 
         Columns are ``name``, ``n``, ``dim``, ``classes``, each measure, its interval as
         ``<measure>_low`` and ``<measure>_high``, and ``flags``, joined by commas. A measure that
@@ -113,7 +113,7 @@ def heading(quality: Quality) -> str:
 
 
 def rows(quality: Quality) -> list[tuple[str, str, str, str]]:
-    """Measure, value, interval and number of instances, of all measures, in print."""
+    """One row per measure in print: measure, value, interval and number of instances."""
     lines = []
     for name in MEASURES:
         label = label_of(name)
@@ -126,7 +126,7 @@ def rows(quality: Quality) -> list[tuple[str, str, str, str]]:
 
 
 def difference_rows(measurement: Measurement) -> list[tuple[str, str, str, str, str, str]]:
-    """Measure, both values, difference, its interval, and a mark if it excludes 0, in print."""
+    """One row per measure in print: values, difference, interval, a mark if it excludes 0."""
     first, second = measurement.inputs
     lines = []
     for name, gap in measurement.differences.items():
@@ -161,7 +161,7 @@ def notes(quality: Quality) -> list[str]:
 
 def _input(quality: Quality) -> list[str]:
     table = [("measure", "value", "95% interval", "n"), *rows(quality)]
-    # A reason why a measure is missing may be long; it stands in the last columns.
+    # The reason why a measure is missing may be long, so it is in the last columns.
     widths = [max(len(r[0]) for r in table), max(len(r[1]) for r in table)]
     width = max(len(r[2]) for r in table if r[1] != "–" or r[3])
     lines = [heading(quality), ""]
@@ -194,6 +194,6 @@ def _number(value: float, digits: int | None, signed: bool) -> str:
         return str(finite(value)).replace("inf", "∞")
     plus = "+" if signed else ""
     if digits is not None:
-        # Not -0.00, which is a 0 that looks like something else.
+        # Not -0.00, which would look like something other than 0.
         value = round(value, digits) + 0.0
     return f"{value:{plus}.4g}" if digits is None else f"{value:{plus},.{digits}f}"

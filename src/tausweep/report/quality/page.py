@@ -1,4 +1,4 @@
-"""What was measured of an encoder on one self-contained page."""
+"""What was measured on an encoder, as one self-contained page."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def page(measurement: text.Measurement) -> str:
 def _templates() -> jinja2.Environment:
     here = Path(__file__)
     return jinja2.Environment(
-        # The look of the report of a study.
+        # The same look as a study's report.
         loader=jinja2.FileSystemLoader(
             [here.with_name("templates"), here.parents[1] / "page" / "templates"]
         ),

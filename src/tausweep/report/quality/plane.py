@@ -13,7 +13,7 @@ from tausweep.results import labels, published
 
 NEAREST = 3
 FAR = 0.2
-"""Distance in ranges of the published points beyond which none of them is near."""
+"""Distance beyond which no published point counts as near, in units of their range."""
 CAVEAT = (
     "Published points are of test images of other datasets and 128 dimensions; a uniformity of "
     "another dimension is read through the effective dimension"
@@ -25,8 +25,8 @@ class PublishedPoint:
     """A cell of the paper's Table 1.
 
     Attributes:
-        dataset: As the records call it.
-        loss: The same.
+        dataset: Its name in the records.
+        loss: Its name in the records.
         temperature: None for a loss without one.
         uniformity: As published, t = 2.
         tolerance: As published.
@@ -61,9 +61,9 @@ def points() -> list[PublishedPoint]:
 
 
 def nearest(quality: Quality) -> list[tuple[PublishedPoint, float]]:
-    """The published points nearest to an encoder, and how far, each axis in units of its range.
+    """The published points nearest to an encoder, and their distances.
 
-    Empty without labels, which tolerance needs.
+    Each axis is in units of its range. Empty without labels, which tolerance needs.
     """
     if "tolerance" not in quality.estimates:
         return []
@@ -84,7 +84,7 @@ def nearest(quality: Quality) -> list[tuple[PublishedPoint, float]]:
 
 
 def sentences(quality: Quality) -> list[str]:
-    """Where an encoder lies on the plane, in words; empty without tolerance."""
+    """Where an encoder is on the plane, in words; empty without tolerance."""
     found = nearest(quality)
     if not found:
         return []

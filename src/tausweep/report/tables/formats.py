@@ -35,7 +35,7 @@ MARKS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """What one entry of a printed table shows of a cell."""
+    """One entry of a printed table: what it shows of a cell."""
 
     kind: Kind
     cell: Measured
@@ -171,7 +171,7 @@ def _bold(entry: Entry) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is; stars are left, for they make entries bold."""
+    """Text escaped for Markdown, except for stars, which make entries bold."""
     return text.replace("\\", "\\\\").replace("_", "\\_")
 
 
