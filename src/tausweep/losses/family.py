@@ -208,6 +208,7 @@ def hard_set(similarities: Tensor, index: Tensor | None, negatives: int) -> Tens
     if not (_is_integer(negatives) and 1 <= negatives <= available):
         raise ValueError(f"negatives must be an integer in 1..{available}, not {negatives!r}")
     candidates = _candidates(similarities, index)
+    # This also puts surplus ties at -inf.
     threshold, _ = selection.interval(candidates, negatives)
     return candidates >= threshold
 

@@ -334,7 +334,7 @@ def wasserstein_uniformity(x: Tensor) -> float:
 def measure(
     x: Tensor, labels: Tensor, t: float = 2.0, views: tuple[Tensor, Tensor] | None = None
 ) -> dict[str, Any]:
-    """The geometry of one split, ready for JSON; each number is a column (``columns.GEOMETRY``).
+    """The geometry of one split, ready for JSON; its measures are columns (``columns.GEOMETRY``).
 
     Args:
         x: n x d embeddings without augmentation; at least two classes, one with two members.

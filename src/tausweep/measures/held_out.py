@@ -53,7 +53,7 @@ def folds(labels: Tensor, seed: int = 0) -> list[Split]:
 
 
 def correct(classify: Classify, x: Tensor, labels: Tensor, splits: list[Split]) -> Tensor:
-    """Which held-out instances are classified correctly, one split after the other, bool.
+    """Which held-out instances of all splits are classified correctly.
 
     Args:
         classify: ``nearest`` or ``linearly``; takes training and test embeddings and labels.
