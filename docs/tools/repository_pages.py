@@ -1,8 +1,8 @@
 """What of the repository, besides docs/, is on the site.
 
 mkdocs calls the functions whose names begin with ``on_`` (``hooks`` in mkdocs.yml). The README is
-the first page. A file that a page links to is shown as a page of its own, and a folder as the list of
-its files, so that every link works on the site as it does in the repository.
+the first page. A file that a page links to is a page of its own, and a folder a list of files,
+so every link works on the site as it does in the repository.
 """
 
 from __future__ import annotations
