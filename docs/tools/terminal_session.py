@@ -172,7 +172,8 @@ def moments(events: Sequence[Event]) -> tuple[list[Text], list[Text]]:
     behind = [line for line in last if FINISHED.match(line.plain)][len(finished) :]
     rest = last[last.index(behind[-1]) + 1 :]
     left_out = behind[:-SHOWN]
-    return shown, [_left_out(f"later: {len(left_out)} runs more"), *behind[-SHOWN:], *rest]
+    later = _left_out(f"later: {len(left_out)} runs more")
+    return shown, [Text(), later, *behind[-SHOWN:], *rest]
 
 
 def _left_out(what: str) -> Text:

@@ -47,8 +47,8 @@ ELSEWHERE = {
     "mkdir home && tar xzf OUT/precision.tar.gz -C home":
         "workflow/test_kit.py::test_a_visit_from_the_kit_to_what_is_planned_at_home",
 }  # fmt: skip
-"""Commands that another test runs, by their beginning. Those for a GPU's visit are run on a CPU, in a
-slow test that needs CIFAR-10's images."""
+"""Commands that another test runs, by their beginning. Those of a visit to a GPU machine are run on
+a CPU, by a slow test that needs CIFAR-10's images."""
 
 NOT_RUN = {
     ". .venv/bin/activate": "a part of Python; the shell alone has it",
