@@ -159,8 +159,9 @@ def moments(events: Sequence[Event]) -> tuple[list[Text], list[Text]]:
     last: list[Text] = []
     for last in screens(events):
         said = BAR.search("\n".join(line.plain for line in last))
-        # A screen with fewer lines is one that is just being drawn.
-        if said and int(said[1]) == int(said[2]) // 2 and len(last) >= len(half):
+        there = sum(FINISHED.match(line.plain) is not None for line in last)
+        # The bar is a moment behind the lines; a screen with fewer lines is just being drawn.
+        if said and int(said[2]) // 2 == int(said[1]) == there and len(last) >= len(half):
             half = last
     if not half:
         raise SystemExit("at no moment were half of the runs finished")

@@ -20,6 +20,7 @@ from tausweep.storage.layout import Layout
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "docs/terminal-session.svg"
 KEPT = ROOT / "benchmarks/measured"
+RUN = re.compile(r"  (?P<run>\S+/seed\d+) +linear +(?P<linear>[\d.]+) ?% +kNN +(?P<knn>[\d.]+) ?%")
 CHARACTER = 12.2
 """The width of a character in rich's SVG."""
 
@@ -84,7 +85,7 @@ def test_two_moments_of_a_run_are_drawn(program: ModuleType, tmp_path: Path) -> 
         "[... 2 runs more ...]", "[... later: 6 runs more ...]",
     ]  # fmt: skip
     bar = next(line for line in lines if "━" in line)
-    assert bar.endswith("50%, 10 of 20 runs, 1 min left")
+    assert bar.endswith("50%, 10 of 20 runs, 60 s left")
     assert lines[lines.index(bar) + 1] == "  digits/simple/none/seed10  pretrain"
     assert lines[-1] == "done in 1 min"
 
@@ -104,11 +105,12 @@ def test_the_numbers_of_the_picture_are_those_of_the_kept_demo() -> None:
             f"{row['dataset']}/{row['loss']}/{row['temperature'] or 'none'}/seed{row['seed']}": row
             for row in csv.DictReader(file)
         }
-    shown = [line.split() for line in lines if re.match(r"  \S+/seed\d+ +linear", line)]
+    shown = [found for line in lines if (found := RUN.match(line))]
     assert len(shown) >= 8
-    for run, _, linear, _, knn, *_ in shown:
-        assert linear == f"{float(records[run]['linear_accuracy']):.1f}%"
-        assert knn == f"{float(records[run]['knn_accuracy']):.1f}%"
+    for run in shown:
+        for name in ("linear", "knn"):
+            digits = len(run[name].partition(".")[2])
+            assert run[name] == f"{float(records[run['run']][f'{name}_accuracy']):.{digits}f}"
     study = ROOT / "benchmarks/demo.yaml"
     page = headline.describe(studies.load(study), str(study), Layout(KEPT)).splitlines()
     table = page[
