@@ -150,7 +150,7 @@ STANDS_FOR = (
     (r"'\*/0\.07/\*,", "'*/0.1/*,"),
     (r"\bpretrain \.\.\.", "pretrain study.yaml --run pictures/simple/none/seed0"),
     (r"\bMORE\b", "more.yaml"),
-    (r"(?<=show )demo\b", "study.yaml"),
+    (r"(?<=show )demo\b|(?<=plan )paper\b", "study.yaml"),
     (r"--seconds S\b", "--seconds 1"),
     (r"\bFOLDER\b|(?<=import )home\b", "elsewhere"),
     (r"\bbenchmarks/(?:STUDY|first-gpu|precision|paper|options/flip)\.yaml\b", "study.yaml"),
