@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -341,6 +342,6 @@ def test_the_example_of_measuring_in_a_notebook_runs() -> None:
     draws = np.random.default_rng(0)
     labels = np.arange(60) % 3
     names = ("embeddings", "a", "b", "test", "train", "one", "two")
-    given = {name: draws.normal(size=(60, 8)) + labels[:, None] for name in names}
+    given: dict[str, Any] = {name: draws.normal(size=(60, 8)) + labels[:, None] for name in names}
     given |= {"labels": labels, "test_labels": labels, "train_labels": labels}
     exec(compile(code, "docs/measure.md", "exec"), given)
