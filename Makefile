@@ -9,7 +9,7 @@ DEV_READY := .venv/.dev-ready
 # The property tests that make test-slow runs with random examples.
 PROPERTIES := -m 'hypothesis and not slow and not slurm'
 
-.PHONY: help demo cifar10-small cifar10-longer cifar10-200 speed pages test test-instructions test-slurm test-slow lint lock clean
+.PHONY: help demo cifar10-small cifar10-longer cifar10-200 speed pages docs terminal-session test test-instructions test-slurm test-slow lint lock clean
 
 help:
 	@echo "make demo    the paper in miniature, from scratch to its tables: minutes on 2 cores"
@@ -21,6 +21,8 @@ help:
 	@echo "make test-slow   the slow tests: dozens of kills, large arrays, thousands of random examples"
 	@echo "make lint    formatting, types, workflow"
 	@echo "make pages   write docs/findings.md, paper-scale.md and speed.md from the kept measurements, and the list in commands.md"
+	@echo "make docs    the documentation as a site: build/site/index.html"
+	@echo "make terminal-session  record the README's picture of a run, by a run of the demo: minutes"
 	@echo "make lock    write the locks again after a change of pyproject.toml; UPGRADE=1 takes the newest versions"
 
 $(READY): install.sh requirements.lock requirements-cuda.lock pyproject.toml
@@ -62,6 +64,12 @@ speed: $(READY)
 pages: $(READY)
 	$(BIN)/python benchmarks/measured/render.py
 	$(BIN)/python docs/tools/command_list.py
+
+docs: $(DEV_READY)
+	$(BIN)/mkdocs build
+
+terminal-session: $(DEV_READY)
+	$(BIN)/python docs/tools/terminal_session.py
 
 test: $(DEV_READY)
 	$(BIN)/python -m pytest --numprocesses 2

@@ -18,14 +18,14 @@ from tausweep import measures
 from tausweep.measures import geometry, knn, of_arrays
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text("utf-8").partition("## From a notebook")[2]
-TABLE = re.findall(r"^\| `(tausweep\.\w+)` \| (.*) \|$", README, flags=re.MULTILINE)
+PAGE = (ROOT / "docs/notebook.md").read_text("utf-8")
+TABLE = re.findall(r"^\| `(tausweep\.\w+)` \| (.*) \|$", PAGE, flags=re.MULTILINE)
 
 
 PUBLIC = [(room, name) for room, row in TABLE for name in re.findall(r"`(\w+)`", row)]
 
 
-def test_the_readme_names_what_the_rooms_offer() -> None:
+def test_the_page_names_what_the_rooms_offer() -> None:
     offered = []
     for room in pkgutil.iter_modules(tausweep.__path__, "tausweep."):
         names = getattr(importlib.import_module(room.name), "__all__", []) if room.ispkg else []
@@ -44,8 +44,8 @@ def test_every_public_name_has_an_example_that_holds(
     assert doctest.DocTestRunner().run(examples).failed == 0
 
 
-def test_the_readme_s_example_runs() -> None:
-    code = README.partition("```python\n")[2].partition("```")[0]
+def test_the_page_s_example_runs() -> None:
+    code = PAGE.partition("```python\n")[2].partition("```")[0]
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
