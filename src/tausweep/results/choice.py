@@ -33,7 +33,7 @@ class Outcome:
     Attributes:
         temperatures: T of them, ascending.
         correct: T x S x M bool, by temperature, seed and test image.
-        baselines: S x M bool by name.
+        baselines: S' x M bool by name; a baseline may have fewer seeds.
         half: T x S, the accuracy in percent half-way, by a short probe; none if it was not taken.
         end: The same at the end.
     """
@@ -193,7 +193,7 @@ def _drawn(
     """Bootstrapped accuracies in percent.
 
     Args:
-        rows: R arrays of S x M or 1 x S x M; first those of the temperatures.
+        rows: T x S x M of the temperatures, and 1 x S' x M of each baseline; R in all.
         tried: T, how many of them are of temperatures.
         draws: Of random numbers.
 
@@ -201,8 +201,9 @@ def _drawn(
         Accuracies of resampled images, D x R; what resampled seeds add to each temperature, D x T;
         what they add to all temperatures alike, D.
     """
-    right = np.concatenate([np.asarray(row).reshape(-1, *row.shape[-2:]) for row in rows])
-    by_image = 100 * right.mean(axis=1)  # R x M
+    right = np.asarray(rows[0])
+    # R x M, means over seeds, of which a baseline may have one.
+    by_image = 100 * np.concatenate([right.mean(axis=1), *(row.mean(axis=1) for row in rows[1:])])
     count = by_image.shape[1]
     images = np.empty((DRAWS, len(by_image)))
     step = max(1, CHUNK // count)
@@ -210,7 +211,7 @@ def _drawn(
         part = images[start : start + step]
         weights = draws.multinomial(count, np.full(count, 1 / count), len(part)) / count
         part[:] = weights @ by_image.T
-    each = 100 * right[:tried].mean(axis=2)  # T x S
+    each = 100 * right.mean(axis=2)  # T x S
     own = each - each.mean(axis=1, keepdims=True) - each.mean(axis=0) + each.mean()
     seeds = each.shape[1]
     # What is left after the means were taken out is too small, by the degrees of freedom lost.
@@ -265,7 +266,7 @@ def _reasons(
         found.append(
             (
                 f"no temperature clearly beats {names}",
-                "train longer (--continue with more --minutes), with a larger --encoder or a larger "
+                "train longer (--continue with more --minutes), with a larger --encoder or "
                 "--image-size"
                 + ("" if behind or share < 0.5 else ", or measure on more test images"),
             )
