@@ -1,6 +1,6 @@
 """How many points of accuracy a temperature costs that is picked without labels, on kept records.
 
-    python benchmarks/verdicts/hints.py
+python benchmarks/verdicts/hints.py
 """
 
 from pathlib import Path

@@ -95,7 +95,9 @@ class Answer:
             for end, outermost in ((0, tried[0]), (-1, tried[-1])):
                 if self.choice.within[end] == outermost:
                     side = "below" if end == 0 else "above"
-                    found.append(f"nothing {side} {outermost:g} was tried, so more may be within noise")
+                    found.append(
+                        f"nothing {side} {outermost:g} was tried, so more may be within noise"
+                    )
             if self.choice.image_share > 0.5:
                 found.append(
                     f"most of the noise is that of {self.counts['test']:,} test images; more of "
@@ -134,7 +136,11 @@ class Answer:
             row, remark = [f"{tau:g}"], ""
             if self.choice is not None:
                 s = standings[tau]
-                gap = "best" if s.behind == 0 else f"{s.behind:.1f} [{s.behind_low:.1f}, {s.behind_high:.1f}]"
+                gap = (
+                    "best"
+                    if s.behind == 0
+                    else f"{s.behind:.1f} [{s.behind_low:.1f}, {s.behind_high:.1f}]"
+                )
                 row += [f"{s.accuracy:.1f}%", f"{s.low:.1f} to {s.high:.1f}", gap]
                 inside = tau in self.choice.within
                 remark = "clearly worse" if s.clearly_worse else "within noise" if inside else ""
@@ -185,9 +191,7 @@ class Answer:
             ],
             "baselines": [vars(gain) for gain in choice.gains] if choice else [],
             "dropped": [{"temperature": t, "epochs": e} for t, e in self.dropped.items()],
-            "along": [
-                {"temperature": t, "half": h, "end": e} for t, (h, e) in self.half.items()
-            ],
+            "along": [{"temperature": t, "half": h, "end": e} for t, (h, e) in self.half.items()],
             "recipe": {**vars(self.recipe), "folder": str(self.recipe.folder)},
             "stages": [vars(stage) for stage in self.stages],
             "seeds": self.seeds,

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tausweep.results import records
+from tausweep.commands.choosing.answer import GEOMETRY
+from tausweep.results import hints, records
 from tausweep.results.choice import Outcome
 from tausweep.storage.layout import File, Layout
 from tausweep.study import ALONG, BASELINES, Run, Study, StudyError
@@ -107,3 +108,37 @@ def _along(f: Finished, at: int) -> float:
         return float(rows[at]["values"][MEASURE]) if len(rows) > 1 else float("nan")
     except (OSError, ValueError, KeyError, TypeError):
         return float("nan")
+
+
+def means(
+    found: list[Finished], temperatures: tuple[float, ...], seeds: list[int]
+) -> dict[float, dict[str, float]]:
+    """Means over seeds of ``GEOMETRY`` by temperature; NaN for what was not measured."""
+    return {
+        tau: {
+            name: float(
+                np.mean(
+                    [
+                        _value(f.columns.get(name))
+                        for f in found
+                        if f.run.temperature == tau and f.run.seed in seeds
+                    ]
+                )
+            )
+            for name in GEOMETRY
+        }
+        for tau in temperatures
+    }
+
+
+def _value(found: Any) -> float:
+    return float("nan") if found is None else float(found)
+
+
+def hint(of_temperatures: Mapping[float, Mapping[str, float]]) -> float:
+    """The temperature that alignment, uniformity and RankMe together point to."""
+    import pandas as pd
+
+    return hints.picks(pd.DataFrame.from_dict(dict(of_temperatures), orient="index"))[
+        hints.TOGETHER
+    ]

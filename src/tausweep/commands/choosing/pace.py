@@ -33,6 +33,8 @@ LADDER = (
 """Image size and encoder, the fastest first. The slowest that can see the images often enough is
 taken, unless sizes are asked for."""
 
+LEAST_IMAGES = 1000
+"""Training images, where fewer are used so that each is seen more often."""
 TIMED_SECONDS = 4.0
 TIMEOUT_SECONDS = 240.0
 MEASURES_SECONDS = 6.0

@@ -51,7 +51,10 @@ class Session:
         """Write it."""
         content = {
             "version": VERSION,
-            **{name: getattr(self, name) for name in ("images", "counts", "notes", "minutes", "used")},
+            **{
+                name: getattr(self, name)
+                for name in ("images", "counts", "notes", "minutes", "used")
+            },
             "recipe": {**vars(self.recipe), "folder": str(self.recipe.folder)},
             "speed": vars(self.speed),
             "stages": [vars(stage) for stage in self.stages],
