@@ -133,6 +133,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         failures = _work(session, crew, end, lambda: already + time.monotonic() - began)
     finally:
+        crew.end()
         for number, handler in before.items():
             signal.signal(number, handler)
         session.used = already + time.monotonic() - began
@@ -192,7 +193,8 @@ def _begun(options: argparse.Namespace, minutes: float, began: float) -> Session
     say(f"timing a few training steps of {len(steps)} sizes of encoder and image")
     count = found.count("train")
     recipes = [_recipe(found, *step) for step in steps]
-    speeds = pace.times(recipes, table.resolve(), count, options.device)
+    limit = 60 * minutes * plan.FIRST_SHARE / len(plan.SEEDS) / plan.WANTED_EPOCHS
+    speeds = pace.times(recipes, table.resolve(), count, limit, options.device)
     seconds = 60 * minutes * (1 - CLOSING_SHARE) - CLOSING_SECONDS - (time.monotonic() - began)
     # Without labels nothing says which temperatures are the better ones, so there is one stage.
     seconds = seconds if found.labelled else seconds / plan.FIRST_SHARE
@@ -279,8 +281,9 @@ def _work(session: Session, crew: Crew, end: float, used: Any) -> dict[str, str]
     from tausweep.results import choice as choices
 
     failures: dict[str, str] = {}
+    crew.start()
     _prepare(session)
-    while True:
+    while not crew.stopped:
         stage = session.stages[-1]
         lacking = _stage(session, stage, crew, end, failures, used)
         if crew.stopped or lacking or not session.labelled:
@@ -299,6 +302,7 @@ def _work(session: Session, crew: Crew, end: float, used: Any) -> dict[str, str]
         taus = ", ".join(f"{tau:g}" for tau in after.temperatures)
         left = (end - time.monotonic()) / 60
         say(f"then: tau = {taus}, {after.epochs} epochs, {left:.1f} min left")
+    return failures
 
 
 def _prepare(session: Session) -> None:

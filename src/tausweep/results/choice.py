@@ -155,7 +155,7 @@ def choose(outcome: Outcome, draw_seed: int = 0) -> Choice:
     standings = []
     for t, tau in enumerate(taus):
         behind = drawn[:, best] - drawn[:, t]
-        low, high = _interval(drawn[:, t] + common)
+        low, high = np.clip(_interval(drawn[:, t] + common), 0, 100).tolist()
         least, most = _interval(behind)
         worse = t != best and bool(np.mean(behind <= 0) < CLEARLY)
         standings.append(

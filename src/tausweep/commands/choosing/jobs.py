@@ -59,6 +59,29 @@ class Crew:
     threads: int
     device: str
     stopped: list[int] = field(default_factory=list)
+    _processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start the workers, which begin by importing what they compute with."""
+        self._processes = [self._started() for _ in range(self.count)]
+
+    def end(self) -> None:
+        """End the workers; a training is saved, an unfinished measure is taken again later."""
+        for process in self._processes:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGTERM)
+        patience = time.monotonic() + SAVE_SECONDS
+        for process in self._processes:
+            try:
+                process.wait(max(0.1, patience - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
     def run(
         self,
@@ -69,8 +92,8 @@ class Crew:
     ) -> None:
         """Run jobs in order until they are done, a stop is asked for, or time is over.
 
-        A job that is not expected to end in time is not started. What runs when time is over is
-        saved, and goes on in the next call.
+        A job that is not expected to end in time is not started. If time is over or a stop is asked
+        for, the workers are ended; what they trained is saved, and goes on with the next crew.
 
         Args:
             study: The file of their study, in ``folder``.
@@ -79,22 +102,21 @@ class Crew:
             done: Told of each run that ended: its id, why it failed or nothing, and its seconds.
         """
         waiting, lock = deque(jobs), threading.Lock()
-        processes = [self._started() for _ in range(min(self.count, len(jobs)))]
         threads = [
             threading.Thread(
                 target=self._feed, args=(process, study, waiting, lock, until, done), daemon=True
             )
-            for process in processes
+            for process in self._processes
         ]
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
             if self.stopped or time.monotonic() > until:
+                with lock:
+                    waiting.clear()
+                self.end()
                 break
             time.sleep(0.1)
-        with lock:
-            waiting.clear()
-        self._end(processes)
         for thread in threads:
             thread.join()
 
@@ -136,21 +158,6 @@ class Crew:
                 break  # it was stopped, or it was killed
             with lock:
                 done(job.run, json.loads(answer)["failure"], time.monotonic() - began)
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-
-    def _end(self, processes: Sequence[subprocess.Popen[str]]) -> None:
-        for process in processes:
-            if process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGTERM)
-        patience = time.monotonic() + SAVE_SECONDS
-        for process in processes:
-            try:
-                process.wait(max(0.1, patience - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def _asked(stdin: IO[str], stdout: IO[str], line: str) -> str:

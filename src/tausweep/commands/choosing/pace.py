@@ -12,17 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
+import yaml
+
 from tausweep import study as studies
 from tausweep.commands.choosing import plan
 from tausweep.commands.choosing.plan import Speed, Stage
-from tausweep.commands.choosing.study_text import TABLE, Recipe, text
+from tausweep.commands.choosing.study_text import DATASET, Recipe, text
 from tausweep.machine import devices
-from tausweep.model.footprint import forward_flops
 from tausweep.study import RAW_SIDE, RunSettings, StudyError
+from tausweep.study.loader import StudyLoader
 
-TIMING = "tausweep.training.timing"
-PASSES = 3
-"""Of a step, in forward passes."""
+TIMING = "tausweep.commands.choosing.timed_steps"
 LADDER = (
     (16, "resnet10", 16),
     (32, "resnet10", 16),
@@ -35,7 +35,6 @@ taken, unless sizes are asked for."""
 
 LEAST_IMAGES = 1000
 """Training images, where fewer are used so that each is seen more often."""
-TIMED_SECONDS = 4.0
 TIMEOUT_SECONDS = 240.0
 MEASURES_SECONDS = 6.0
 """Of measures, whatever the encoder: 4 to 8 s on digits and CIFAR-10."""
@@ -78,17 +77,21 @@ def ladder(
 
 def settings_of(recipe: Recipe, table: Path) -> RunSettings:
     """Settings of a run with this recipe."""
-    given = text(recipe, Stage("timed", plan.FIRST, 1, 0.5, False)).replace(TABLE, str(table))
+    given = yaml.load(text(recipe, Stage("timed", plan.FIRST, 1, 0.5, False)), StudyLoader)
+    given["datasets"][DATASET]["source"]["table"] = str(table)
     return studies.parse(given).runs()[0].settings
 
 
-def times(recipes: Sequence[Recipe], table: Path, count: int, device: str) -> dict[Recipe, Speed]:
+def times(
+    recipes: Sequence[Recipe], table: Path, count: int, limit: float, device: str
+) -> dict[Recipe, Speed]:
     """Speed by recipe, of those that there was time for, the first at least.
 
     Args:
         recipes: The fastest first.
         table: Of the images.
         count: Training images.
+        limit: Seconds of an epoch beyond which no slower recipe is wanted.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:<n>``.
 
     Raises:
@@ -98,16 +101,14 @@ def times(recipes: Sequence[Recipe], table: Path, count: int, device: str) -> di
     runs = []
     for key, recipe in enumerate(recipes):
         settings = settings_of(recipe, table)
-        operations = PASSES * recipe.batch_size * forward_flops(settings.encoder, recipe.image_size)
         runs.append(
             {
                 "key": str(key),
                 "settings": settings.model_dump(mode="json"),
                 "count": count,
-                "step_operations": operations,
             }
         )
-    asked = json.dumps({"seconds": TIMED_SECONDS, "runs": runs})
+    asked = json.dumps({"runs": runs, "limit": limit, "device": device or "auto"})
     environment = os.environ | {
         name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
     }
@@ -131,7 +132,7 @@ def times(recipes: Sequence[Recipe], table: Path, count: int, device: str) -> di
             if process.returncode:
                 last = errors.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
                 raise StudyError(f"no training step could be timed: {last[0]}")
-            answers.append(json.loads(said)["epoch_seconds"])
+            answers.append(json.loads(said))
     except subprocess.TimeoutExpired:
         raise StudyError(
             f"a few training steps took more than {TIMEOUT_SECONDS:.0f} s; a smaller --image-size "

@@ -9,6 +9,7 @@ A stop signal saves the training and ends the process; so does the end of the pr
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -33,6 +34,9 @@ def main() -> int:
     flags.add_device(parser)
     options = parser.parse_args()
     devices.set_threads(options.threads)
+    # Before the first run is asked for, since it takes seconds.
+    importlib.import_module("tausweep.training.pretrain")
+    importlib.import_module("tausweep.measures.along")
     parent = os.getppid()
     for line in sys.stdin:
         asked = json.loads(line)
