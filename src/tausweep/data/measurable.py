@@ -71,6 +71,9 @@ def check(counts: Mapping[str, Counts], runs: Iterable[Run]) -> None:
     train, test = (dict(counts[split]) for split in ("train", "test"))
     total = sum(train.values())
     if train.pop(NO_LABEL_COUNT, 0) and not any(train.values()):
+        test.pop(NO_LABEL_COUNT, 0)
+        if any(test.values()):
+            raise StudyError("there are test images with a label, but no such training images")
         check_size(runs, total)  # no measure needs a class
         return
     if test.get(NO_LABEL_COUNT):
@@ -92,6 +95,12 @@ def check(counts: Mapping[str, Counts], runs: Iterable[Run]) -> None:
             "needs one, or take the class out of the training split"
         )
     check_size(runs, total)
+    for settings in {run.settings: None for run in runs}:
+        if settings.knn.k > (labelled := sum(train.values())):
+            raise StudyError(
+                f"knn.k: {settings.knn.k} is more than the {labelled} training images with a "
+                f"label; allowed is 1 to {labelled}"
+            )
 
 
 def check_size(runs: Iterable[Run], count: int) -> None:
