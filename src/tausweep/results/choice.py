@@ -260,6 +260,8 @@ def _reasons(
 ) -> list[tuple[str, str]]:
     """Why there is no answer, each with what would settle it."""
     found = []
+    if not gains:
+        found.append(("no baseline was measured", "more time: --continue with more --minutes"))
     if unbeaten := [gain for gain in gains if not gain.clear]:
         names = " and ".join(f"{g.baseline} ({g.accuracy:.1f}%)" for g in unbeaten)
         behind = all(gain.points < 0 for gain in unbeaten)

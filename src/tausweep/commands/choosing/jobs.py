@@ -155,7 +155,10 @@ class Crew:
             }
             answer = _asked(process.stdin, process.stdout, json.dumps(asked))
             if not answer:
-                break  # it was stopped, or it was killed
+                if not self.stopped and time.monotonic() < until:
+                    with lock:
+                        done(job.run, "its process ended; choose.log may say why", 0.0)
+                break
             with lock:
                 done(job.run, json.loads(answer)["failure"], time.monotonic() - began)
 

@@ -112,7 +112,7 @@ def _longer(
     taus = tuple(sorted({*kept, *added}))
     if len(taus) < 2:
         return None
-    done = int(DECAY * before.epochs)
+    done = flat_epochs(before.epochs)
     share = done * len(kept) / len(taus)
     epochs = _epochs(seconds, speed, len(taus) * len(SEEDS), share)
     if epochs < math.ceil(LONGER * before.epochs):
@@ -121,6 +121,11 @@ def _longer(
     number = before.study.partition("-")[2]
     name = "refined" if before.study == "coarse" else f"refined-{int(number or 1) + 1}"
     return Stage(name, taus, min(epochs, 4 * before.epochs), half, False)
+
+
+def flat_epochs(epochs: int) -> int:
+    """Epochs of a training until its learning rate falls: what a longer one need not repeat."""
+    return round(DECAY * epochs)
 
 
 def _epochs(seconds: float, speed: Speed, runs: int, done: float) -> int:
