@@ -14,6 +14,7 @@ import shlex
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from tausweep.commands.choosing.session import Session
 
 MINUTES = 30.0
+NO_ANSWER = 3
+"""Exit code."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -111,8 +114,10 @@ def run(options: argparse.Namespace) -> int:
         said = beginning.plan_words(session, seconds)
     for line in said:
         say(line)
+    asked = time.monotonic()
     if not _agreed(options):
-        return 0
+        return NO_ANSWER
+    began += time.monotonic() - asked
     session.save()
     at_once, threads = pace.workers(options.device)
     crew = jobs.Crew(options.out, at_once, threads, options.device)
@@ -161,7 +166,10 @@ def _agreed(options: argparse.Namespace) -> bool:
     if options.yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     print("Start? [Y/n] ", end="", file=sys.stderr, flush=True)
-    return input().strip().lower() in ("", "y", "yes")
+    try:
+        return input().strip().lower() in ("", "y", "yes")
+    except EOFError:
+        return False
 
 
 def _conclude(session: Session, failures: dict[str, str], options: argparse.Namespace) -> int:
@@ -174,7 +182,9 @@ def _conclude(session: Session, failures: dict[str, str], options: argparse.Name
     answer = conclusion.answer(session, failures)
     if answer.decided is not None:
         said = [answer.headline(), *answer.remarks(), ""]
-        write_text(session.folder / answer.study, text(session.recipe, answer.decided, said))
+        # The report of a study wants baselines; they are measured again, which is soon done.
+        decided = replace(answer.decided, baselines=True)
+        write_text(session.folder / answer.study, text(session.recipe, decided, said))
     write_json(session.folder / "answer.json", answer.to_json())
     write_text(session.folder / "report.html", page.page(answer.to_json(), answer.table()))
     if options.json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -186,7 +187,7 @@ class Answer:
             "remarks": self.remarks(),
             "notes": list(self.notes),
             "temperatures": [
-                {"temperature": tau, **dict(means), **_standing(choice, tau)}
+                {"temperature": tau, **_known(means), **_standing(choice, tau)}
                 for tau, means in self.means.items()
             ],
             "baselines": [vars(gain) for gain in choice.gains] if choice else [],
@@ -201,9 +202,13 @@ class Answer:
         }
 
 
+def _known(means: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in means.items()}
+
+
 def _standing(choice: Choice | None, tau: float) -> dict[str, Any]:
     return next((vars(s) for s in choice.standings if s.temperature == tau), {}) if choice else {}
 
 
 def _number(value: float, unit: str) -> str:
-    return "" if value != value else f"{value:.1f}%" if unit else f"{value:.3g}"
+    return "" if math.isnan(value) else f"{value:.1f}%" if unit else f"{value:.3g}"

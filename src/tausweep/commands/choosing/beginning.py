@@ -88,8 +88,8 @@ def _enough(speed: Speed, minutes: float) -> float:
 
 
 def _recipe(found: Images, size: int, trunk: str, width: int) -> Recipe:
-    count = found.count("train")
-    per_class = count / max(1, len(found.classes))
+    known = [e for e in found.entries if e.split == "train" and e.label is not None]
+    per_class = (len(known) or found.count("train")) / max(1, len(found.classes))
     # The paper's k of 200, but no more than a third of a class, or it votes for all the others.
     k = int(max(1, min(NEIGHBOURS, per_class / 3)))
     return Recipe(found.folder, size, trunk, width, BATCH_SIZE, LR, k)
