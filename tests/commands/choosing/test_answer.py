@@ -44,7 +44,7 @@ def answer(**changes: object) -> Answer:
     found = Answer(
         "photos", {"train": 1500, "test": 500, "classes": 10}, ["note"], RECIPE, [COARSE, REFINED],
         REFINED, 3, choice(), None, means, {0.07: 20, 1.0: 20}, {}, 19.0, "study.yaml",
-        {tau: (40.0, 45.0) for tau in means},
+        dict.fromkeys(means, (40.0, 45.0)),
     )  # fmt: skip
     return dataclasses.replace(found, **changes)  # type: ignore[arg-type]
 
