@@ -54,7 +54,7 @@ def test_the_interval_of_a_mean_is_that_of_its_test_images() -> None:
     """Without noise of seeds it is the binomial interval."""
     truth = np.random.default_rng(0).random(2000) < 0.4
     same = np.broadcast_to(truth, (2, 3, 2000))
-    found = choice.choose(Outcome(TAUS[:2], same, BASE | {"untrained": ~same[0]}))
+    found = choice.choose(Outcome(TAUS[:2], same, {"untrained": ~same[0]}))
     share = truth.mean()
     half = 196 * np.sqrt(share * (1 - share) / 2000)
     low, high = found.standings[0].low, found.standings[0].high
