@@ -183,7 +183,7 @@ def _conclude(session: Session, failures: dict[str, str], options: argparse.Name
     if answer.decided is not None:
         said = [answer.headline(), *answer.remarks(), ""]
         # The report of a study wants baselines; they are measured again, which is soon done.
-        decided = replace(answer.decided, baselines=True)
+        decided = replace(answer.decided, baselines=session.labelled)
         write_text(session.folder / answer.study, text(session.recipe, decided, said))
     write_json(session.folder / "answer.json", answer.to_json())
     write_text(session.folder / "report.html", page.page(answer.to_json(), answer.table()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from dataclasses import replace
 
 from tausweep.commands.choosing import images, pace, plan
 from tausweep.commands.choosing.images import Images
@@ -63,6 +64,8 @@ def begun(options: argparse.Namespace, minutes: float, began: float) -> Session:
             f"{len(plan.FIRST) * len(plan.SEEDS)} runs are the least; "
             f"{_enough(speed, minutes):.0f} minutes would do"
         )
+    if not found.labelled:
+        stage = replace(stage, baselines=False)  # there is nothing to beat
     counts = {
         "train": found.count("train"),
         "test": found.count("test"),
@@ -106,8 +109,8 @@ def plan_words(session: Session, seconds: float) -> list[str]:
         *(f"  {note}" for note in session.notes),
         f"encoder: {recipe.trunk} of width {recipe.width}, images of {recipe.image_size} pixels; "
         f"an epoch takes {session.speed.epoch:.1f} s here, {session.speed.workers} runs at once",
-        f"first: tau = {taus}, {len(plan.SEEDS)} seeds, {stage.epochs} epochs, raw pixels and an "
-        "untrained encoder",
+        f"first: tau = {taus}, {len(plan.SEEDS)} seeds, {stage.epochs} epochs"
+        + (", raw pixels and an untrained encoder" if stage.baselines else ""),
     ]
     if session.labelled:
         lines.append(
