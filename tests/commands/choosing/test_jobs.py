@@ -51,6 +51,11 @@ def test_what_cannot_end_in_time_is_not_started(crew: Crew) -> None:
     assert work(crew, [Job("a", 1), Job("b", 1000), Job("c", 1)]) == [("a", "")]
 
 
+def test_jobs_that_take_longer_than_expected_make_later_ones_wait(crew: Crew) -> None:
+    given = [Job("a-2", 0.1), Job("b", 1.0)]  # b is expected to take as many times as long
+    assert work(crew, given, seconds=10) == [("a-2", "")]
+
+
 def test_what_runs_when_time_is_over_is_ended(crew: Crew) -> None:
     began = time.monotonic()
     assert work(crew, [Job("a-60", 0)], seconds=0.5) == []

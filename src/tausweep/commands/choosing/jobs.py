@@ -60,6 +60,7 @@ class Crew:
     device: str
     stopped: list[int] = field(default_factory=list)
     _processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    _delays: list[float] = field(default_factory=list)
 
     def start(self) -> None:
         """Start the workers, which begin by importing what they compute with."""
@@ -143,7 +144,7 @@ class Crew:
         assert process.stdout is not None
         while True:
             with lock:
-                if not waiting or time.monotonic() + waiting[0].seconds > until:
+                if not waiting or time.monotonic() + self._expected(waiting[0]) > until:
                     break
                 job = waiting.popleft()
             began = time.monotonic()
@@ -160,7 +161,15 @@ class Crew:
                         done(job.run, "its process ended; choose.log may say why", 0.0)
                 break
             with lock:
-                done(job.run, json.loads(answer)["failure"], time.monotonic() - began)
+                took = time.monotonic() - began
+                if job.seconds > 0:
+                    self._delays.append(took / job.seconds)
+                done(job.run, json.loads(answer)["failure"], took)
+
+    def _expected(self, job: Job) -> float:
+        """How long a job takes if it is as late as those before it were."""
+        late = sum(self._delays) / len(self._delays) if self._delays else 1.0
+        return job.seconds * max(1.0, late)
 
 
 def _asked(stdin: IO[str], stdout: IO[str], line: str) -> str:
