@@ -133,15 +133,15 @@ def _listed(given: Path) -> list[Entry]:
         return entries.of_table(given)
     there = trees.subfolders(given)
     tests = [name for name in TESTS if name in there]
-    if "train" in there:
-        found = [
-            replace(entry, path=f"{name}/{entry.path}", split=split)
-            for name, split in (("train", "train"), *((tests[0], "test"),) * bool(tests))
-            for entry in entries.of_folder(given / name)
-        ]
-        # Without test images those of the only folder are divided.
-        return found if tests else [replace(entry, split=None) for entry in found]
-    return entries.of_folder(given)
+    if "train" not in there:
+        return entries.of_folder(given)
+    # Without test images those of the only folder are divided.
+    splits = [("train", "train"), (tests[0], "test")] if tests else [("train", None)]
+    return [
+        replace(entry, path=f"{name}/{entry.path}", split=split)
+        for name, split in splits
+        for entry in entries.of_folder(given / name)
+    ]
 
 
 def _subset(listed: Sequence[Entry], most: int) -> list[Entry]:
