@@ -68,8 +68,8 @@ def test_no_answer_where_a_baseline_is_not_clearly_beaten() -> None:
     found = choice.choose(outcome(shares, baselines=strong))
     assert found.temperature is None
     assert found.candidate in TAUS
-    assert "untrained" in found.open[0]
-    assert "raw_pixels" not in found.open[0]
+    assert "an untrained encoder (30.0%)" in found.open[0]
+    assert "raw pixels" not in found.open[0]
     assert "train longer" in found.settle[0]
     assert choice.choose(outcome(shares, baselines={})).temperature is None
 

@@ -79,11 +79,12 @@ def test_the_shorter_run_is_that_of_one_that_was_not_stopped(tmp_path: Path, sta
 
 def test_a_state_of_other_settings_is_not_used(tmp_path: Path, state: Path) -> None:
     heard: list[str] = []
-    for name, changes in {
+    others: dict[str, dict[str, object]] = {
         "lr": {"pretrain": {**tiny_run.STUDY["pretrain"], "epochs": 8, "lr": 0.1}},
         "seed": {"seeds": [1]},
         "shorter": {"pretrain": {**tiny_run.STUDY["pretrain"], "epochs": 4}},
-    }.items():
+    }
+    for name, changes in others.items():
         _, run, results, data = of_epochs(tmp_path / name, 8, **changes)
         folder = Layout(results).run(run)
         assert not continuation.adopt(state, run, data, folder, heard.append)

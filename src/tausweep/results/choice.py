@@ -23,6 +23,9 @@ CLEARLY = 0.02
 as good. Of four equally good temperatures with three seeds, one that happens to be called clearly
 worse is then rarer than 1 in 20 (tests/results/test_choice.py)."""
 
+NAMES = {"untrained": "an untrained encoder", "raw_pixels": "raw pixels"}
+"""Baselines in words."""
+
 Floats = NDArray[np.float64]
 
 
@@ -263,7 +266,7 @@ def _reasons(
     if not gains:
         found.append(("no baseline was measured", "more time: --continue with more --minutes"))
     if unbeaten := [gain for gain in gains if not gain.clear]:
-        names = " and ".join(f"{g.baseline} ({g.accuracy:.1f}%)" for g in unbeaten)
+        names = " and ".join(f"{NAMES[g.baseline]} ({g.accuracy:.1f}%)" for g in unbeaten)
         behind = all(gain.points < 0 for gain in unbeaten)
         found.append(
             (

@@ -54,8 +54,9 @@ def picks(means: pd.DataFrame) -> dict[str, float]:
     ranks = pd.DataFrame(
         {name: (sign * means[name]).rank() for name, sign in DIRECTION.items()}
     ).sort_index()
-    alone = {name: float(ranks[name].idxmin()) for name in ranks}
-    return alone | {TOGETHER: float(ranks.mean(axis=1).idxmin())}
+    every = {str(name): ranks[name] for name in ranks} | {TOGETHER: ranks.mean(axis=1)}
+    taus = ranks.index.to_numpy(dtype=float)
+    return {name: float(taus[int(rank.to_numpy().argmin())]) for name, rank in every.items()}
 
 
 def sets(records: pd.DataFrame) -> Iterator[pd.DataFrame]:

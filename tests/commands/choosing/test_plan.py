@@ -70,6 +70,12 @@ def test_a_later_stage_fits_and_is_longer(kept: int) -> None:
     assert 0.5 <= found.half < 0.8
 
 
+def test_where_there_is_no_time_for_all_the_best_half_goes_on() -> None:
+    found = plan.next_stage(FIRST, choice((47, 49, 50, 48), (False,) * 4), SPEED, 150)
+    assert found is not None
+    assert found.temperatures == (0.2, 0.5)
+
+
 def test_without_time_there_is_no_later_stage() -> None:
     assert plan.next_stage(FIRST, choice((50, 49, 48, 47), (False,) * 4), SPEED, 60) is None
 

@@ -10,13 +10,12 @@ from typing import Any
 from tausweep.commands.choosing.plan import Stage
 from tausweep.commands.choosing.study_text import Recipe
 from tausweep.results import hints
-from tausweep.results.choice import Choice
+from tausweep.results.choice import NAMES, Choice
 
 TITLE = "Which temperature for these images?"
 GEOMETRY = ("knn_accuracy", "uniformity", "alignment", "rankme")
 HEADINGS = {"knn_accuracy": "kNN", "uniformity": "uniformity", "alignment": "alignment",
             "rankme": "RankMe"}  # fmt: skip
-NAMES = {"untrained": "untrained encoder", "raw_pixels": "raw pixels"}
 LABELS_SETTLE = (
     "labels settle it, of a few hundred images at least: a CSV with the columns path and label"
 )
@@ -37,7 +36,8 @@ class Answer:
         choice: What the runs say; none without labels, or if too few ended.
         hint: The temperature that is hinted at without labels.
         means: By temperature of the deciding stage, ``GEOMETRY`` over seeds.
-        dropped: Temperatures that an earlier stage found clearly worse, with its epochs.
+        dropped: Temperatures that an earlier stage left out: its epochs, and whether they were
+            clearly worse in it.
         failures: Runs that failed, with the reason.
         minutes: Of work, in all.
         study: The study file.
@@ -54,7 +54,7 @@ class Answer:
     choice: Choice | None
     hint: float | None
     means: Mapping[float, Mapping[str, float]]
-    dropped: Mapping[float, int]
+    dropped: Mapping[float, tuple[int, bool]]
     failures: Mapping[str, str]
     minutes: float
     study: str
@@ -112,8 +112,9 @@ class Answer:
                 f"{self.recipe.image_size} pixels, trained for {self.decided.epochs} epochs, "
                 f"{self.seeds} seeds"
             )
-        for tau, epochs in self.dropped.items():
-            found.append(f"tau = {tau:g} was clearly worse after {epochs} epochs and left out then")
+        for tau, (epochs, worse) in self.dropped.items():
+            why = "clearly worse" if worse else "worse, but within noise,"
+            found.append(f"tau = {tau:g} was {why} after {epochs} epochs and left out then")
         found += [f"{run} failed: {why}" for run, why in self.failures.items()]
         return found
 
@@ -150,7 +151,7 @@ class Answer:
         for gain in self.choice.gains if self.choice else ():
             rows.append(
                 [
-                    NAMES.get(gain.baseline, gain.baseline), f"{gain.accuracy:.1f}%", "",
+                    NAMES[gain.baseline], f"{gain.accuracy:.1f}%", "",
                     f"{gain.points:.1f} [{gain.low:.1f}, {gain.high:.1f}]", *[""] * len(shown),
                     "" if gain.clear else "not clearly beaten",
                 ]
@@ -191,7 +192,10 @@ class Answer:
                 for tau, means in self.means.items()
             ],
             "baselines": [vars(gain) for gain in choice.gains] if choice else [],
-            "dropped": [{"temperature": t, "epochs": e} for t, e in self.dropped.items()],
+            "dropped": [
+                {"temperature": t, "epochs": e, "clearly_worse": w}
+                for t, (e, w) in self.dropped.items()
+            ],
             "along": [{"temperature": t, "half": h, "end": e} for t, (h, e) in self.half.items()],
             "recipe": {**vars(self.recipe), "folder": str(self.recipe.folder)},
             "stages": [vars(stage) for stage in self.stages],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from tausweep.commands.choosing import outcomes, stages
 from tausweep.commands.choosing.answer import Answer
 from tausweep.commands.choosing.session import Session
@@ -39,11 +41,15 @@ def answer(session: Session, failures: dict[str, str]) -> Answer:
             hint = outcomes.hint(means)
         break
     dropped = {}
-    for stage, after in zip(session.stages, session.stages[1:], strict=False):
-        if decided is not None and session.stages.index(after) <= session.stages.index(decided):
-            for tau in stage.temperatures:
-                if tau not in after.temperatures:
-                    dropped[tau] = stage.epochs
+    last = session.stages.index(decided) if decided is not None else 0
+    for stage, after in itertools.pairwise(session.stages[: last + 1]):
+        found = stages.finished(session, stage)
+        outcome = outcomes.outcome(found, stages.sound(found, stage), stages.baselines(session))
+        standings = choices.choose(outcome).standings if outcome is not None else ()
+        worse = {s.temperature for s in standings if s.clearly_worse}
+        for tau in stage.temperatures:
+            if tau not in after.temperatures:
+                dropped[tau] = (stage.epochs, tau in worse)
     return Answer(
         session.images, session.counts, session.notes, session.recipe, session.stages, decided,
         seeds, chosen, hint, means, dropped, failures, session.used / 60, STUDY, half,

@@ -2,7 +2,8 @@
 
 The first stage is four temperatures over the usual range. Each later one keeps the temperatures
 that are not clearly worse, adds one beside the best, and trains all of them longer: those that are
-kept go on from where the learning rate of their shorter runs fell.
+kept go on from where the learning rate of their shorter runs fell. Where there is no time for that,
+it keeps the best half.
 """
 
 from __future__ import annotations
@@ -98,9 +99,11 @@ def next_stage(before: Stage, choice: Choice, speed: Speed, seconds: float) -> S
         seconds: That are left.
     """
     kept = tuple(s.temperature for s in choice.standings if not s.clearly_worse)
-    beside = neighbours(before.temperatures, choice)
-    for added in (beside[:1], ()):
-        stage = _longer(before, kept, added, speed, seconds / RESERVE)
+    ranked = sorted(choice.standings, key=lambda s: s.accuracy, reverse=True)
+    half = [s.temperature for s in ranked[: max(2, len(ranked) // 2)] if s.temperature in kept]
+    beside = neighbours(before.temperatures, choice)[:1]
+    for taus, added in ((kept, beside), (kept, ()), (half, ())):
+        stage = _longer(before, taus, added, speed, seconds / RESERVE)
         if stage is not None:
             return stage
     return None

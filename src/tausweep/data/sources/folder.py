@@ -103,7 +103,7 @@ def _look(source: Source, listed: list[Entry]) -> Look:
         return Look(trees.digest(files), known)
     entries.checked(listed, source.table or place)
     names = sorted({e.label for e in listed if e.label is not None})
-    counts = {split: dict.fromkeys(names, 0) for split in SPLITS}
+    counts: dict[str, dict[str, int]] = {split: dict.fromkeys(names, 0) for split in SPLITS}
     for entry in listed:
         of_split, name = counts[str(entry.split)], entry.label or NO_LABEL_COUNT
         of_split[name] = of_split.get(name, 0) + 1
