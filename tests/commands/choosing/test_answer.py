@@ -43,8 +43,8 @@ def answer(**changes: object) -> Answer:
     means = {tau: dict.fromkeys(GEOMETRY, 1.5) for tau in (0.1, 0.2, 0.5)}
     found = Answer(
         "photos", {"train": 1500, "test": 500, "classes": 10}, ["note"], RECIPE, [COARSE, REFINED],
-        REFINED, 3, choice(), None, means, {0.07: (20, True), 1.0: (20, False)}, {}, 19.0, "study.yaml",
-        dict.fromkeys(means, (40.0, 45.0)),
+        REFINED, 3, choice(), None, means, {0.07: (20, True), 1.0: (20, False)}, {}, 19.0,
+        "study.yaml", dict.fromkeys(means, (40.0, 45.0)),
     )  # fmt: skip
     return dataclasses.replace(found, **changes)  # type: ignore[arg-type]
 
