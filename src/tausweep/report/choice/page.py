@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 
 from tausweep import __version__
+from tausweep.results.choice import NAMES
 
 
 def page(found: Mapping[str, Any], table: Sequence[Sequence[str]]) -> str:
@@ -73,7 +74,7 @@ def picture(found: Mapping[str, Any]) -> str | None:
                 half = [row["half"] for row in found["along"]]
                 axes.plot(places, half, color=MUTED, marker="o", label="half-way, short probe")
             for gain, line in zip(found["baselines"], ("--", ":"), strict=False):
-                name = gain["baseline"].replace("_", " ")
+                name = NAMES[gain["baseline"]]
                 axes.axhline(gain["accuracy"], color=INK, linestyle=line, lw=0.9, label=name)
             axes.set_ylabel("linear accuracy (%)")
             axes.legend()
