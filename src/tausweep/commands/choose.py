@@ -101,6 +101,9 @@ def run(options: argparse.Namespace) -> int:
             raise StudyError(
                 f"--continue: {options.out} is a choice for {session.images}, not {options.images}"
             )
+        if options.image_size or options.encoder:
+            flag = "--image-size" if options.image_size else "--encoder"
+            raise StudyError(f"{flag}: what is gone on with has one; choose again in another --out")
         seconds = _seconds_left(session, options.minutes)
         said = [f"goes on in {options.out}, for {seconds / 60:.1f} minutes"]
     else:
@@ -140,7 +143,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _seconds_left(session: Session, minutes: float | None) -> float:
     if minutes is not None:
-        return 60 * minutes
+        session.minutes = session.used / 60 + minutes
     left = 60 * session.minutes - session.used
     if left < 60:
         raise StudyError(
@@ -193,7 +196,8 @@ def _conclude(session: Session, failures: dict[str, str], options: argparse.Name
         print("\n".join(answer.lines()))
     where = shlex.quote(str(session.folder))
     say(f"report: {session.folder / 'report.html'}")
-    say(f"study:  {session.folder / answer.study} (cd {where} && tausweep run {answer.study})")
-    if answer.code:
-        say(f"to go on: {_again(options)} --minutes {session.minutes:g}")
+    if answer.decided is not None:
+        say(f"study:  {session.folder / answer.study} (cd {where} && tausweep run {answer.study})")
+    if answer.code and session.labelled:
+        say(f"to go on: {_again(options)} --minutes {options.minutes or MINUTES:g}")
     return answer.code
