@@ -145,7 +145,7 @@ def _seconds_left(session: Session, minutes: float | None) -> float:
     if minutes is not None:
         session.minutes = session.used / 60 + minutes
     left = 60 * session.minutes - session.used
-    if left < 60:
+    if left < 30:
         raise StudyError(
             f"--continue: of the {session.minutes:g} minutes none are left; --minutes says how "
             "many more"
