@@ -51,35 +51,9 @@ def choose(*words: str) -> int:
 
 
 @pytest.mark.usefixtures("small")
-def test_an_answer_or_none_and_all_that_is_left_behind(
+def test_a_stopped_choice_goes_on_to_an_answer_or_none_and_leaves_all_of_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    images, out = stripes(tmp_path / "photos", 30), tmp_path / "choice"
-    began = time.monotonic()
-    code = choose(str(images), "--out", str(out), "--json", *ASKED)
-    assert time.monotonic() - began < 180
-    said = capsys.readouterr()
-    document = json.loads(said.out)
-    assert document["document"] == "tausweep choose"
-    assert code == (0 if document["answer"] is not None else 3)
-    assert document["counts"] == {"train": 48, "test": 12, "classes": 2}
-    assert [t["temperature"] for t in document["temperatures"]] == [0.2, 1.0]
-    assert {b["baseline"] for b in document["baselines"]} == {"untrained", "raw_pixels"}
-    assert json.loads((out / "answer.json").read_text())["headline"] == document["headline"]
-    assert document["headline"] in (out / "report.html").read_text().replace("&#34;", '"')
-    assert f"# {document['headline']}" in (out / "study.yaml").read_text()
-    asked = studies.load(str(out / "study.yaml"))
-    for run in asked.runs():
-        if run.loss == "contrastive":
-            columns = records.read(Layout(out / "results").run(run) / File.RECORD)["columns"]
-            assert columns["settings_digest"] == run.settings.digest
-    assert "first: tau = 0.2, 1, 2 seeds, 4 epochs" in said.err
-    assert choose(str(images), "--out", str(out), *ASKED) == 2
-    assert "--continue goes on with it" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("small")
-def test_a_stopped_choice_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images, out = stripes(tmp_path / "photos", 30), tmp_path / "choice"
 
     def stop() -> None:
@@ -94,13 +68,36 @@ def test_a_stopped_choice_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[
     code = choose(str(images), "--out", str(out), *ASKED)
     thread.join()
     assert code == 128 + signal.SIGTERM
-    assert "to go on: tausweep choose" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "first: tau = 0.2, 1, 2 seeds, 4 epochs" in said
+    assert "to go on: tausweep choose" in said
     done = {p: p.stat().st_mtime_ns for p in (out / "results").rglob("record.json")}
     assert done
-    assert choose(str(images), "--out", str(out), "--continue", "--yes") in (0, 3)
+    assert session.load(out).used > 0
+
+    assert choose(str(images), "--out", str(out), *ASKED) == 2
+    assert "--continue goes on with it" in capsys.readouterr().err
+    assert choose("others", "--out", str(out), "--continue") == 2
+    assert "is a choice for" in capsys.readouterr().err
+    assert choose(str(images), "--out", str(out), "--continue", "--image-size", "9") == 2
+    assert "--image-size: what is gone on with has one" in capsys.readouterr().err
+
+    code = choose(str(images), "--out", str(out), "--continue", "--yes", "--json")
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())
     assert len([*(out / "results").rglob("record.json")]) == 2 * 2 + 2 + 1
-    assert session.load(out).used > 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["document"] == "tausweep choose"
+    assert code == (0 if document["answer"] is not None else 3)
+    assert document["counts"] == {"train": 48, "test": 12, "classes": 2}
+    assert [t["temperature"] for t in document["temperatures"]] == [0.2, 1.0]
+    assert {b["baseline"] for b in document["baselines"]} == {"untrained", "raw_pixels"}
+    assert json.loads((out / "answer.json").read_text())["headline"] == document["headline"]
+    assert document["headline"] in (out / "report.html").read_text()
+    assert f"# {document['headline']}" in (out / "study.yaml").read_text()
+    for run in studies.load(str(out / "study.yaml")).runs():
+        if run.loss == "contrastive":
+            columns = records.read(Layout(out / "results").run(run) / File.RECORD)["columns"]
+            assert columns["settings_digest"] == run.settings.digest
 
 
 @pytest.mark.usefixtures("small")
