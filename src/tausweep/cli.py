@@ -73,6 +73,9 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("claims", "Judge the paper's claims by a study's records."),
         Command("report", "Write the report of a study: everything on one page."),
     ),
+    "Your own images": (
+        Command("choose", "Choose a temperature for your images in a given time."),
+    ),
     "Judge an encoder": (
         Command("measure", "Measure embeddings or an encoder, and say what to beware of."),
     ),

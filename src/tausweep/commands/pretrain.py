@@ -25,6 +25,8 @@ from tausweep.study import Run
 if TYPE_CHECKING:
     from tausweep.data.prepared import Prepared
     from tausweep.machine.peers import Processes
+    from tausweep.model.bank import MemoryBank
+    from tausweep.model.encoder import Encoder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,11 +108,12 @@ def pretrain(
     say: Callable[[str], None],
     stop: Callable[[], bool],
     checkpoint_seconds: float,
+    until: int | None = None,
 ) -> None:
     """Pretrain a run and write its outputs; a finished run is left alone.
 
     If torchrun started several processes, they share the run; only the first locks it, writes files
-    and prints messages.
+    and prints messages. With ``until``, the run stops after that epoch, and its state is saved.
 
     Raises:
         StudyError: Bad input, before any work starts.
@@ -135,7 +138,9 @@ def pretrain(
             if done:
                 say(f"{run.id}: already pretrained, nothing to do")
                 return
-            _pretrain_locked(run, data, folder, processes, device, say, stop, checkpoint_seconds)
+            _pretrain_locked(
+                run, data, folder, processes, device, say, stop, checkpoint_seconds, until
+            )
 
 
 def _silent(line: str) -> None:
@@ -151,6 +156,7 @@ def _pretrain_locked(
     say: Callable[[str], None],
     stop: Callable[[], bool],
     checkpoint_seconds: float,
+    until: int | None,
 ) -> None:
     from tausweep.machine import devices
     from tausweep.training import outputs
@@ -159,11 +165,18 @@ def _pretrain_locked(
     started = provenance.now()
     settings, checkpoints = run.settings, outputs.checkpoints_of(run, data, folder)
     say(f"{run.id}: {len(data.train_images):,} images, {settings.pretrain.epochs} epochs")
+    save, reached = outputs.kept_epochs(run, data, folder), []
+
+    def keep(epoch: int, encoder: Encoder, bank: MemoryBank) -> None:
+        save(epoch, encoder, bank)
+        if epoch == until:
+            reached.append(epoch)
+
     with devices.devices_of(wanted_device, processes, say, stop) as device:
         trained = train(
             settings, data, device, checkpoints,
-            say=say, stop=stop, checkpoint_seconds=checkpoint_seconds, processes=processes,
-            keep=outputs.kept_epochs(run, data, folder),
+            say=say, stop=lambda: stop() or bool(reached), processes=processes,
+            checkpoint_seconds=checkpoint_seconds, keep=keep,
         )  # fmt: skip
         hardware = devices.describe(device)
     if processes.count > 1:

@@ -17,7 +17,7 @@ from tausweep.commands import flags
 from tausweep.commands.status import other_code, stale_reasons
 from tausweep.results import records
 from tausweep.storage.layout import File, Layout, measure_file
-from tausweep.study import MEASURED, OF_THE_LOSS, Run, Study, StudyError
+from tausweep.study import MEASURED, OF_LABELS, OF_THE_LOSS, Run, Study, StudyError
 
 SHOWN_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "tausweep")
 
@@ -118,16 +118,18 @@ def _check_columns(content: dict[str, Any], folder: Path, path: Path, found: Run
     if columns["status"] == "complete":
         own = content.get("settings", {}).get("measure_digests") or {}
         measured: dict[str, Any] = {}
+        unlabelled = columns.get("linear_accuracy") is None and columns.get("knn_accuracy") is None
+        optional = {*OF_THE_LOSS, *(OF_LABELS if unlabelled else ())}
         for name in (*MEASURED, *own):
             try:
                 text = (folder / measure_file(name)).read_text(encoding="utf-8")
                 measured[name] = json.loads(text)["values"]
             except FileNotFoundError:
-                if name not in OF_THE_LOSS:
+                if name not in optional:
                     found.notes.append(f"{measure_file(name)} is absent")
             except (ValueError, KeyError, TypeError):
                 found.wrong.append(f"{folder / measure_file(name)}: is damaged")
-        if measured.keys() >= {*MEASURED} - {*OF_THE_LOSS}:
+        if measured.keys() >= {*MEASURED} - optional:
             wanted |= records.flat(measured)
     for name in sorted(wanted):
         if columns.get(name) != wanted[name]:

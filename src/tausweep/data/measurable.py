@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tausweep.data import subset
+from tausweep.data.sources import NO_LABEL_COUNT
 from tausweep.study import DatasetSettings, Run, StudyError
 
 Counts = Mapping[str, int]
-"""Number of images by class; a class without images may be listed with 0."""
+"""Number of images by class; a class without images may be listed with 0, and images without a
+label are those of ``NO_LABEL_COUNT``."""
 
 
 def images_per_class(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:
@@ -62,11 +64,20 @@ def check(counts: Mapping[str, Counts], runs: Iterable[Run]) -> None:
         runs: Runs that use these data.
 
     Raises:
-        StudyError: A split has fewer than two classes, or no class with two images, which
-            tolerance needs; or a class of the training split has no test image, so that its
-            accuracy is not measured; or see ``check_size``.
+        StudyError: Of images with labels: a split has fewer than two classes, or no class with two
+            images, which tolerance needs; or a class of the training split has no test image, so
+            that its accuracy is not measured; or see ``check_size``.
     """
-    train, test = counts["train"], counts["test"]
+    train, test = (dict(counts[split]) for split in ("train", "test"))
+    total = sum(train.values())
+    if train.pop(NO_LABEL_COUNT, 0) and not any(train.values()):
+        test.pop(NO_LABEL_COUNT, 0)
+        if any(test.values()):
+            raise StudyError("there are test images with a label, but no such training images")
+        check_size(runs, total)  # no measure needs a class
+        return
+    if test.get(NO_LABEL_COUNT):
+        raise StudyError("there are training images with a label and test images without one")
     for name, split, limit in (("training", train, "train_limit"), ("test", test, "test_limit")):
         there = {label: count for label, count in split.items() if count}
         if len(there) < 2:
@@ -83,7 +94,13 @@ def check(counts: Mapping[str, Counts], runs: Iterable[Run]) -> None:
             f"{len(lacking)} of {len(train)} classes have no test image ({shown}); each class "
             "needs one, or take the class out of the training split"
         )
-    check_size(runs, sum(train.values()))
+    check_size(runs, total)
+    for settings in {run.settings: None for run in runs}:
+        if settings.knn.k > (labelled := sum(train.values())):
+            raise StudyError(
+                f"knn.k: {settings.knn.k} is more than the {labelled} training images with a "
+                f"label; allowed is 1 to {labelled}"
+            )
 
 
 def check_size(runs: Iterable[Run], count: int) -> None:

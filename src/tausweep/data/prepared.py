@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tausweep.data.originals import BYTES, Originals
-from tausweep.data.sources import SPLITS, Channels
+from tausweep.data.sources import NO_LABEL, NO_LABEL_COUNT, SPLITS, Channels
 from tausweep.storage.layout import File, SplitFile
 from tausweep.study import StudyError
 
@@ -57,9 +57,9 @@ class Prepared:
 
     Attributes:
         train_images: N x H x W x 3 uint8, memory-mapped; or N originals.
-        train_labels: N int64, indices into ``classes``.
+        train_labels: N int64, indices into ``classes``; -1 for an image without a label.
         test_images: M images of the same form.
-        test_labels: M int64.
+        test_labels: M int64; all of them have a class, or none has.
         classes: Class names.
         mean: Mean of each channel, for images scaled to [0, 1] (``sources.normalisation``).
         std: Standard deviation of each channel.
@@ -165,10 +165,12 @@ def _sha256(content: Any) -> str:
 
 
 def per_class(labels: NDArray[np.int64], classes: list[str]) -> dict[str, int]:
-    """How many images each class has."""
+    """How many images each class has, and how many have none (``NO_LABEL_COUNT``)."""
     ids, counts = np.unique(labels, return_counts=True)
     found = dict(zip(ids.tolist(), counts.tolist(), strict=True))
     named = {name: found.pop(i, 0) for i, name in enumerate(classes)}
+    if NO_LABEL in found:
+        named[NO_LABEL_COUNT] = found.pop(NO_LABEL)
     return named | {str(other): count for other, count in found.items()}
 
 

@@ -49,7 +49,7 @@ def balanced(
     smallest keys. So for one seed, a smaller subset is part of every larger one.
 
     Args:
-        labels: N class ids.
+        labels: N class ids; images without a label (-1) are one more class.
         classes: The C class names.
         limit: Size of the subset, at least C.
         seed: Seed of the keys.
@@ -60,6 +60,9 @@ def balanced(
     """
     import numpy as np  # not above: a job sets its threads before NumPy is loaded
 
+    if (labels < 0).any():
+        labels = np.where(labels < 0, len(classes), labels)
+        classes = [*classes, ""]
     there = np.bincount(labels, minlength=len(classes)).tolist()
     wanted = shares(dict(zip(classes, there, strict=True)), limit, field)
     # NumPy guarantees only the raw output of a bit generator to stay the same in all versions.

@@ -146,23 +146,28 @@ def measure(then: Evaluation) -> Values:
     """
     labels = then.embeddings["test_labels"]
     found = geometry.measure(then.placed["test"], labels, then.settings.geometry.t)
-    found |= {"knn_accuracy": knn.percentage(then.knn_correct("train"))}
-    found |= then.separation() | {"linear_accuracy_short": short_probe(then)}
+    if then.is_labelled:
+        found |= {"knn_accuracy": knn.percentage(then.knn_correct("train"))}
+        found |= {"linear_accuracy_short": short_probe(then)}
+    found |= then.separation()
     return {name: found.get(name) for name in ALONG}
 
 
 def at_the_end(trained: Evaluation, measured: Mapping[str, Values]) -> Values:
     """The same for a run at its end, from its measures and the short probe."""
-    found = measured["geometry"]["test"] | {"knn_accuracy": measured["knn"]["accuracy"]}
-    found |= measured["separation"] | {"linear_accuracy_short": short_probe(trained)}
+    found = measured["geometry"]["test"] | measured["separation"]
+    if trained.is_labelled:
+        found |= {"knn_accuracy": measured["knn"]["accuracy"]}
+        found |= {"linear_accuracy_short": short_probe(trained)}
     return {name: found.get(name) for name in ALONG}
 
 
 def short_probe(then: Evaluation) -> float | None:
     """Last-epoch accuracy of the short probe in percent; none if it diverged."""
-    (train, test), e = then.features, then.embeddings
+    (train, test), truth = then.features, then.embeddings["test_labels"]
+    train = then.with_labels(train)
+    labels = then.with_labels(then.embeddings["train_labels"])
     settings, seed = short(then.settings.linear, len(train)), then.settings.seed
-    labels, truth = e["train_labels"], e["test_labels"]
     return linear.probe(train[None], labels, test, truth, settings, seed).accuracy
 
 

@@ -26,7 +26,7 @@ from tausweep.model.encoder import Encoder, set_tf32
 from tausweep.storage.atomic import write_json
 from tausweep.storage.layout import File
 from tausweep.storage.provenance import code_version
-from tausweep.study import MEASURED, OF_THE_LOSS, RunSettings, StudyError, digest
+from tausweep.study import MEASURED, OF_LABELS, OF_THE_LOSS, RunSettings, StudyError, digest
 from tausweep.training.checkpoints import (
     DamagedFileError,
     Message,
@@ -215,6 +215,18 @@ class Evaluation:
             raise FloatingPointError("embeddings have no direction: zero or not finite")
         return found
 
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the test images have labels; without them no accuracy is measured."""
+        return bool((self.data.test_labels >= 0).all())
+
+    def with_labels(self, rows: Tensor, dim: int = 0) -> Tensor:
+        """Of rows of all training images, those of images with a label."""
+        known = self._labels("train") >= 0
+        if known.all():
+            return rows
+        return rows.index_select(dim, known.nonzero()[:, 0].to(rows.device))
+
     def _labels(self, split: str) -> Tensor:
         return torch.from_numpy(getattr(self.data, f"{split}_labels").copy())
 
@@ -243,8 +255,9 @@ class Evaluation:
         """Linear probe and the converged classifier, on the same features."""
         train, test = self.features
         settings, seed = self.settings.linear, self.settings.seed
-        labels = self._labels("train"), self._labels("test")
+        labels = self.with_labels(self._labels("train")), self._labels("test")
         versions = self.embedder.probe_versions(self._images["train"], train, settings, seed)
+        versions, train = self.with_labels(versions, 1), self.with_labels(train)
         probed = linear.probe(versions, labels[0], test, labels[1], settings, seed)
         converged = linear.converged(train, labels[0], test, labels[1])
         self._keep_correct("linear", {} if probed.diverged else {"linear": probed.correct})
@@ -264,15 +277,16 @@ class Evaluation:
         Raises:
             StudyError: k is larger than the number of keys.
         """
-        there, settings = self.placed, self.settings.knn
-        if settings.k > len(there[keys]):
+        settings, known = self.settings.knn, self.with_labels(self.placed[keys])
+        if settings.k > len(known):
             raise StudyError(
-                f"knn.k: {settings.k} is more than the {len(there[keys])} keys; allowed is "
-                f"1 to {len(there[keys])}"
+                f"knn.k: {settings.k} is more than the {len(known)} keys; allowed is "
+                f"1 to {len(known)}"
             )
         labels, truth = (self.embeddings[f"{split}_labels"] for split in SPLITS)
+        labels = self.with_labels(labels)
         return knn.correct(
-            there[keys], labels, there["test"], truth, settings.k, settings.temperature
+            known, labels, self.placed["test"], truth, settings.k, settings.temperature
         )
 
     @cached_property
@@ -314,9 +328,10 @@ class Evaluation:
     def separation(self) -> Values:
         """Positive and ten nearest negatives of augmented training images against the bank."""
         anchors, index = self.anchors
-        k = min(SHOWN_NEGATIVES, len(self.bank) - 1)
+        k, labels = min(SHOWN_NEGATIVES, len(self.bank) - 1), self._labels("train")
+        known = labels if (labels >= 0).all() else None
         found = separation.separation(
-            anchors, self.placed["bank"], index, k, self._labels("train"), self._hard_set_size
+            anchors, self.placed["bank"], index, k, known, self._hard_set_size
         )
         return found.to_json()
 
@@ -372,6 +387,9 @@ def evaluate(evaluation: Evaluation) -> dict[str, Values]:
     if evaluation.outcome != "complete":
         return {}
     own = [name for name in MEASURED if evaluation.is_trained or name not in OF_THE_LOSS]
+    if not evaluation.is_labelled:
+        own = [name for name in own if name not in OF_LABELS]
+        evaluation.say(f"left out, as the images have no labels: {', '.join(OF_LABELS)}, tolerance")
     names = [*own, *(evaluation.settings.measures or {})]
     try:
         found = {name: evaluation.measured(name) for name in names}

@@ -337,8 +337,9 @@ def measure(
     """The geometry of one split, ready for JSON; its measures are columns (``columns.GEOMETRY``).
 
     Args:
-        x: n x d embeddings without augmentation; at least two classes, one with two members.
-        labels: n integers.
+        x: n x d embeddings without augmentation.
+        labels: n integers; instances with a negative one have no label, and do not count in what
+            compares classes. Without two classes that is left out.
         t: Uniformity's t.
         views: Embeddings of two views of the same instances (m x d each), for ``alignment``.
 
@@ -354,18 +355,13 @@ def measure(
     """
     spread = uniformity(x, t)
     values = singular_values(x)
-    within, between = tolerance(x, labels), interclass_similarity(x, labels)
-    block: dict[str, Any] = {
-        "samples": len(x),
-        "t": t,
-        "uniformity": spread,
-        "tolerance": within,
-        "tolerance_literal": tolerance_literal(x, labels),
-        "interclass_similarity": between,
-        "tolerance_gap": within - between,
-        "nearest_interclass_similarity": nearest_interclass_similarity(x, labels),
-        "common_mean": common_mean(x),
-    }
+    block: dict[str, Any] = {"samples": len(x), "t": t, "uniformity": spread}
+    known = labels.cpu() >= 0
+    if known.all():
+        block |= _of_classes(x, labels)
+    elif known.any():
+        block |= _of_classes(x[known.to(x.device)], labels.cpu()[known])
+    block["common_mean"] = common_mean(x)
     if views is not None:
         block["alignment"] = alignment(*views)
     return block | {
@@ -374,6 +370,18 @@ def measure(
         "wasserstein_uniformity": wasserstein_uniformity(x),
         "collapsed": collapsed(x),
         "singular_values": values,
+    }
+
+
+def _of_classes(x: Tensor, labels: Tensor) -> dict[str, Any]:
+    """The measures that compare classes; at least two of them, one with two members."""
+    within, between = tolerance(x, labels), interclass_similarity(x, labels)
+    return {
+        "tolerance": within,
+        "tolerance_literal": tolerance_literal(x, labels),
+        "interclass_similarity": between,
+        "tolerance_gap": within - between,
+        "nearest_interclass_similarity": nearest_interclass_similarity(x, labels),
     }
 
 

@@ -43,6 +43,7 @@ from tausweep.study.loss_kinds import KINDS, RELATED, LossKind, NegativesFrom
 from tausweep.study.measures import (
     MEASURED,
     MEASURES,
+    OF_LABELS,
     OF_THE_LOSS,
     GeometrySettings,
     KnnSettings,

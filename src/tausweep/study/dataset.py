@@ -21,6 +21,8 @@ class Source(Settings):
         extra: SVHN only: add the 531,131 images of its ``extra`` split to the training split.
         module: ``plugin`` only: a Python file with ``read(source, split)``.
         options: ``plugin`` only: passed through to it.
+        table: ``folder`` only: a CSV with the columns path, label and split, of the images to use.
+            Paths are relative to ``path``. Labels may be missing, and so may the split.
     """
 
     kind: Literal[
@@ -38,8 +40,9 @@ class Source(Settings):
     extra: bool = False
     module: str | None = None
     options: dict[str, Any] | None = None
+    table: str | None = None
 
-    @field_validator("path")
+    @field_validator("path", "table")
     @classmethod
     def _canonical(cls, value: str | None) -> str | None:
         # ./data/odd/ and data/odd are the same folder, so they must give the same runs.
@@ -51,6 +54,8 @@ class Source(Settings):
             raise ValueError("a source of kind folder needs a path")
         if (self.kind == "plugin") != (self.module is not None):
             raise ValueError("a source of kind plugin needs a module, and no other kind has one")
+        if self.table is not None and self.kind != "folder":
+            raise ValueError("only a source of kind folder has a table")
         return self
 
 

@@ -69,5 +69,9 @@ MEASURED = (*MEASURES, "penalty")
 """The measures of a run, by the names of their files."""
 
 
+OF_LABELS = ("linear", "knn")
+"""Measures that need labels."""
+
+
 OF_THE_LOSS = ("separation", "penalty")
 """Measures that need the bank that a loss was trained against."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 import frames
 from drawn_figures import degenerate, texts
@@ -52,3 +52,14 @@ def test_embeddings_without_a_direction_have_no_map(value: float, tmp_path: Path
     x[7] = value
     save_file({"test": x, "test_labels": np.arange(40) % 2}, tmp_path / "x")
     assert tsne.unmapped(tmp_path / "x") == "Embeddings without a direction:\nzero or not finite."
+
+
+def test_a_map_without_labels_is_grey_and_says_so(tmp_path: Path) -> None:
+    frame = frames.records(("cifar10",), (0.07, 0.3), ("contrastive",), (0,))
+    frames.run_folders(tmp_path, frame, images=60, bank=80, epochs=2)
+    for path in tmp_path.rglob(File.EMBEDDINGS):
+        tensors = load_file(path)
+        save_file(tensors | {"test_labels": np.full(len(tensors["test"]), -1)}, path)
+    shown = texts("fig2_tsne", StudyResults(tmp_path, frame, classes={"cifar10": []})).split("\n")
+    assert "no labels" in shown
+    assert not any(text.startswith("class ") for text in shown)

@@ -50,6 +50,12 @@ TRAIN_IMAGES = {
 EXTRA_IMAGES = 531_131
 """Published size of SVHN's third split."""
 
+NO_LABEL = -1
+"""Stands for the class of an image that has none."""
+
+NO_LABEL_COUNT = ""
+"""Its name where images are counted by class: no class has an empty one."""
+
 Channels = tuple[float, float, float]
 _CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -72,7 +78,7 @@ class SourceSplit:
 
     Attributes:
         images: N images of any size, decoded on access.
-        labels: N class ids, int64, indices into ``classes``.
+        labels: N class ids, int64, indices into ``classes``, or ``NO_LABEL``.
         classes: Names of all classes of the training split.
 
     Examples:
@@ -211,7 +217,8 @@ def aligned(train: SourceSplit, test: SourceSplit) -> SourceSplit:
         if name not in place:
             raise StudyError(f"class {name!r} is in the test split but not in the training split")
     ids = np.array([place[name] for name in test.classes], dtype=np.int64)
-    return SourceSplit(test.images, ids[test.labels], train.classes)
+    own = [NO_LABEL if label == NO_LABEL else ids[label] for label in test.labels]
+    return SourceSplit(test.images, np.array(own, dtype=np.int64), train.classes)
 
 
 def _module(source: Source) -> Any:
@@ -233,7 +240,7 @@ def _checked(given: SourceSplit, what: str) -> SourceSplit:
         raise StudyError(f"{what}: there is no image")
     if labels.dtype.kind not in "iu":
         raise StudyError(f"{what}: labels must be integers, not {labels.dtype}")
-    outside = labels[(labels < 0) | (labels >= len(classes))]
+    outside = labels[(labels < NO_LABEL) | (labels >= len(classes))]
     if len(outside):
         raise StudyError(
             f"{what}: label {outside[0]} is not allowed; there are {len(classes)} classes, from 0"

@@ -2,7 +2,7 @@
 
 Classes are the sorted folder names; within a class, images are sorted by path. Hidden files and
 files that may lie beside images (``trees.BESIDE``) are skipped; any other file is an error that
-names it.
+names it. Images without a split or without labels, and those of a table, are ``entries``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,19 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from tausweep.data import trees
-from tausweep.data.sources import SPLITS, Look, SourceSplit, Split, root
+from tausweep.data.sources import (
+    NO_LABEL,
+    NO_LABEL_COUNT,
+    SPLITS,
+    Look,
+    SourceSplit,
+    Split,
+    entries,
+    root,
+)
+from tausweep.data.sources.entries import Entry
 from tausweep.study import StudyError
+from tausweep.study.paths import expanded
 
 if TYPE_CHECKING:
     from tausweep.study import Source
@@ -33,6 +44,8 @@ def read(source: Source, split: Split) -> SourceSplit:
     from tausweep.data.pictures import Pictures
 
     place = root(source)
+    if (listed := _entries(source)) is not None:
+        return _of_entries(place, listed, split)
     classes = _classes(place)["train"]
     paths, labels = [], []
     for label, name in enumerate(classes):
@@ -43,6 +56,60 @@ def read(source: Source, split: Split) -> SourceSplit:
     return SourceSplit(Pictures(paths), np.array(labels, dtype=np.int64), classes)
 
 
+def _entries(source: Source) -> list[Entry] | None:
+    """The images of a table, or of a folder without splits; none of ``train`` and ``test``.
+
+    Raises:
+        StudyError: See ``entries``; or the folder is missing.
+    """
+    place = root(source)
+    if not place.is_dir():
+        raise StudyError(f"source.path: there is no folder {place}")
+    if source.table is not None:
+        return entries.of_table(expanded(source.table, "source.table"))
+    if {*SPLITS} & {*trees.subfolders(place)}:
+        return None
+    return entries.of_folder(place)
+
+
+def _of_entries(place: Path, listed: list[Entry], split: Split) -> SourceSplit:
+    import numpy as np
+
+    from tausweep.data.pictures import Pictures
+
+    undivided = any(entry.split is None for entry in listed)
+    contents = entries.digests(place, [e.path for e in listed]) if undivided else []
+    divided = entries.divided(listed, contents) if undivided else listed
+    classes = sorted({e.label for e in entries.checked(divided, place) if e.label is not None})
+    code = {name: i for i, name in enumerate(classes)} | {None: NO_LABEL}
+    own = [entry for entry in divided if entry.split == split]
+    labels = np.array([code[entry.label] for entry in own], dtype=np.int64)
+    return SourceSplit(Pictures([place / entry.path for entry in own]), labels, classes)
+
+
+def _look(source: Source, listed: list[Entry]) -> Look:
+    """Of entries; which undivided images are test images is not known without reading them."""
+    place, files = root(source), []
+    for entry in listed:
+        try:
+            status = (place / entry.path).stat()
+        except OSError as error:
+            raise StudyError(f"{place / entry.path}: {error.strerror}") from None
+        # Label and split decide the prepared data too, so they are part of what was seen.
+        named = f"{entry.split or ''}/{entry.label or ''}/{entry.path}"
+        files.append(trees.ListedFile(named, status.st_size, status.st_mtime_ns))
+    known = {e.path: (f.size, f.changed) for e, f in zip(listed, files, strict=True)}
+    if any(entry.split is None for entry in listed):
+        return Look(trees.digest(files), known)
+    entries.checked(listed, source.table or place)
+    names = sorted({e.label for e in listed if e.label is not None})
+    counts: dict[str, dict[str, int]] = {split: dict.fromkeys(names, 0) for split in SPLITS}
+    for entry in listed:
+        of_split, name = counts[str(entry.split)], entry.label or NO_LABEL_COUNT
+        of_split[name] = of_split.get(name, 0) + 1
+    return Look(trees.digest(files), known, counts)
+
+
 def look(source: Source) -> Look:
     """List the images of both splits: a digest of relative paths and sizes, and numbers by class.
 
@@ -50,6 +117,8 @@ def look(source: Source) -> Look:
         StudyError: As for ``read``.
     """
     place = root(source)
+    if (listed := _entries(source)) is not None:
+        return _look(source, listed)
     classes = _classes(place)
     counts: dict[str, dict[str, int]] = {
         split: dict.fromkeys(classes["train"], 0) for split in SPLITS

@@ -81,6 +81,8 @@ def draw(results: StudyResults, style: Style, title: str) -> Figure:
 
 def _class_handles(labels: Sequence[int], classes: Sequence[str]) -> list[Line2D]:
     """A legend entry with colour, number and name for each class that has a colour."""
+    if not any(label >= 0 for label in labels):
+        return [handle(marker="o", linestyle="none", color="#d8d8d8", label="no labels")]
     shown = labels[: len(CLASS_COLOURS)]
     named = [classes[i] if i < len(classes) else "" for i in shown]
     handles = [
@@ -136,7 +138,7 @@ def embed(path: Path, at_most: int = AT_MOST) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw_map(axes: Axes, points: np.ndarray, labels: np.ndarray, style: Style) -> None:
-    classes = np.unique(labels)
+    classes = np.unique(labels[labels >= 0])
     shown = classes[: len(CLASS_COLOURS)]
     size = float(np.clip(5000 / len(points), 2.5, 14))
     rest = ~np.isin(labels, shown)

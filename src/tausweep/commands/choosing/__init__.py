@@ -1,0 +1,1 @@
+"""The parts of `tausweep choose`: images, plan, jobs, study file, what the runs say."""
