@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import tiny_run
-from tausweep.commands import export
+from tausweep.commands import archive, export
 from tausweep.results import records
 from tausweep.storage.atomic import write_json, write_text
 from tausweep.storage.layout import Layout
@@ -67,9 +67,9 @@ def test_archive_is_read_like_a_results_folder(
     path = tmp_path / f"tiny{suffix}"
     said = export.export(study, layout, path, weights=weights)
     assert ("with weights" in said) == weights
-    assert export.is_archive(path)
-    with export.opened(path) as root:
-        assert export.study_of(root) == study
+    assert archive.is_archive(path)
+    with archive.opened(path) as root:
+        assert archive.study_of(root) == study
         table = records.read_table(root / "tiny/records.csv")
         assert list(table["linear_accuracy"]) == [90.5, 90.5]
         run = Layout(root).run(study.runs()[0])
@@ -106,11 +106,11 @@ def test_damaged_archive_is_refused_in_a_sentence(
         path.write_bytes(damaged)
         with (
             pytest.raises(StudyError, match="is damaged or not an archive of tausweep"),
-            export.opened(path),
+            archive.opened(path),
         ):
             pass
     path.unlink()
-    with pytest.raises(StudyError, match="there is no such file"), export.opened(path):
+    with pytest.raises(StudyError, match="there is no such file"), archive.opened(path):
         pass
 
 
@@ -125,7 +125,7 @@ def test_altered_file_is_named(study: Study, layout: Layout, tmp_path: Path) -> 
             packed.writestr(name, data)
     with (
         pytest.raises(StudyError, match=r"tiny/records\.csv was altered"),
-        export.opened(path),
+        archive.opened(path),
     ):
         pass
 
@@ -138,11 +138,11 @@ def test_nothing_is_written_outside_of_the_folder(name: str, tmp_path: Path) -> 
     index = {"files": {name: {"bytes": 1, "sha256": hashlib.sha256(data).hexdigest()}}}
     path = tmp_path / "x.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
-        for file, content in ((export.CONTENTS, json.dumps(index).encode()), (name, data)):
+        for file, content in ((archive.CONTENTS, json.dumps(index).encode()), (name, data)):
             entry = tarfile.TarInfo(file)
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
-    with pytest.raises(StudyError, match="outside of the folder"), export.opened(path):
+    with pytest.raises(StudyError, match="outside of the folder"), archive.opened(path):
         pass
 
 
@@ -152,5 +152,5 @@ def test_link_in_an_archive_is_refused(tmp_path: Path) -> None:
         entry = tarfile.TarInfo("tiny/records.csv")
         entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/hostname"
         tar.addfile(entry)
-    with pytest.raises(StudyError, match="not a plain file"), export.opened(path):
+    with pytest.raises(StudyError, match="not a plain file"), archive.opened(path):
         pass

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tausweep import study as studies
-from tausweep.commands import export, flags, verify
+from tausweep.commands import archive, export, flags, verify
 from tausweep.results import records
 from tausweep.storage.atomic import replacing
 from tausweep.storage.layout import File, Layout, measure_file
@@ -84,7 +84,7 @@ def restore(source: Path, study_file: str | None, layout: Layout) -> str:
     with _opened(source) as root:
         study = studies.load(study_file) if study_file else _study_at(root, source)
         plan = _planned(study, Layout(root), layout)
-        if export.is_archive(source):
+        if archive.is_archive(source):
             _add_products(study, Layout(root), layout, plan)
         _refuse_conflicts(plan, layout)
         moment = time.time()
@@ -98,21 +98,21 @@ def restore(source: Path, study_file: str | None, layout: Layout) -> str:
 
 @contextlib.contextmanager
 def _opened(source: Path) -> Iterator[Path]:
-    if export.is_archive(source):
-        with export.opened(source) as root:
+    if archive.is_archive(source):
+        with archive.opened(source) as root:
             yield root
     elif source.is_dir():
         yield source
     else:
         raise StudyError(
             f"{source}: does not exist, or is neither a results folder nor an archive "
-            f"({', '.join(export.ARCHIVE_SUFFIXES)})"
+            f"({', '.join(archive.ARCHIVE_SUFFIXES)})"
         )
 
 
 def _study_at(root: Path, source: Path) -> Study:
     try:
-        return export.study_of(root)
+        return archive.study_of(root)
     except StudyError:
         raise StudyError(
             f"{source}: it does not have exactly one study.json; name the study file, as in "
