@@ -110,9 +110,18 @@ def crate(
             found.add_file(dest_path=name, properties=properties)
     _describe_workflow(found, study, files)
     provenance.add_runs(found, study, files, made, authors)
-    graph = found.metadata.generate()
-    graph["@graph"] = sorted(graph["@graph"], key=lambda entity: str(entity["@id"]))
-    return graph
+    generated = found.metadata.generate()
+    entities = sorted(generated["@graph"], key=lambda entity: str(entity["@id"]))
+    return generated | {"@graph": [_compact(entity) for entity in entities]}
+
+
+def _compact(entity: Mapping[str, Any]) -> dict[str, Any]:
+    """An entity whose lists of one value are that value, as RO-Crate asks for."""
+    return {
+        name: value[0] if isinstance(value, list) and len(value) == 1 else value
+        for name, value in entity.items()
+        if value != []
+    }
 
 
 def _describe_root(
