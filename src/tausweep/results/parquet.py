@@ -52,4 +52,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
     except (OSError, pa.ArrowException) as error:
         raise StudyError(f"{path}: not a parquet file: {str(error).splitlines()[0]}") from None
     text = pd.StringDtype()
-    return columns.to_pandas(types_mapper={pa.string(): text, pa.large_string(): text}.get)
+    table: pd.DataFrame = columns.to_pandas(
+        types_mapper={pa.string(): text, pa.large_string(): text}.get
+    )
+    return table

@@ -243,6 +243,11 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
     return _csv(rows, [*COLUMNS, *further])
 
 
+def is_table_of(text: str, rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a table in CSV has these rows, in whatever order: a study file may be reordered."""
+    return sorted(text.splitlines()) == sorted(table(rows).splitlines())
+
+
 def _csv(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

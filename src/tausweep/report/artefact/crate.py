@@ -110,7 +110,7 @@ def crate(
             found.add_file(dest_path=name, properties=properties)
     _describe_workflow(found, study, files)
     provenance.add_runs(found, study, files, made, authors)
-    generated = found.metadata.generate()
+    generated: dict[str, Any] = found.metadata.generate()
     entities = sorted(generated["@graph"], key=lambda entity: str(entity["@id"]))
     return generated | {"@graph": [_compact(entity) for entity in entities]}
 
@@ -170,7 +170,7 @@ def _describe_root(
 
 def _of_file(study: Study, name: str, file: ExportedFile) -> dict[str, Any]:
     path = PurePosixPath(name)
-    described = {
+    described: dict[str, Any] = {
         "name": path.name,
         "contentSize": str(file.size),
         "sha256": file.sha256,
