@@ -32,12 +32,14 @@ class RunCheck:
     Attributes:
         wrong: What is not as the run wrote it.
         notes: What could not be checked, or belongs to another version.
+        sealed: Whether the record has a digest of itself, right or wrong.
         files: Number of files that match their digests in the record.
         measures: Whether the record's numbers were compared with the files of all measures.
     """
 
     wrong: list[Wrong] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    sealed: bool = False
     files: int = 0
     measures: bool = False
 
@@ -103,6 +105,7 @@ def _check_digests(content: dict[str, Any], folder: Path, found: RunCheck) -> No
     if digests is None:
         found.notes.append("its record has no digests: it is older than them")
         return
+    found.sealed = True
     if not records.is_sealed(content):
         said = f"{path}: was altered: it does not match its own digest"
         found.wrong.append(Wrong("records", said))

@@ -58,26 +58,31 @@ def _of_runs(found: dict[str, RunCheck], kept: dict[str, dict[str, Any]]) -> lis
     files = sum(run.files for run in found.values())
     compared = sum(run.measures for run in found.values())
     made = "match the files of their measures"
-    checks = [
-        Check.of(
+    sealed = sum(found[run].sealed for run in kept)
+    older = f"; {len(kept) - sealed:,} are older than such digests" * (sealed < len(kept))
+    if not sealed and not wrong["records"]:
+        said = f"{count} {of}, older than digests of records: changes would not be seen"
+        whole = Check("records", "note", said)
+    else:
+        whole = Check.of(
             "records",
             wrong["records"],
-            f"of {count} {of}, not all are as their runs wrote them",
-            f"{count} {of} are as their runs wrote them, by their own digests",
-        ),
+            f"{count} {of}, not all as their runs wrote them",
+            f"{count} {of}: each has the digest of itself that is in it{older}",
+        )
+    checks = [
+        whole,
         Check.of(
             "settings",
             wrong["settings"],
             f"{counted(len(wrong['settings']), 'settings digest')} wrong",
             f"{count}: every settings digest is that of the settings beside it",
         ),
-        Check.of(
-            "run files",
-            wrong["files"],
-            f"{counted(len(wrong['files']), 'file')} altered since the run",
-            f"{counted(files, 'file')} beside the records match the digests in them",
-        ),
     ]
+    if wrong["files"] or files:
+        fails = f"{counted(len(wrong['files']), 'file')} altered since the run"
+        holds = f"{counted(files, 'file')} beside the records match the digests in them"
+        checks.append(Check.of("run files", wrong["files"], fails, holds))
     if wrong["measures"] or compared:
         fails, holds = (
             f"not all numbers of {count} {made}",
@@ -136,7 +141,8 @@ def _differs_from_records(
     runs = study.runs()
     if any(run.id not in kept for run in runs):
         return []
-    if records.is_table_of(path.read_text(encoding="utf-8"), (kept[r.id]["columns"] for r in runs)):
+    rows = [kept[run.id]["columns"] for run in runs]
+    if records.is_table_of(path.read_text(encoding="utf-8"), rows, older=True):
         return []
     named = {
         (str(row["dataset"]), str(row["loss"]), int(row["seed"]))

@@ -243,9 +243,21 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
     return _csv(rows, [*COLUMNS, *further])
 
 
-def is_table_of(text: str, rows: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether a table in CSV has these rows, in whatever order: a study file may be reordered."""
-    return sorted(text.splitlines()) == sorted(table(rows).splitlines())
+def is_table_of(text: str, rows: Iterable[Mapping[str, Any]], *, older: bool = False) -> bool:
+    """Whether a table in CSV has these rows, in whatever order: a study file may be reordered.
+
+    Args:
+        text: The table.
+        rows: Columns of records.
+        older: Whether it may lack columns, as tables that are older than them do.
+    """
+    kept, made = (csv.DictReader(io.StringIO(one)) for one in (text, table(rows)))
+    columns = list(kept.fieldnames or ())
+    known = list(made.fieldnames or ())
+    if not {*columns} <= {*known} or not (older or columns == known):
+        return False
+    one, two = (sorted([row[name] for name in columns] for row in side) for side in (kept, made))
+    return one == two
 
 
 def _csv(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
