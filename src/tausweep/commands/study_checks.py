@@ -105,7 +105,7 @@ def _of_tables(study: Study, layout: Layout, kept: dict[str, dict[str, Any]]) ->
         wrong = _differs_from_records(study, path, table, kept)
         beside = path.with_name(PARQUET)
         also = beside.exists() and parquet.available()
-        if also and not _same(table, records.read_table(beside)):
+        if also and not table.equals(records.read_table(beside)):
             wrong.append(f"{beside}: does not have the numbers of {path.name}")
     except StudyError as error:
         return [Check("tables", "fails", "cannot be read", (str(error),))]
@@ -151,16 +151,6 @@ def _differs_from_records(
     if named != {(run.dataset, run.loss, run.seed) for run in runs} or len(table) != len(runs):
         return [f"{path}: does not have the runs of the study; delete it to collect it again"]
     return [f"{path}: does not match the records; delete it to collect it again"]
-
-
-def _same(one: pd.DataFrame, two: pd.DataFrame) -> bool:
-    if list(one.columns) != list(two.columns) or len(one) != len(two):
-        return False
-    return all(
-        (one[name].isna() == two[name].isna()).all()
-        and (one[name].dropna().to_numpy() == two[name].dropna().to_numpy()).all()
-        for name in one.columns
-    )
 
 
 def _of_data(study: Study, layout: Layout, kept: dict[str, dict[str, Any]]) -> list[Check]:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from tausweep.results.cells import Cell, Key, cells_of
+from tausweep.results.cells import KEY_COLUMNS, Cell, Key, cells_of, run_key
 from tausweep.study import BASELINES
 
 LEVEL = 0.05
@@ -186,14 +186,14 @@ def equivalence(
         ours: The same.
         margins: Margin by column.
     """
-    of_ours = cells_of(ours)
+    of_ours, otherwise = cells_of(ours), _made_otherwise(theirs, ours)
     pairs: dict[Key, tuple[Cell, Cell]] = {}
     left_out, outcomes = [], []
     for key, cell in cells_of(theirs).items():
         other = of_ours.get(key)
         if other is None or key.loss in BASELINES:
             continue
-        if _same_settings(cell, other):
+        if key not in otherwise:
             pairs[key] = cell, other
             one, two = ({*side.seeds("diverged")} for side in (cell, other))
             known = {*cell.seeds("complete")} | one, {*other.seeds("complete")} | two
@@ -227,16 +227,15 @@ def _mean_over_cells(values: Iterable[pd.Series[float]]) -> pd.Series[float]:
     return pd.concat(list(values), axis=1, join="inner").mean(axis=1)
 
 
-def _same_settings(cell: Cell, other: Cell) -> bool:
-    """Whether the runs of the seeds that both have are of the same settings and data."""
-    columns = ["settings_digest", "data_digest"]
-    made = [
-        side.table.iloc[side.rows].reindex(columns=[*columns, "seed"]).set_index("seed")
-        for side in (cell, other)
-    ]
-    shared = made[0].merge(made[1], on="seed", suffixes=("", "_other"))
-    return all(
-        pd.isna(row[name]) or pd.isna(row[f"{name}_other"]) or row[name] == row[f"{name}_other"]
-        for row in shared.to_dict("records")
-        for name in columns
-    )
+def _made_otherwise(theirs: pd.DataFrame, ours: pd.DataFrame) -> set[Key]:
+    """Cells with a seed that both sides have, with other settings or other data."""
+    digests = ["settings_digest", "data_digest"]
+    run = [*KEY_COLUMNS, "seed"]
+    one, two = (side.reindex(columns=[*run, *digests]) for side in (theirs, ours))
+    shared = one.merge(two, on=run, suffixes=("", "_ours"))
+    found = set()
+    for name in digests:
+        known = shared[name].notna() & shared[f"{name}_ours"].notna()
+        differ = known & (shared[name] != shared[f"{name}_ours"]).fillna(False)
+        found |= {run_key(row)[0] for row in shared[differ].to_dict("records")}
+    return found
