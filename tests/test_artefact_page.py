@@ -21,7 +21,7 @@ from tausweep.study import load
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs/artefact.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^ *```console\n(.*?)^ *```$", PAGE, re.MULTILINE | re.DOTALL)
-COMMANDS = [line.strip() for block in BLOCKS for line in block.splitlines()]
+COMMANDS = list(dict.fromkeys(line.strip() for block in BLOCKS for line in block.splitlines()))
 
 ELSEWHERE = {
     "tausweep run demo": "`make demo`, which CI runs",

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 import tiny_run
+from tausweep.cli import main
 from tausweep.commands import archive, export
-from tausweep.results import records
+from tausweep.results import parquet, records
 from tausweep.storage.atomic import write_json, write_text
 from tausweep.storage.layout import Layout
 from tausweep.study import Study, StudyError
+from tausweep.study.columns import ORIGIN
 
 SUFFIXES = pytest.mark.parametrize("suffix", [".tar.gz", ".zip"])
 
@@ -32,8 +34,10 @@ def layout(tmp_path: Path, study: Study) -> Layout:
     rows = []
     for run in study.runs():
         folder = layout.run(run)
-        rows.append({"study": "tiny", "dataset": "digits", "loss": "simple", "seed": run.seed,
-                     "status": "complete", "linear_accuracy": 90.5})  # fmt: skip
+        origin = dict.fromkeys(ORIGIN, "x") | {"threads": 1}
+        rows.append({"study": "tiny", "dataset": "digits", "loss": "simple", "temperature": None,
+                     "seed": run.seed, "status": "complete", "linear_accuracy": 90.5,
+                     **origin})  # fmt: skip
         write_json(folder / "record.json", {"columns": rows[-1]})
         write_text(folder / "encoder.safetensors", "weights")
         write_text(folder / "checkpoint.safetensors", "state")
@@ -88,6 +92,73 @@ def test_study_that_is_not_collected_cannot_be_exported(
     with pytest.raises(StudyError, match=r"records\.csv: is missing"):
         export.export(study, layout, tmp_path / "x.zip")
     assert not (tmp_path / "x.zip").exists()
+
+
+def test_a_folder_has_what_an_archive_has(study: Study, layout: Layout, tmp_path: Path) -> None:
+    folder, packed = tmp_path / "artefact", tmp_path / "tiny.zip"
+    said = export.export(study, layout, folder)
+    export.export(study, layout, packed)
+    with zipfile.ZipFile(packed) as read:
+        archived = {name: read.read(name) for name in read.namelist()}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {str(path.relative_to(folder)): path.read_bytes() for path in files} == archived
+    assert said.startswith(f"{folder}: {len(archived) - 1} files")
+    assert archive.study_of(folder) == study
+
+
+def test_metadata_and_parquet_are_beside_the_results(
+    study: Study, layout: Layout, tmp_path: Path
+) -> None:
+    folder = tmp_path / "artefact"
+    export.export(study, layout, folder)
+    for name in ("README.md", "codecheck.yml", "ro-crate-metadata.json", "workflow/Snakefile",
+                 "tiny/records.parquet", "tiny/study.json"):  # fmt: skip
+        assert (folder / name).is_file(), name
+    rows = (records.read_table(folder / f"tiny/records.{kind}") for kind in ("csv", "parquet"))
+    assert next(rows).equals(next(rows))
+
+
+def test_without_pyarrow_the_parquet_is_left_out_and_said(
+    study: Study, layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "available", lambda: False)
+    said = export.export(study, layout, tmp_path / "artefact")
+    assert said.endswith("without records.parquet (it needs pyarrow)")
+    assert not (tmp_path / "artefact/tiny/records.parquet").exists()
+
+
+def test_what_is_there_is_not_overwritten(study: Study, layout: Layout, tmp_path: Path) -> None:
+    folder = tmp_path / "artefact"
+    folder.mkdir()
+    export.export(study, layout, folder)
+    with pytest.raises(StudyError, match="is not empty; delete it or name another folder"):
+        export.export(study, layout, folder)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StudyError, match="is a file"):
+        export.export(study, layout, tmp_path / "file")
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
+
+
+def test_the_command_names_a_folder_after_the_study(
+    study: Study,
+    layout: Layout,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.json").write_text(study.canonical_json())
+    assert main(["export", "study.json", "--author", "A B <0000-0002-1825-0097>"]) == 0
+    assert capsys.readouterr().out.startswith("tiny-artefact: ")
+    crate = json.loads((tmp_path / "tiny-artefact/ro-crate-metadata.json").read_text())
+    people = [one for one in crate["@graph"] if one["@type"] == "Person"]
+    assert people == [
+        {"@id": "https://orcid.org/0000-0002-1825-0097", "@type": "Person", "name": "A B"}
+    ]
+    with pytest.raises(SystemExit) as ended:
+        main(["export", "study.json", "other", "--author", "A B <0000-0002-1825-0098>"])
+    assert ended.value.code == 2
+    assert "0000-0002-1825-0098 is not an ORCID" in capsys.readouterr().err
 
 
 def test_unknown_suffix_is_refused(study: Study, layout: Layout, tmp_path: Path) -> None:
