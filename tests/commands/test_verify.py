@@ -145,6 +145,23 @@ def test_a_pickle_in_place_of_a_file_is_not_opened(export: Path) -> None:
     assert not marker.exists()
 
 
+def test_a_missing_record_hides_no_other_number(export: Path) -> None:
+    (export / f"{RUN}/record.json").unlink()
+    found = verified(export)
+    assert failed(found).keys() == {"contents"}
+    assert outcomes(found)["tables"] == "note"
+    path = export / "demo/records.csv"
+    rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*rows[:-1], rows[-1].replace(",complete,", ",diverged,")]))
+    assert "tables" in failed(verified(export))
+
+
+def test_records_that_are_all_damaged_fail(export: Path) -> None:
+    for path in export.rglob("record.json"):
+        path.write_text("{}")
+    assert len(failed(verified(export))["records"]) == 27
+
+
 def a_colleagues(tmp_path: Path, change: pd.Series[float] | float, column: str) -> Path:
     table = records.read_table(KEPT)
     table[column] = table[column] + change

@@ -61,6 +61,8 @@ def test_a_table_is_that_of_its_rows_in_any_order_and_no_others() -> None:
     assert records.is_table_of(text, made)
     assert records.is_table_of(text, reversed(made))
     assert not records.is_table_of(text, made[:-1])
+    assert records.is_table_of(text, made[:-1], part=True)
+    assert not records.is_table_of(text, [*made, made[0]], part=True)
     assert not records.is_table_of(text, [made[0] | {"train_loss": 0.2}, *made[1:]])
     lacking = [{k: v for k, v in row.items() if k != "own_measure"} for row in made]
     assert not records.is_table_of(records.table(lacking), made)

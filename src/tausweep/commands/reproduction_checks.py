@@ -123,7 +123,7 @@ def _of_measure(measure: MeasureEquivalence, name: str) -> Check:
         said = f"cannot be tested against {name}: fewer than two seeds with every cell"
         return Check(measure.column, "note" if measure.holds is None else "fails", said)
     low, high = test.interval
-    interval = f"{test.mean:+.3g} ({low:.3g} to {high:.3g})"
+    interval = f"{test.mean:.3g} ({low:.3g} to {high:.3g})"
     cells = counted(len(measure.cells), "cell")
     seeds = " and ".join(map(str, dict.fromkeys(measure.seeds)))
     said = f"mean of {cells} minus that of {name} is {interval}, {seeds} seeds"

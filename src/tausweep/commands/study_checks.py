@@ -48,7 +48,7 @@ def check_study(study: Study, layout: Layout) -> list[Check]:
 
 def _of_runs(found: dict[str, RunCheck], kept: dict[str, dict[str, Any]]) -> list[Check]:
     count = counted(len(kept), "record")
-    if not kept:
+    if not kept and not any(run.wrong for run in found.values()):
         return [Check("records", "note", f"none of {counted(len(found), 'run')} has a record")]
     wrong: dict[str, list[str]] = {
         name: [said for run in found.values() for check, said in run.wrong if check == name]
@@ -110,9 +110,11 @@ def _of_tables(study: Study, layout: Layout, kept: dict[str, dict[str, Any]]) ->
     except StudyError as error:
         return [Check("tables", "fails", "cannot be read", (str(error),))]
     what = f"{path.name}{f' and {PARQUET}' if also else ''}"
-    if any(run.id not in kept for run in study.runs()) and not wrong:
-        return [*checks, Check("tables", "note", f"{what}: some runs have no record to compare")]
-    fails = f"{what} do not have the numbers of the records"
+    fails = f"{what}: not all numbers are those of the records"
+    lacking = sum(run.id not in kept for run in study.runs())
+    if lacking and not wrong:
+        said = f"{what}: {counted(lacking, 'run')} without a record to compare with"
+        return [*checks, Check("tables", "note", said)]
     return [*checks, Check.of("tables", wrong, fails, f"{what}: every number is that of a record")]
 
 
@@ -139,16 +141,12 @@ def _differs_from_records(
     study: Study, path: Path, table: pd.DataFrame, kept: dict[str, dict[str, Any]]
 ) -> list[str]:
     runs = study.runs()
-    if any(run.id not in kept for run in runs):
+    rows = [kept[run.id]["columns"] for run in runs if run.id in kept]
+    whole, text = len(rows) == len(runs), path.read_text(encoding="utf-8")
+    if records.is_table_of(text, rows, older=True, part=not whole):
         return []
-    rows = [kept[run.id]["columns"] for run in runs]
-    if records.is_table_of(path.read_text(encoding="utf-8"), rows, older=True):
-        return []
-    named = {
-        (str(row["dataset"]), str(row["loss"]), int(row["seed"]))
-        for row in table.to_dict("records")
-    }
-    if named != {(run.dataset, run.loss, run.seed) for run in runs} or len(table) != len(runs):
+    named = {(str(r["dataset"]), str(r["loss"]), int(r["seed"])) for r in table.to_dict("records")}
+    if whole and named != {(run.dataset, run.loss, run.seed) for run in runs}:
         return [f"{path}: does not have the runs of the study; delete it to collect it again"]
     return [f"{path}: does not match the records; delete it to collect it again"]
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -243,21 +244,26 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
     return _csv(rows, [*COLUMNS, *further])
 
 
-def is_table_of(text: str, rows: Iterable[Mapping[str, Any]], *, older: bool = False) -> bool:
+def is_table_of(
+    text: str, rows: Iterable[Mapping[str, Any]], *, older: bool = False, part: bool = False
+) -> bool:
     """Whether a table in CSV has these rows, in whatever order: a study file may be reordered.
 
     Args:
         text: The table.
         rows: Columns of records.
         older: Whether it may lack columns, as tables that are older than them do.
+        part: Whether it may have further rows.
     """
     kept, made = (csv.DictReader(io.StringIO(one)) for one in (text, table(rows)))
     columns = list(kept.fieldnames or ())
     known = list(made.fieldnames or ())
     if not {*columns} <= {*known} or not (older or columns == known):
         return False
-    one, two = (sorted([row[name] for name in columns] for row in side) for side in (kept, made))
-    return one == two
+    theirs, these = (
+        Counter(tuple(row[name] for name in columns) for row in side) for side in (kept, made)
+    )
+    return these <= theirs if part else these == theirs
 
 
 def _csv(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
