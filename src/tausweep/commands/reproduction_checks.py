@@ -144,7 +144,9 @@ def _cell(key: Key) -> str:
     return f"{key.dataset}/{key.loss}{f' at {temperature}' if temperature else ''}"
 
 
-NOTE = (
-    f"two one-sided tests at {LEVEL:.0%}; in brackets the 90% interval; only seeds are repetitions"
+LEGEND = (
+    f"Measures: difference of means and its {1 - 2 * LEVEL:.0%} interval. It holds if two "
+    f"one-sided tests at {LEVEL:.0%} show\nthat the difference is within the margin; only seeds "
+    "count as repetitions (docs/artefact.md)."
 )
-"""What the lines about measures are, for print."""
+"""What the lines about measures say, for print."""

@@ -12,9 +12,10 @@ from tausweep import study as studies
 from tausweep.commands import archive
 from tausweep.commands.check import Check
 from tausweep.commands.export_checks import check_contents, check_metadata
-from tausweep.commands.reproduction_checks import check_reproduction, ours, reference
+from tausweep.commands.reproduction_checks import LEGEND, check_reproduction, ours, reference
 from tausweep.commands.study_checks import check_schema, check_study
 from tausweep.results import records
+from tausweep.results.equivalence import EQUIVALENCE_MARGINS
 from tausweep.storage import shipped
 from tausweep.storage.layout import File, Layout
 from tausweep.study import Study, StudyError
@@ -44,6 +45,8 @@ class Verification:
         lines = [self.title, ""]
         for check in self.checks:
             lines += check.lines()
+        if any(check.name in EQUIVALENCE_MARGINS for check in self.checks):
+            lines += ["", LEGEND]
         last = (
             "everything that could be checked is right" if self.holds else "not everything is right"
         )
