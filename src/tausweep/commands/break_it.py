@@ -18,7 +18,6 @@ from typing import Any
 
 from tausweep import __version__
 from tausweep.commands import archive, verification
-from tausweep.commands.export import PARQUET
 from tausweep.report.artefact import crate
 from tausweep.results import parquet, records
 from tausweep.storage.layout import File
@@ -96,7 +95,7 @@ def caught_by(damage: Damage, root: Path, margins: Mapping[str, float]) -> list[
 
 def _a_record(root: Path) -> Path:
     """The record of a complete run."""
-    for path in sorted(root.glob(f"*/runs/**/{File.RECORD}")):
+    for path in sorted(root.rglob(str(File.RECORD))):
         columns = records.read(path)["columns"]
         if columns["status"] == "complete" and columns["temperature"] is not None:
             return path
@@ -146,7 +145,7 @@ def _forged_number(root: Path) -> None:
     content = records.read(record)
     (path,) = root.glob(f"*/{File.RECORDS}")
     _change_row(path, content["columns"])
-    beside = path.with_name(PARQUET)
+    beside = path.parent / File.RECORDS_PARQUET
     if beside.exists():
         beside.write_bytes(parquet.to_parquet(records.read_table(path)))
     content["columns"][COLUMN] = _changed(content["columns"][COLUMN])

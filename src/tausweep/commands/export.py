@@ -36,7 +36,6 @@ RUN = (
     File.SEPARATION, File.PENALTY, File.ALONG, File.CORRECT, File.RECORD,
 )  # fmt: skip
 WEIGHTS = (File.ENCODER, File.EMBEDDINGS)
-PARQUET = "records.parquet"
 WORKFLOW = "workflow"
 
 
@@ -149,14 +148,14 @@ def export(
     taken |= _workflow()
     if parquet.available():
         table = records.read_table(layout.study(study.study) / File.RECORDS)
-        taken[f"{study.study}/{PARQUET}"] = parquet.to_parquet(table)
+        taken[f"{study.study}/{File.RECORDS_PARQUET}"] = parquet.to_parquet(table)
     taken |= _metadata(study, layout, taken, stated or Statement())
     index = archive.index(study.study, __version__, weights, taken)
     archive.write(output, taken | {archive.CONTENTS: _json(index)})
     size = sum(len(data) for data in taken.values())
     if archive.is_archive(output):
         size = output.stat().st_size
-    without = "" if parquet.available() else f", without {PARQUET} (it needs pyarrow)"
+    without = "" if parquet.available() else f", without {File.RECORDS_PARQUET} (it needs pyarrow)"
     return f"{output}: {len(taken)} files, {size / 1e6:.3g} MB{', with weights' * weights}{without}"
 
 

@@ -11,7 +11,6 @@ import pandas as pd
 
 from tausweep.claims import judging
 from tausweep.commands.check import Check, counted
-from tausweep.commands.export import PARQUET
 from tausweep.commands.record_checks import RunCheck, check_run
 from tausweep.commands.status import other_code, stale_reasons
 from tausweep.data.prepared import Form, content_digest, sealed
@@ -103,13 +102,13 @@ def _of_tables(study: Study, layout: Layout, kept: dict[str, dict[str, Any]]) ->
         table = records.read_table(path)
         checks = [check_schema(table, path.name)]
         wrong = _differs_from_records(study, path, table, kept)
-        beside = path.with_name(PARQUET)
+        beside = path.parent / File.RECORDS_PARQUET
         also = beside.exists() and parquet.available()
         if also and not table.equals(records.read_table(beside)):
             wrong.append(f"{beside}: does not have the numbers of {path.name}")
     except StudyError as error:
         return [Check("tables", "fails", "cannot be read", (str(error),))]
-    what = f"{path.name}{f' and {PARQUET}' if also else ''}"
+    what = f"{path.name}{f' and {File.RECORDS_PARQUET}' if also else ''}"
     fails = f"{what}: not all numbers are those of the records"
     lacking = sum(run.id not in kept for run in study.runs())
     if lacking and not wrong:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tausweep import __version__
+from tausweep.storage.layout import File, Folder
 from tausweep.study import Study
 
 FILE = "README.md"
 
 _ROWS = {
-    "records.csv": "one row per run: accuracies, geometry of the embeddings, digests",
-    "records.parquet": "the same, with the type of every column",
-    "tables/": "Table 1 and the full sweep, published beside measured",
-    "figures/": "the figures",
-    "claims.md": "a verdict on each claim of the paper",
-    "report.html": "all of it on one page",
-    "runs/": "each run: `record.json` says what made it, with digests of its files",
-    "study.json": "the study, in canonical form",
+    File.RECORDS: "one row per run: accuracies, geometry of the embeddings, digests",
+    File.RECORDS_PARQUET: "the same, with the type of every column",
+    f"{Folder.TABLES}/": "Table 1 and the full sweep, published beside measured",
+    f"{Folder.FIGURES}/": "the figures",
+    File.CLAIMS_MARKDOWN: "a verdict on each claim of the paper",
+    File.REPORT: "all of it on one page",
+    f"{Folder.RUNS}/": f"each run: `{File.RECORD}` says what made it, with digests of its files",
+    File.STUDY: "the study, in canonical form",
 }
 
 
@@ -35,7 +36,7 @@ def readme(study: Study, files: Iterable[str]) -> str:
         if any(file.startswith(f"{study.study}/{name}") for file in present)
     }
     rows |= {
-        "`data/`": "what the images were: digests, and Croissant metadata",
+        f"`{Folder.DATA}/`": "what the images were: digests, and Croissant metadata",
         "`workflow/`": "the Snakemake workflow of the version that wrote this",
         "`ro-crate-metadata.json`": "RO-Crate (Provenance Run Crate 0.5): what ran, when, with "
         "which code, packages and machine",
@@ -66,7 +67,7 @@ nothing that is in this folder, and its exit code is 0 only if every check holds
 ## Run it again
 
 ```console
-tausweep run {study.study}/study.json
-tausweep verify . --against results/{study.study}/records.csv
+tausweep run {study.study}/{File.STUDY}
+tausweep verify . --against results/{study.study}/{File.RECORDS}
 ```
 """
