@@ -9,15 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from tausweep.cli import main
 from tausweep.commands import verification
 from tausweep.commands.export import export
-from tausweep.results import published
+from tausweep.results import published, read
 from tausweep.results.equivalence import EQUIVALENCE_MARGINS
 from tausweep.storage.layout import Layout
-from tausweep.study import load
+from tausweep.study import BASELINES, load
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs/artefact.md").read_text(encoding="utf-8")
@@ -68,6 +70,22 @@ def test_the_margins_of_the_page_are_those_of_the_code() -> None:
         effects = (numbers.xs(0.3, level=1) - numbers.xs(0.07, level=1)).abs()
         assert float(half) == pytest.approx(effects.min() / 2, rel=0.01)
         assert float(margin) < float(half)
+
+
+@pytest.mark.parametrize("name", ["demo", "cifar10-small", "cifar10-longer"])
+def test_what_three_seeds_can_show_is_what_the_page_says(name: str) -> None:
+    """Reruns whose numbers differ from the kept ones as two seeds do: how many are equivalent."""
+    table = read(ROOT / f"benchmarks/measured/{name}/records.csv")
+    table = table[~table["loss"].isin(BASELINES)]
+    draws = np.random.default_rng(0)
+    for column, margin in EQUIVALENCE_MARGINS.items():
+        sd = table.groupby(["dataset", "loss", "temperature"], dropna=False)[column].std()
+        gaps = draws.normal(size=(2000, 3, len(sd))) * sd.to_numpy() * 2**0.5
+        means = gaps.mean(axis=2)
+        half = stats.t.ppf(0.95, 2) * means.std(axis=1, ddof=1) / 3**0.5
+        share = float((np.abs(means.mean(axis=1)) + half < margin).mean())
+        mostly_undecided = name == "demo" and column.endswith("accuracy")
+        assert share < 0.3 if mostly_undecided else share > 0.95, (column, share)
 
 
 def test_every_check_of_the_page_is_one_that_is_made(tmp_path: Path) -> None:

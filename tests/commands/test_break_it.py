@@ -20,7 +20,7 @@ EXPECTED = {
     "one number of records.csv, and all lists of files adapted to it": {"tables"},
     "a settings digest, its record sealed again and all lists adapted": {"settings"},
     "one number of a record and of both tables, sealed again and all lists adapted": {
-        "linear_accuracy"
+        "same numbers"
     },
 }
 

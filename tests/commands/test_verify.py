@@ -185,6 +185,31 @@ def test_a_colleagues_table_is_equivalent_within_the_margin(
     assert "not shown to be within ±0.2" in capsys.readouterr().out
 
 
+def test_a_table_that_scatters_too_much_is_undecided(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Hardly a difference in the mean, but larger ones than the margin between single seeds."""
+    seeds = records.read_table(KEPT)["seed"]
+    path = a_colleagues(tmp_path, (seeds - 0.9) * 2.0, "linear_accuracy")
+    assert main(["verify", str(path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("undecided linear_accuracy") for line in lines)
+    assert lines[-1].startswith("nothing is shown to be wrong, but")
+
+
+def test_one_run_of_other_numbers_among_exact_ones_fails(tmp_path: Path) -> None:
+    """However small the difference: the other runs show that training repeats exactly."""
+    table = records.read_table(KEPT)
+    one = ((table["loss"] == "simple") & (table["seed"] == 1)).astype(float)
+    path = a_colleagues(tmp_path, one * 1e-3, "tolerance")
+    (detail,) = failed(verified(path))["same numbers"]
+    assert detail.startswith("translated_digits/simple, seed 1: tolerance is 0.")
+    # Last digits may differ between CPUs, and baselines are the same everywhere.
+    assert verified(a_colleagues(tmp_path, one * 1e-12, "tolerance")).holds
+    trained = (~table["loss"].isin(["raw_pixels", "untrained"])).astype(float)
+    assert verified(a_colleagues(tmp_path, trained * 1e-3, "tolerance")).holds
+
+
 def test_a_colleagues_table_that_differs_fails_and_names_the_cells(tmp_path: Path) -> None:
     found = verified(a_colleagues(tmp_path, 0.3, "uniformity"))
     (details,) = failed(found).values()

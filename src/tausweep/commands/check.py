@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Outcome = Literal["holds", "fails", "note"]
+Outcome = Literal["holds", "fails", "undecided", "note"]
 
 SHOWN = 5
 """Most details that are printed under a check."""
@@ -18,8 +18,8 @@ class Check:
 
     Attributes:
         name: What was checked, in one word.
-        outcome: ``holds``, ``fails``, or ``note`` for what could not be checked and for what is
-            worth knowing but not wrong.
+        outcome: ``holds``, ``fails``, ``undecided`` if numbers scatter too much to tell, or
+            ``note`` for what could not be checked and for what is worth knowing but not wrong.
         said: What was found, in one line.
         details: One sentence for each thing that is wrong.
     """
@@ -38,10 +38,10 @@ class Check:
 
     def lines(self) -> list[str]:
         """The check for print, with its first details."""
-        shown = [f"{self.outcome:6} {self.name:16} {self.said}"]
-        shown += [f"{'':24}{detail}" for detail in self.details[:SHOWN]]
+        shown = [f"{self.outcome:10}{self.name:17}{self.said}"]
+        shown += [f"{'':27}{detail}" for detail in self.details[:SHOWN]]
         if (more := len(self.details) - SHOWN) > 0:
-            shown.append(f"{'':24}and {more} more")
+            shown.append(f"{'':27}and {more} more")
         return shown
 
     def values(self) -> Mapping[str, Any]:

@@ -37,8 +37,14 @@ class Verification:
 
     @property
     def holds(self) -> bool:
-        """Whether no check fails."""
-        return not any(check.outcome == "fails" for check in self.checks)
+        """Whether no check fails or is undecided."""
+        return not self.noticed
+
+    @property
+    def noticed(self) -> tuple[str, ...]:
+        """Names of the checks that fail or are undecided."""
+        wrong = (c.name for c in self.checks if c.outcome in ("fails", "undecided"))
+        return tuple(dict.fromkeys(wrong))
 
     def lines(self) -> list[str]:
         """All checks for print."""
@@ -47,9 +53,12 @@ class Verification:
             lines += check.lines()
         if any(check.name in EQUIVALENCE_MARGINS for check in self.checks):
             lines += ["", LEGEND]
-        last = (
-            "everything that could be checked is right" if self.holds else "not everything is right"
-        )
+        if self.holds:
+            last = "everything that could be checked is right"
+        elif any(check.outcome == "fails" for check in self.checks):
+            last = "not everything is right"
+        else:
+            last = "nothing is shown to be wrong, but a measure is not shown to be equivalent"
         return [*lines, "", last]
 
     def values(self) -> Mapping[str, object]:
