@@ -9,15 +9,17 @@ DEV_READY := .venv/.dev-ready
 # The property tests that make test-slow runs with random examples.
 PROPERTIES := -m 'hypothesis and not slow and not slurm'
 
-.PHONY: help demo cifar10-small cifar10-longer cifar10-200 speed pages docs terminal-session test test-instructions test-slurm test-slow lint lock clean
+.PHONY: help demo cifar10-small cifar10-longer cifar10-200 speed pages docs terminal-session break-it test test-instructions test-slurm test-crate test-slow lint lock clean
 
 help:
 	@echo "make demo    the paper in miniature, from scratch to its tables: minutes on 2 cores"
 	@echo "make cifar10-small DATA=FOLDER  the study in docs/findings.md on CIFAR-10's images: an hour or two on 2 cores"
 	@echo "make speed   measure docs/speed.md on this machine: a quarter of an hour on 2 idle cores; installs other libraries"
+	@echo "make break-it  damage copies of an export of the kept demo, and show which check notices each: seconds"
 	@echo "make test    all tests except the slow ones, with the same examples every time"
 	@echo "make test-instructions  the numerical tests with the CPU's other instruction sets: minutes"
 	@echo "make test-slurm  run a study through a real Slurm (installed from Debian's packages if root)"
+	@echo "make test-crate  have the RO-Crate community's validator check an export (installs it beside the rest)"
 	@echo "make test-slow   the slow tests: dozens of kills, large arrays, thousands of random examples"
 	@echo "make lint    formatting, types, workflow"
 	@echo "make pages   write docs/findings.md, paper-scale.md and speed.md from the kept measurements, and the list in commands.md"
@@ -71,6 +73,11 @@ docs: $(DEV_READY)
 terminal-session: $(DEV_READY)
 	$(BIN)/python docs/tools/terminal_session.py
 
+break-it: $(READY)
+	rm -rf .venv/break-it
+	$(BIN)/tausweep export demo .venv/break-it --results benchmarks/measured
+	$(BIN)/tausweep verify .venv/break-it --break-it
+
 test: $(DEV_READY)
 	$(BIN)/python -m pytest --numprocesses 2
 
@@ -79,6 +86,17 @@ test-instructions: $(DEV_READY)
 
 test-slurm: $(DEV_READY)
 	$(BIN)/python -m pytest -m slurm tests/workflow/test_slurm.py
+
+# The validator needs an older rich than import-linter, so it has an environment of its own; rocrate
+# 0.10 is there for the JSON-LD context of RO-Crate 1.1, so that nothing else is downloaded.
+VALIDATOR := .venv/validator
+test-crate: $(READY)
+	test -x $(VALIDATOR)/bin/rocrate-validator || \
+	  { $(PYTHON) -m venv $(VALIDATOR) && \
+	  $(VALIDATOR)/bin/python -m pip install --quiet roc-validator==0.13.0 rocrate==0.10.0; }
+	rm -rf $(VALIDATOR)/demo
+	$(BIN)/tausweep export demo $(VALIDATOR)/demo --results benchmarks/measured
+	$(VALIDATOR)/bin/python tests/crate_validator.py $(VALIDATOR)/demo
 
 test-slow: $(DEV_READY)
 	$(BIN)/python -m pytest -m slow

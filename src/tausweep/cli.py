@@ -82,9 +82,9 @@ GROUPS: dict[str, tuple[Command, ...]] = {
     "Compare and share results": (
         Command("compare", "Compare two tables of records."),
         Command("published", "Judge the claims by the published numbers."),
-        Command("export", "Pack a study's results into one archive."),
+        Command("export", "Write a study's results and what made them, for others."),
         Command("import", "Import results of another machine, verified.", module="import_results"),
-        Command("verify", "Check a study's results by their digests."),
+        Command("verify", "Check an export, a table of records or a study's results."),
     ),
     "Editors": (Command("schema", "Print the JSON schema of study files."),),
 }  # fmt: skip

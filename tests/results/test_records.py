@@ -56,6 +56,20 @@ def test_table_reads_back_exactly(tmp_path: Path) -> None:
     assert frame["uniformity"].isna().all()
 
 
+def test_a_table_is_that_of_its_rows_in_any_order_and_no_others() -> None:
+    made, text = rows(), records.table(rows())
+    assert records.is_table_of(text, made)
+    assert records.is_table_of(text, reversed(made))
+    assert not records.is_table_of(text, made[:-1])
+    assert records.is_table_of(text, made[:-1], part=True)
+    assert not records.is_table_of(text, [*made, made[0]], part=True)
+    assert not records.is_table_of(text, [made[0] | {"train_loss": 0.2}, *made[1:]])
+    lacking = [{k: v for k, v in row.items() if k != "own_measure"} for row in made]
+    assert not records.is_table_of(records.table(lacking), made)
+    assert records.is_table_of(records.table(lacking), made, older=True)
+    assert not records.is_table_of(text, lacking, older=True)
+
+
 def test_temperature_is_written_in_canonical_form() -> None:
     assert [line.split(",")[3] for line in records.table(rows()).splitlines()[1:]] == [
         "0.07",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import tausweep
+from tausweep.commands import export
 from tausweep.storage import layout
 from tausweep.storage.layout import File, Folder, SplitFile, measure_file
 from tausweep.study import MEASURED, RESERVED_FILES, RESERVED_STUDIES
@@ -77,7 +78,7 @@ def test_a_study_file_cannot_name_what_the_layout_names() -> None:
     """The room of studies lies below and has the names of its own."""
     assert {measure_file(name) for name in RESERVED_FILES} <= {*File}
     assert {*MEASURED} < RESERVED_FILES
-    assert {*Folder} > RESERVED_STUDIES
+    assert {*Folder, export.WORKFLOW} > RESERVED_STUDIES
 
 
 def test_workflow_names_files_as_the_layout_does() -> None:

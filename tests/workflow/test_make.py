@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,15 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
-@pytest.mark.parametrize("relative", [True, False])
-def test_images_in_a_folder_whose_name_has_a_space_are_found(
-    relative: bool, tmp_path: Path
-) -> None:
-    """The link that the study reads leads to them, wherever they are named from."""
-    images, checkout = tmp_path / "my data", tmp_path / "checkout"
-    for split in ("train", "test"):
-        (images / split).mkdir(parents=True)
+def installed(checkout: Path, script: str) -> None:
+    """A checkout with the Makefile, whose installed commands are a script."""
     commands = checkout / ".venv/bin"
     commands.mkdir(parents=True)
     for name in (
@@ -34,13 +28,38 @@ def test_images_in_a_folder_whose_name_has_a_space_are_found(
     ):
         shutil.copyfile(ROOT / name, checkout / name)
     for name in ("snakemake", "tausweep"):
-        (commands / name).write_text("#!/bin/sh\n")
+        (commands / name).write_text(script)
         (commands / name).chmod(0o755)
     ready = checkout / ".venv/.ready"
     ready.touch()
     os.utime(ready, (time.time() + 60,) * 2)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("relative", [True, False])
+def test_images_in_a_folder_whose_name_has_a_space_are_found(
+    relative: bool, tmp_path: Path
+) -> None:
+    """The link that the study reads leads to them, wherever they are named from."""
+    images, checkout = tmp_path / "my data", tmp_path / "checkout"
+    for split in ("train", "test"):
+        (images / split).mkdir(parents=True)
+    installed(checkout, "#!/bin/sh\n")
     named = "../my data" if relative else str(images)
     subprocess.run(
         ["make", "cifar10-small", f"DATA={named}"], cwd=checkout, check=True, capture_output=True
     )
     assert (checkout / "data/cifar10-images").resolve() == images.resolve()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_break_it_shows_that_every_damage_of_the_kept_demo_is_noticed(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    installed(checkout, f'#!/bin/sh\nexec "{sys.executable}" -m tausweep.cli "$@"\n')
+    (checkout / "benchmarks").symlink_to(ROOT / "benchmarks")
+    done = subprocess.run(
+        ["make", "break-it"],
+        cwd=checkout, check=True, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )  # fmt: skip
+    assert "7 of 7 damages are noticed" in done.stdout

@@ -14,14 +14,15 @@ import shtab
 from tausweep.storage import shipped
 
 OF_METAVAR: dict[str, Any] = {
-    "ARCHIVE": shtab.FILE,
     "DIR": shtab.DIRECTORY,
     "FILE": shtab.FILE,
     "INPUT": shtab.FILE,
     "OUTPUT": shtab.FILE,
+    "RECORDS": shtab.FILE,
     "RECORDS_A": shtab.FILE,
     "RECORDS_B": shtab.FILE,
     "SOURCE": shtab.FILE,
+    "WHAT": shtab.FILE,
 }
 """What completes an argument, by its name in the help page; ``STUDY`` is a study."""
 

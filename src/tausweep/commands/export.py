@@ -1,33 +1,30 @@
-"""A study as one file: its settings, its results and their provenance.
+"""A study for others: settings, results, provenance, and metadata that their tools read.
 
-The same results give the same bytes. An archive holds the results folder's own layout, so whatever
-reads results reads an archive: ``with opened(path) as root: Layout(root)``.
+The export is an RO-Crate: a folder, or the same packed as an archive. It has the results folder's
+own layout, with the metadata beside it (docs/artefact.md).
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import gzip
-import hashlib
-import io
 import json
-import tarfile
-import tempfile
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tausweep import __version__
 from tausweep import study as studies
-from tausweep.commands import flags
-from tausweep.storage.atomic import replacing
+from tausweep.commands import archive, flags
+from tausweep.data.manifest import manifest
+from tausweep.results import parquet, records
+from tausweep.storage import shipped
 from tausweep.storage.layout import File, Folder, Layout, measure_file, prepared_name
 from tausweep.study import Study, StudyError
 
-ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".zip")
-CONTENTS = "CONTENTS.json"
-"""Lists name, size and SHA-256 of every file, and the version that wrote them."""
+if TYPE_CHECKING:
+    from tausweep.report.artefact.people import Person
 
 RESULTS = (
     File.STUDY, File.RECORDS, File.ALONG_TABLE, File.CLAIMS_JSON, File.CLAIMS_CSV,
@@ -39,31 +36,63 @@ RUN = (
     File.SEPARATION, File.PENALTY, File.ALONG, File.CORRECT, File.RECORD,
 )  # fmt: skip
 WEIGHTS = (File.ENCODER, File.EMBEDDINGS)
+WORKFLOW = "workflow"
 
-EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The time of every file in an archive: the earliest that zip can store."""
+
+@dataclass(frozen=True)
+class Statement:
+    """What whoever exports says about the results.
+
+    Attributes:
+        authors: Who answers for them.
+        licence: SPDX identifier of their licence; none if not stated.
+    """
+
+    authors: Sequence[Person] = ()
+    licence: str | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     flags.add_study(parser)
-    parser.add_argument("output", metavar="ARCHIVE", help="a .tar.gz or .zip")
+    parser.add_argument(
+        "output", nargs="?", metavar="OUTPUT",
+        help="a new folder, or a .tar.gz or .zip (default: the folder STUDY-artefact)",
+    )  # fmt: skip
     flags.add_results(parser)
     parser.add_argument(
         "--weights", action="store_true", help="include encoders, banks and embeddings"
+    )
+    parser.add_argument(
+        "--author", action="append", default=[], type=_person, metavar="'NAME <ORCID>'",
+        help="who answers for the results, with or without ORCID; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--licence", metavar="SPDX", help="licence of the results, such as CC-BY-4.0"
     )
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
-    asked, layout = studies.load(options.study), Layout(Path(options.results))
-    print(export(asked, layout, Path(options.output), weights=options.weights))
+    study, layout = studies.load(options.study), Layout(Path(options.results))
+    output = Path(options.output or f"{study.study}-artefact")
+    stated = Statement(options.author, options.licence)
+    print(export(study, layout, output, weights=options.weights, stated=stated))
+
+
+def _person(text: str) -> Person:
+    from tausweep.report.artefact.people import Person
+
+    try:
+        return Person.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def contents(
     study: Study, layout: Layout, *, weights: bool, partial: bool = False
 ) -> dict[str, Path]:
-    """Files of an archive, by their names in it, sorted.
+    """The results in an export, by their names in it, sorted.
 
     Args:
         study: The study.
@@ -90,125 +119,91 @@ def contents(
     return dict(sorted(named.items()))
 
 
-def export(study: Study, layout: Layout, output: Path, *, weights: bool = False) -> str:
-    """Write an archive of the kind that its suffix says, and return one line about it.
+def export(
+    study: Study,
+    layout: Layout,
+    output: Path,
+    *,
+    weights: bool = False,
+    stated: Statement | None = None,
+) -> str:
+    """Write an export, and return one line about it.
 
     Args:
         study: The study; all its existing results are included.
         layout: Where they are.
-        output: A path that ends with one of ``ARCHIVE_SUFFIXES``.
+        output: An archive, by one of ``archive.ARCHIVE_SUFFIXES``, or a new folder.
         weights: Whether to include encoders, banks and embeddings.
+        stated: What whoever exports says about the results.
 
     Raises:
-        StudyError: The suffix is not known, or nothing was collected yet.
+        StudyError: The output cannot be written, or nothing was collected yet.
     """
-    if not output.name.endswith(ARCHIVE_SUFFIXES):
-        raise StudyError(
-            f"archive {output}: its suffix is not allowed; it should be one of "
-            f"{', '.join(ARCHIVE_SUFFIXES)}"
-        )
+    archive.check_output(output)
     taken = {
         name: path.read_bytes() for name, path in contents(study, layout, weights=weights).items()
     }
     # The study as it is now, which may have more runs than when its jobs started.
     taken[f"{study.study}/{File.STUDY}"] = (study.canonical_json() + "\n").encode()
-    listed = {
-        name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        for name, data in sorted(taken.items())
+    taken |= _workflow()
+    if parquet.available():
+        table = records.read_table(layout.study(study.study) / File.RECORDS)
+        taken[f"{study.study}/{File.RECORDS_PARQUET}"] = parquet.to_parquet(table)
+    taken |= _metadata(study, layout, taken, stated or Statement())
+    index = archive.index(study.study, __version__, weights, taken)
+    archive.write(output, taken | {archive.CONTENTS: _json(index)})
+    size = sum(len(data) for data in taken.values())
+    if archive.is_archive(output):
+        size = output.stat().st_size
+    without = "" if parquet.available() else f", without {File.RECORDS_PARQUET} (it needs pyarrow)"
+    return f"{output}: {len(taken)} files, {size / 1e6:.3g} MB{', with weights' * weights}{without}"
+
+
+def _workflow() -> dict[str, bytes]:
+    """The workflow of this version, which calls this package."""
+    folder = shipped.path(WORKFLOW)
+    return {
+        f"{WORKFLOW}/{path.relative_to(folder)}": path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
     }
-    index = {"format": "tausweep-archive-1", "study": study.study, "version": __version__,
-             "weights": weights, "files": listed}  # fmt: skip
-    taken[CONTENTS] = (json.dumps(index, indent=2, sort_keys=True) + "\n").encode()
-    write = _write_zip if output.name.endswith(".zip") else _write_tar
-    with replacing(output) as temporary:
-        write(temporary, dict(sorted(taken.items())))
-    size = output.stat().st_size
-    return f"{output}: {len(listed)} files, {size / 1e6:.3g} MB{', with weights' * weights}"
 
 
-def _write_tar(path: Path, files: dict[str, bytes]) -> None:
-    with (
-        path.open("wb") as raw,
-        gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(data), 0o644
-            tar.addfile(entry, io.BytesIO(data))
+def _metadata(
+    study: Study, layout: Layout, taken: Mapping[str, bytes], stated: Statement
+) -> dict[str, bytes]:
+    """The files that describe the export, with the RO-Crate last, which describes those too."""
+    from tausweep.report.artefact import codecheck, crate, croissant, readme
+
+    made = {}
+    for run in study.runs():
+        path = layout.run(run) / File.RECORD
+        if path.is_file():
+            made[run.id] = records.read(path)
+    day = _last_day(made)
+    added = {codecheck.FILE: codecheck.codecheck(study, taken).encode()}
+    for dataset in {run.settings.dataset for run in study.runs()}:
+        if (described := manifest(dataset, layout)) is not None and "splits" in described:
+            name = prepared_name(dataset)
+            content = croissant.croissant(name, described, day)
+            added[f"{Folder.DATA}/{name}/{crate.CROISSANT}"] = _json(content)
+    added[readme.FILE] = readme.readme(study, taken).encode()
+    files = {
+        name: crate.ExportedFile.of(data) for name, data in sorted((dict(taken) | added).items())
+    }
+    content = crate.crate(
+        study, files, made, published=day, authors=stated.authors, licence=stated.licence
+    )
+    return added | {crate.METADATA: _json(content)}
 
 
-def _write_zip(path: Path, files: dict[str, bytes]) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, data in files.items():
-            entry = zipfile.ZipInfo(name, EPOCH)
-            entry.external_attr = 0o644 << 16
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.create_system = 3
-            packed.writestr(entry, data)
+def _last_day(made: Mapping[str, Mapping[str, Any]]) -> str:
+    """The day of the last evaluation, so that the same results give the same bytes; else today."""
+    ended = [content.get("evaluate", {}).get("ended") for content in made.values()]
+    known = [time for time in ended if isinstance(time, str)]
+    return max(known)[:10] if known else datetime.now(UTC).date().isoformat()
 
 
-def is_archive(path: Path) -> bool:
-    """Whether a path has the suffix of an archive."""
-    return path.name.endswith(ARCHIVE_SUFFIXES)
-
-
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[Path]:
-    """A temporary results folder with an archive's content, while the block runs.
-
-    Every file is checked against the archive's own list.
-
-    Raises:
-        StudyError: It is not an archive of tausweep, or is damaged.
-    """
-    with tempfile.TemporaryDirectory(prefix="tausweep-") as name:
-        folder = Path(name)
-        try:
-            files = _read(path)
-            index = json.loads(files.pop(CONTENTS))
-            listed = index["files"]
-        except FileNotFoundError:
-            raise StudyError(f"archive {path}: there is no such file") from None
-        except (OSError, EOFError, ValueError, KeyError, TypeError, tarfile.TarError,
-                zipfile.BadZipFile) as error:  # fmt: skip
-            raise StudyError(
-                f"archive {path}: is damaged or not an archive of tausweep ({error})"
-            ) from None
-        if files.keys() != listed.keys():
-            raise StudyError(f"archive {path}: is damaged: its files do not match its list")
-        for file, data in files.items():
-            if hashlib.sha256(data).hexdigest() != listed[file]["sha256"]:
-                raise StudyError(f"archive {path}: is damaged: {file} was altered")
-            target = folder / file
-            if not target.resolve().is_relative_to(folder.resolve()):
-                raise StudyError(f"archive {path}: {file} would be written outside of the folder")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
-        yield folder
-
-
-def study_of(root: Path) -> Study:
-    """The study of an opened archive.
-
-    Raises:
-        StudyError: There is not exactly one.
-    """
-    found = sorted(root.glob(f"*/{File.STUDY}"))
-    if len(found) != 1:
-        raise StudyError(f"{root}: has {len(found)} studies instead of one")
-    return studies.load(found[0])
-
-
-def _read(path: Path) -> dict[str, bytes]:
-    if path.name.endswith(".zip"):
-        with zipfile.ZipFile(path) as packed:
-            return {name: packed.read(name) for name in packed.namelist()}
-    with tarfile.open(path, "r:gz") as tar:
-        read = {}
-        for entry in tar:
-            file = tar.extractfile(entry) if entry.isfile() else None
-            if file is None:
-                raise ValueError(f"{entry.name} is not a plain file")
-            read[entry.name] = file.read()
-        return read
+def _json(content: Mapping[str, Any]) -> bytes:
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
+    return (text + "\n").encode()

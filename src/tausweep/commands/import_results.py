@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tausweep import study as studies
-from tausweep.commands import export, flags, verify
+from tausweep.commands import archive, export, flags
+from tausweep.commands.record_checks import check_run
 from tausweep.results import records
 from tausweep.storage.atomic import replacing
 from tausweep.storage.layout import File, Layout, measure_file
@@ -84,7 +85,7 @@ def restore(source: Path, study_file: str | None, layout: Layout) -> str:
     with _opened(source) as root:
         study = studies.load(study_file) if study_file else _study_at(root, source)
         plan = _planned(study, Layout(root), layout)
-        if export.is_archive(source):
+        if archive.is_archive(source):
             _add_products(study, Layout(root), layout, plan)
         _refuse_conflicts(plan, layout)
         moment = time.time()
@@ -98,21 +99,21 @@ def restore(source: Path, study_file: str | None, layout: Layout) -> str:
 
 @contextlib.contextmanager
 def _opened(source: Path) -> Iterator[Path]:
-    if export.is_archive(source):
-        with export.opened(source) as root:
+    if archive.is_archive(source):
+        with archive.opened(source) as root:
             yield root
     elif source.is_dir():
         yield source
     else:
         raise StudyError(
             f"{source}: does not exist, or is neither a results folder nor an archive "
-            f"({', '.join(export.ARCHIVE_SUFFIXES)})"
+            f"({', '.join(archive.ARCHIVE_SUFFIXES)})"
         )
 
 
 def _study_at(root: Path, source: Path) -> Study:
     try:
-        return export.study_of(root)
+        return archive.study_of(root)
     except StudyError:
         raise StudyError(
             f"{source}: it does not have exactly one study.json; name the study file, as in "
@@ -127,9 +128,9 @@ def _planned(study: Study, theirs: Layout, ours: Layout) -> Restoration:
         raise StudyError(f"{theirs.root}: has no results of the study {study.study}")
     for run in study.runs():
         folder = theirs.run(run)
-        found, content = verify.check_run(run, folder)
+        found, content = check_run(run, folder)
         if found.wrong:
-            wrong += [line.replace(f"{theirs.root}/", "", 1) for line in found.wrong]
+            wrong += [said.replace(f"{theirs.root}/", "", 1) for _, said in found.wrong]
             continue
         if content is None:
             plan.absent.append(run)
@@ -173,7 +174,7 @@ def _add_products(study: Study, theirs: Layout, ours: Layout, plan: Restoration)
     if len(plan.runs) < len(runs) or not table.exists() or (target / File.RECORDS).exists():
         return
     rows = [records.read(theirs.run(run) / File.RECORD)["columns"] for run in runs]
-    if table.read_text(encoding="utf-8") != records.table(rows):
+    if not records.is_table_of(table.read_text(encoding="utf-8"), rows):
         raise StudyError("nothing was imported: records.csv does not match the records")
     found = [root / name for name in export.RESULTS]
     for folder in export.FOLDERS:

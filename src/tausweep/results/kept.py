@@ -118,7 +118,7 @@ def beside(
         or folder.resolve() == layout.study(study.study).resolve()
     ):
         return None
-    kept_rows, now_rows = _rows(records.read_table(folder / File.RECORDS)), _rows(table)
+    kept_rows, now_rows = rows_by_run(records.read_table(folder / File.RECORDS)), rows_by_run(table)
     kept_layout = Layout(folder.parent)
     differences: list[ChangedNumber] = []
     otherwise: dict[str, None] = {}
@@ -150,8 +150,8 @@ def beside(
     return Beside(folder, runs, numbers, tuple(differences), tuple(otherwise), left_out)
 
 
-def _rows(table: pd.DataFrame) -> dict[tuple[Key, int], RecordRow]:
-    """Rows of a table by cell and seed; empty fields are none."""
+def rows_by_run(table: pd.DataFrame) -> dict[tuple[Key, int], RecordRow]:
+    """Rows of a table of records by cell and seed; empty fields are none."""
     found: dict[tuple[Key, int], RecordRow] = {}
     for row in table.to_dict("records"):
         plain: dict[str, Any] = {

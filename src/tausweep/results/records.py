@@ -7,10 +7,12 @@ import hashlib
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tausweep.results import parquet
 from tausweep.storage.atomic import write_json
 from tausweep.storage.layout import File
 from tausweep.study import ALONG, Run, StudyError, canonical
@@ -242,6 +244,28 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
     return _csv(rows, [*COLUMNS, *further])
 
 
+def is_table_of(
+    text: str, rows: Iterable[Mapping[str, Any]], *, older: bool = False, part: bool = False
+) -> bool:
+    """Whether a table in CSV has these rows, in whatever order: a study file may be reordered.
+
+    Args:
+        text: The table.
+        rows: Columns of records.
+        older: Whether it may lack columns, as tables that are older than them do.
+        part: Whether it may have further rows.
+    """
+    kept, made = (csv.DictReader(io.StringIO(one)) for one in (text, table(rows)))
+    columns = list(kept.fieldnames or ())
+    known = list(made.fieldnames or ())
+    if not {*columns} <= {*known} or not (older or columns == known):
+        return False
+    theirs, these = (
+        Counter(tuple(row[name] for name in columns) for row in side) for side in (kept, made)
+    )
+    return these <= theirs if part else these == theirs
+
+
 def _csv(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
@@ -318,7 +342,7 @@ def _separator(header: str) -> str:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a collected table; missing values and newer columns are NaN.
+    """Read a collected table, CSV or parquet; missing values and newer columns are NaN.
 
     Raises:
         StudyError: There is no such file, or it lacks a column that identifies a run.
@@ -326,6 +350,8 @@ def read_table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
+        if path.suffix == ".parquet":
+            return _with_all_columns(parquet.read_parquet(path), path)
         text = dict.fromkeys(TEXT, "string")
         # Only an empty cell is a missing value: a dataset may be called NA.
         frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
@@ -339,6 +365,11 @@ def read_table(path: Path) -> pd.DataFrame:
             f"{path}: its columns are separated by {found!r} and should be by commas; save it as "
             "CSV with commas and decimal points"
         )
+    return _with_all_columns(frame, path)
+
+
+def _with_all_columns(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    lacking = [name for name in IDENTITY if name not in frame.columns]
     if lacking:
         raise StudyError(f"{path}: not a table of records: it has no column {lacking[0]}")
     later = [name for name in COLUMNS if name not in frame.columns]

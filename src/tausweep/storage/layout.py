@@ -60,6 +60,7 @@ class File(StrEnum):
     # A study.
     STUDY = "study.json"
     RECORDS = "records.csv"
+    RECORDS_PARQUET = "records.parquet"  # in an export
     ALONG_TABLE = "along.csv"
     CLAIMS_JSON = "claims.json"
     CLAIMS_CSV = "claims.csv"

@@ -87,8 +87,8 @@ RESERVED_FILES = frozenset(
 """Names of JSON files in a run's folder."""
 
 
-RESERVED_STUDIES = frozenset({"data", "logs"})
-"""Folders in ``results`` that are not studies."""
+RESERVED_STUDIES = frozenset({"data", "logs", "workflow"})
+"""Folders in ``results`` or in an export that are not studies."""
 
 
 class Study(Sections):

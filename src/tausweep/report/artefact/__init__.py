@@ -1,0 +1,1 @@
+"""What describes an exported study to others: RO-Crate, Croissant, CODECHECK, a README."""
