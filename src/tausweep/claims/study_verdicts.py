@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tausweep.claims import judging
+from tausweep.claims.leave_one_out import with_each_seed_left_out
 from tausweep.claims.verdicts import Verdict
 from tausweep.data.manifest import manifest
 from tausweep.results.cells import Key, run_key
@@ -20,7 +21,7 @@ from tausweep.study import Run, Study
 def judge(
     study: Study, layout: Layout, records: pd.DataFrame, along: pd.DataFrame | None
 ) -> list[Verdict]:
-    """Judge every claim by all results of a study.
+    """Judge every claim by all results of a study, and again without each of its seeds.
 
     Args:
         study: The study.
@@ -31,12 +32,12 @@ def judge(
     Raises:
         ValueError: See ``claims.judge``.
     """
-    return judging.judge(
-        asked_rows(study, records),
-        along=along,
-        correct=_correct(study, layout),
-        test_images=_test_images(study, layout),
-    )
+    correct, test_images = _correct(study, layout), _test_images(study, layout)
+
+    def rules(rows: pd.DataFrame, checkpoints: pd.DataFrame | None) -> list[Verdict]:
+        return judging.judge(rows, along=checkpoints, correct=correct, test_images=test_images)
+
+    return with_each_seed_left_out(rules, asked_rows(study, records), along)
 
 
 def asked_rows(study: Study, table: pd.DataFrame) -> pd.DataFrame:
