@@ -248,6 +248,8 @@ def without_one_seed(verdict: Verdict, miniature: bool = False) -> str:
     for seed, outcome in verdict.without_seed.items():
         if outcome != verdict.verdict:
             seeds.setdefault(shown(outcome, miniature), []).append(seed)
+    if [len(found) for found in seeds.values()] == [len(verdict.without_seed)]:
+        return f"{next(iter(seeds))} without any one seed"
     return "; ".join(f"{word} without seed {' or '.join(found)}" for word, found in seeds.items())
 
 

@@ -1,0 +1,238 @@
+"""What docs/findings.md says of the kept studies: their verdicts, and which records carry them.
+
+A study that is not finished counts with the runs that it has, and the page says how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from tausweep import study as studies
+from tausweep.claims import study_verdicts
+from tausweep.claims import verdicts as written
+from tausweep.claims.other_losses import OF_TEMPERATURE
+from tausweep.claims.standing import Standing, standing
+from tausweep.claims.verdicts import Verdict, shown, without_one_seed
+from tausweep.report import protocol
+from tausweep.results import labels, markdown, records
+from tausweep.storage.layout import File, Folder, Layout
+from tausweep.study import Study
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+FROM_DOCS = "../benchmarks/measured"
+
+JUDGED = ("cifar10-200", "cifar10-small", "demo")
+"""The studies whose verdicts are findings, the longest training first. Others repeat runs of these
+beside other losses, or have too few temperatures for any rule."""
+
+JUDGES = ("supported", "contradicted", "undecided")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a study, finished or not.
+
+    Attributes:
+        study: The study.
+        folder: Where its tables are: ``<study>``, or ``<study>/partial``.
+    """
+
+    study: Study
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.study.study
+
+    @cached_property
+    def records(self) -> pd.DataFrame:
+        """One row per run of the study."""
+        return records.read_table(self.folder / File.RECORDS)
+
+    @cached_property
+    def along(self) -> pd.DataFrame | None:
+        """Measures along training, if there are any."""
+        return records.read_along(self.folder / File.ALONG_TABLE)
+
+    @cached_property
+    def verdicts(self) -> dict[str, Verdict]:
+        """The overall verdict by claim; its reason is that of the study's one dataset."""
+        every = written.read(self.folder / File.CLAIMS_JSON)
+        overall = {v.claim: v for v in every if v.dataset is None}
+        return {v.claim: v for v in every if v.dataset and v.verdict == overall[v.claim].verdict}
+
+    @property
+    def miniature(self) -> bool:
+        """Whether it is smaller than the paper's."""
+        return protocol.scaled_down(self.study) is not None
+
+    @property
+    def runs(self) -> str:
+        """How many of its runs have a record: ``27``, or ``12 of 75``."""
+        done = int(self.records["status"].isin(["complete", "diverged"]).sum())
+        whole = len(self.study.runs())
+        return f"{done}" if done == whole else f"{done} of {whole}"
+
+    @property
+    def called(self) -> str:
+        """Its name, with the number of its runs while it is not finished."""
+        return f"`{self.name}`" + (f" ({self.runs} runs)" if " of " in self.runs else "")
+
+    def link(self, claim: str) -> str:
+        """A link to a claim's rule and numbers, named after the study."""
+        verdict = self.verdicts[claim]
+        heading = f"{claim} {shown(verdict.verdict, self.miniature)}".lower().replace(" ", "-")
+        folder = self.folder.relative_to(HERE).as_posix()
+        return f"[{self.called}]({FROM_DOCS}/{folder}/{File.CLAIMS_MARKDOWN}#{heading})"
+
+    def core_hours(self) -> float:
+        """Training of all its runs, each on one thread, as far as they are measured."""
+        return float(self.records["pretrain_seconds"].mean() * len(self.study.runs()) / 3600)
+
+
+@cache
+def kept(name: str) -> Kept | None:
+    """A study by name; none if nothing is kept of it."""
+    study = studies.load(ROOT / f"benchmarks/{name}.yaml")
+    for folder in (HERE / name, HERE / name / Folder.PARTIAL):
+        if (folder / File.RECORDS).is_file():
+            return Kept(study, folder)
+    return None
+
+
+def judged() -> list[Kept]:
+    """The studies whose verdicts are findings, of those that are kept."""
+    return [found for name in JUDGED if (found := kept(name)) is not None]
+
+
+def says(name: str, claim: str, verdict: str) -> str:
+    """A link to a claim's verdict for a sentence that states it; the verdict must be that one.
+
+    Raises:
+        ValueError: The records say something else now; the sentence must be written anew.
+    """
+    study = kept(name)
+    found = study.verdicts[claim].verdict if study else "not kept"
+    if study is None or found != verdict:
+        raise ValueError(f"{name}, {claim}: a sentence says {verdict}, the records {found}")
+    return f"({claim}, {study.link(claim)})"
+
+
+def where(wanted: Standing) -> str:
+    """The claims that stand so, one item per claim: what each study says, and by which numbers."""
+    items = []
+    for claim, found in _by_claim():
+        if found[0][1].kind == "finding" and standing(v for _, v in found) == wanted:
+            said = [_sentence(study, v) for study, v in found if v.verdict in JUDGES or v.why]
+            items.append(f"- **{claim}: {found[0][1].text}.** {' '.join(said)}")
+    return "\n".join(items) or "- None."
+
+
+def _by_claim() -> Iterator[tuple[str, list[tuple[Kept, Verdict]]]]:
+    for claim in judged()[0].verdicts:
+        yield claim, [(study, study.verdicts[claim]) for study in judged()]
+
+
+def _sentence(study: Kept, verdict: Verdict) -> str:
+    word = shown(verdict.verdict, study.miniature).capitalize()
+    what = verdict.why or verdict.reason.split("; unchecked preconditions")[0]
+    if verdict.verdict in ("supported", "contradicted"):
+        what = what.split("; ")[0]
+    text = f"{word} in {study.link(verdict.claim)}: {what}"
+    if verdict.verdict in JUDGES and verdict.steady is False:
+        text += f" (**{without_one_seed(verdict, study.miniature)}**)"
+    if verdict.preconditions.get("settled", {}).get("held") is False:
+        hours = 2 * study.core_hours()
+        text += f"; all runs with twice the epochs would take some {hours:.1f} core-hours"
+    return f"{text}."
+
+
+def verdict_table() -> str:
+    """Every claim's verdict in every study, and what it is without any one seed."""
+    body = []
+    for claim, found in _by_claim():
+        row = [f"**{claim}** {found[0][1].text}"]
+        for study, verdict in found:
+            numbers = f"<br>{verdict.headline}" if verdict.headline else ""
+            row.append(f"**{shown(verdict.verdict, study.miniature)}**{numbers}")
+            row.append(without_one_seed(verdict, study.miniature))
+        body.append(row)
+    heads = [head for study in judged() for head in (study.called, "any one seed left out")]
+    return "\n".join(markdown.table(["the paper's claim", *heads], body))
+
+
+def hanging() -> str:
+    """How many verdicts of findings are the same without any one seed, and which are not."""
+    found = [
+        (study, v)
+        for study in judged()
+        for v in study.verdicts.values()
+        if v.kind == "finding" and v.steady is not None
+    ]
+    loose = [f"{v.claim} in {study.link(v.claim)}" for study, v in found if not v.steady]
+    same = len(found) - len(loose)
+    text = f"{same} of {len(found)} verdicts are the same without any one seed"
+    return f"{text}. The others are {', '.join(loose)}." if loose else f"{text}."
+
+
+def studies_table(*names: str) -> str:
+    """The studies that are kept: what they trained, how much of them there is, their records."""
+    body = []
+    for study in filter(None, map(kept, names)):
+        settings = study.study.runs()[0].settings
+        folder = f"{FROM_DOCS}/{study.folder.relative_to(HERE).as_posix()}"
+        limit = settings.dataset.train_limit
+        body.append(
+            [
+                f"[`{study.name}`](../benchmarks/{study.name}.yaml)",
+                ", ".join(labels.dataset(name) for name in study.study.datasets)
+                + (f", {limit:,} images" if limit else ""),
+                f"{settings.pretrain.epochs}",
+                f"{len(study.study.seeds)}",
+                study.runs,
+                "yes" if study.along is not None else "no",
+                f"[records]({folder}/{File.RECORDS}), [verdicts]({folder}/{File.CLAIMS_MARKDOWN})",
+            ]
+        )
+    heads = ["study", "images", "epochs", "seeds", "runs kept", "measured along training", "here"]
+    return "\n".join(markdown.table(heads, body))
+
+
+def along_figure() -> str:
+    """The figure along training of the first study that was measured along it."""
+    for study in judged():
+        path = study.folder / Folder.FIGURES / "along.svg"
+        if path.is_file():
+            place = path.relative_to(HERE).as_posix()
+            return f"![Measures along training]({FROM_DOCS}/{place})\n\n*{study.called}*"
+    raise ValueError("no kept study was measured along its training")
+
+
+def registered(name: str) -> str:
+    """How far a registered study is: ``none of its 75 runs is kept yet``."""
+    found = kept(name)
+    if found is None:
+        whole = len(studies.load(ROOT / f"benchmarks/{name}.yaml").runs())
+        return f"none of its {whole} runs is kept yet"
+    return f"{found.runs} runs are kept"
+
+
+def other_losses(name: str) -> str:
+    """What the rules of the claims about temperature say of every loss of a study that has one."""
+    study = kept(name)
+    if study is None:
+        raise ValueError(f"{name}: nothing is kept of it")
+    by_loss = study_verdicts.of_each_loss(study.study, Layout(HERE), study.records, study.along)
+    body = []
+    for loss, verdicts in by_loss.items():
+        said = {v.claim: v for v in verdicts if v.dataset is not None}
+        cells = [f"{said[claim].verdict}<br>{said[claim].headline}" for claim in OF_TEMPERATURE]
+        body.append([labels.loss(loss), *(cell.removesuffix("<br>") for cell in cells)])
+    return "\n".join(markdown.table(["loss", *OF_TEMPERATURE], body))
