@@ -118,20 +118,30 @@ def says(name: str, claim: str, verdict: str) -> str:
     Raises:
         ValueError: The records say something else now; the sentence must be written anew.
     """
+    return f"({claim_link(name, claim, verdict)})"
+
+
+def claim_link(name: str, claim: str, verdict: str = "undecided") -> str:
+    """The same without brackets around it.
+
+    Raises:
+        ValueError: See ``says``.
+    """
     study = kept(name)
     found = study.verdicts[claim].verdict if study else "not kept"
     if study is None or found != verdict:
         raise ValueError(f"{name}, {claim}: a sentence says {verdict}, the records {found}")
-    return f"({claim}, {study.link(claim)})"
+    return f"{claim}, {study.link(claim)}"
 
 
 def where(wanted: Standing) -> str:
-    """The claims that stand so, one item per claim: what each study says, and by which numbers."""
+    """The claims that stand so: what each study says of them, and by which numbers."""
     items = []
     for claim, found in _by_claim():
         if found[0][1].kind == "finding" and standing(v for _, v in found) == wanted:
             said = [_sentence(study, v) for study, v in found if v.verdict in JUDGES or v.why]
-            items.append(f"- **{claim}: {found[0][1].text}.** {' '.join(said)}")
+            items.append(f"- **{claim}: {found[0][1].text}.**")
+            items += [f"  - {sentence}" for sentence in said]
     return "\n".join(items) or "- None."
 
 
@@ -211,7 +221,7 @@ def along_figure() -> str:
         path = study.folder / Folder.FIGURES / "along.svg"
         if path.is_file():
             place = path.relative_to(HERE).as_posix()
-            return f"![Measures along training]({FROM_DOCS}/{place})\n\n*{study.called}*"
+            return f"![Measures along training, {study.name}]({FROM_DOCS}/{place})"
     raise ValueError("no kept study was measured along its training")
 
 
