@@ -20,7 +20,7 @@ help:
 	@echo "make test-slurm  run a study through a real Slurm (installed from Debian's packages if root)"
 	@echo "make test-slow   the slow tests: dozens of kills, large arrays, thousands of random examples"
 	@echo "make lint    formatting, types, workflow"
-	@echo "make pages   write docs/findings.md, paper-scale.md and speed.md from the kept measurements, and the list in commands.md"
+	@echo "make pages   write the pages of measured numbers in docs/ from the kept measurements, and the list in commands.md"
 	@echo "make lock    write the locks again after a change of pyproject.toml; UPGRADE=1 takes the newest versions"
 
 $(READY): install.sh requirements.lock requirements-cuda.lock pyproject.toml

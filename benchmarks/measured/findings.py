@@ -16,7 +16,7 @@ from tausweep import study as studies
 from tausweep.claims import study_verdicts
 from tausweep.claims import verdicts as written
 from tausweep.claims.other_losses import OF_TEMPERATURE
-from tausweep.claims.standing import Standing, standing
+from tausweep.claims.standing import STANDINGS, Standing, standing
 from tausweep.claims.verdicts import Verdict, shown, without_one_seed
 from tausweep.report import protocol
 from tausweep.results import labels, markdown, records
@@ -32,6 +32,9 @@ JUDGED = ("cifar10-200", "cifar10-small", "demo")
 beside other losses, or have too few temperatures for any rule."""
 
 JUDGES = ("supported", "contradicted", "undecided")
+
+CITED: dict[str, str] = {}
+"""Where the links of the page lead, by their text."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +86,20 @@ class Kept:
     @property
     def called(self) -> str:
         """Its name, with the number of its runs while it is not finished."""
-        return f"`{self.name}`" + (f" ({self.runs} runs)" if " of " in self.runs else "")
+        return self.name + (f", {self.runs} runs" if " of " in self.runs else "")
 
-    def link(self, claim: str) -> str:
-        """A link to a claim's rule and numbers, named after the study."""
+    def cite(self, claim: str) -> str:
+        """A link to a claim's rule and numbers; ``references`` says where it leads."""
         verdict = self.verdicts[claim]
         heading = f"{claim} {shown(verdict.verdict, self.miniature)}".lower().replace(" ", "-")
-        folder = self.folder.relative_to(HERE).as_posix()
-        return f"[{self.called}]({FROM_DOCS}/{folder}/{File.CLAIMS_MARKDOWN}#{heading})"
+        label = f"[{self.name} {claim}" + self.called.removeprefix(self.name) + "]"
+        CITED[label] = f"{self.place}/{File.CLAIMS_MARKDOWN}#{heading}"
+        return label
+
+    @property
+    def place(self) -> str:
+        """Its folder, from docs/."""
+        return f"{FROM_DOCS}/{self.folder.relative_to(HERE).as_posix()}"
 
     def core_hours(self) -> float:
         """Training of all its runs, each on one thread, as far as they are measured."""
@@ -112,30 +121,41 @@ def judged() -> list[Kept]:
     return [found for name in JUDGED if (found := kept(name)) is not None]
 
 
-def says(name: str, claim: str, verdict: str) -> str:
-    """A link to a claim's verdict for a sentence that states it; the verdict must be that one.
+def says(
+    name: str, claim: str, verdict: str, *, begins: str = "", steady: bool | None = None
+) -> str:
+    """A link to a claim's verdict, for a sentence that states it.
+
+    Args:
+        name: The study.
+        claim: C1, C2, ...
+        verdict: What the sentence states.
+        begins: How the deciding numbers begin, if it states that.
+        steady: Whether the verdict is the same without any one seed, if it states that.
 
     Raises:
-        ValueError: The records say something else now; the sentence must be written anew.
-    """
-    return f"({claim_link(name, claim, verdict)})"
-
-
-def claim_link(name: str, claim: str, verdict: str = "undecided") -> str:
-    """The same without brackets around it.
-
-    Raises:
-        ValueError: See ``says``.
+        ValueError: The records say something else now, and the sentence must be written anew.
     """
     study = kept(name)
-    found = study.verdicts[claim].verdict if study else "not kept"
-    if study is None or found != verdict:
-        raise ValueError(f"{name}, {claim}: a sentence says {verdict}, the records {found}")
-    return f"{claim}, {study.link(claim)}"
+    if study is None:
+        raise ValueError(f"{name}: nothing is kept of it, but a sentence is about it")
+    found = study.verdicts[claim]
+    stated = (verdict, begins, found.steady if steady is None else steady)
+    measured = (found.verdict, found.headline[: len(begins)], found.steady)
+    if stated != measured:
+        raise ValueError(f"{name}, {claim}: a sentence states {stated}, the records {measured}")
+    return study.cite(claim)
+
+
+def references() -> str:
+    """Where the links lead that were made so far."""
+    return "\n".join(f"{label}: {CITED[label]}" for label in sorted(CITED))
 
 
 def where(wanted: Standing) -> str:
     """The claims that stand so: what each study says of them, and by which numbers."""
+    if wanted not in STANDINGS:
+        raise ValueError(f"{wanted}: is not one of {', '.join(STANDINGS)}")
     items = []
     for claim, found in _by_claim():
         if found[0][1].kind == "finding" and standing(v for _, v in found) == wanted:
@@ -153,11 +173,13 @@ def _by_claim() -> Iterator[tuple[str, list[tuple[Kept, Verdict]]]]:
 def _sentence(study: Kept, verdict: Verdict) -> str:
     word = shown(verdict.verdict, study.miniature).capitalize()
     what = verdict.why or verdict.reason.split("; unchecked preconditions")[0]
+    # Two parts of a rule may lack the same cell.
+    parts = list(dict.fromkeys(what.split("; ")))
     if verdict.verdict in ("supported", "contradicted"):
-        what = what.split("; ")[0]
-    text = f"{word} in {study.link(verdict.claim)}: {what}"
+        parts = parts[:1]
+    text = f"{word} {study.cite(verdict.claim)}: {'; '.join(parts)}"
     if verdict.verdict in JUDGES and verdict.steady is False:
-        text += f" (**{without_one_seed(verdict, study.miniature)}**)"
+        text += f"; **{without_one_seed(verdict, study.miniature)}**"
     if verdict.preconditions.get("settled", {}).get("held") is False:
         hours = 2 * study.core_hours()
         text += f"; all runs with twice the epochs would take some {hours:.1f} core-hours"
@@ -186,7 +208,7 @@ def hanging() -> str:
         for v in study.verdicts.values()
         if v.kind == "finding" and v.steady is not None
     ]
-    loose = [f"{v.claim} in {study.link(v.claim)}" for study, v in found if not v.steady]
+    loose = [study.cite(v.claim) for study, v in found if not v.steady]
     same = len(found) - len(loose)
     text = f"{same} of {len(found)} verdicts are the same without any one seed"
     return f"{text}. The others are {', '.join(loose)}." if loose else f"{text}."
@@ -197,7 +219,6 @@ def studies_table(*names: str) -> str:
     body = []
     for study in filter(None, map(kept, names)):
         settings = study.study.runs()[0].settings
-        folder = f"{FROM_DOCS}/{study.folder.relative_to(HERE).as_posix()}"
         limit = settings.dataset.train_limit
         body.append(
             [
@@ -208,7 +229,8 @@ def studies_table(*names: str) -> str:
                 f"{len(study.study.seeds)}",
                 study.runs,
                 "yes" if study.along is not None else "no",
-                f"[records]({folder}/{File.RECORDS}), [verdicts]({folder}/{File.CLAIMS_MARKDOWN})",
+                f"[records]({study.place}/{File.RECORDS}), "
+                f"[verdicts]({study.place}/{File.CLAIMS_MARKDOWN})",
             ]
         )
     heads = ["study", "images", "epochs", "seeds", "runs kept", "measured along training", "here"]
@@ -218,10 +240,9 @@ def studies_table(*names: str) -> str:
 def along_figure() -> str:
     """The figure along training of the first study that was measured along it."""
     for study in judged():
-        path = study.folder / Folder.FIGURES / "along.svg"
-        if path.is_file():
-            place = path.relative_to(HERE).as_posix()
-            return f"![Measures along training, {study.name}]({FROM_DOCS}/{place})"
+        if (study.folder / Folder.FIGURES / "along.svg").is_file():
+            place = f"{study.place}/{Folder.FIGURES}/along.svg"
+            return f"![Measures along training, {study.called}]({place})"
     raise ValueError("no kept study was measured along its training")
 
 

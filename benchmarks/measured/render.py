@@ -298,8 +298,8 @@ def pages() -> Iterator[tuple[Path, str]]:
         settings, value, published, gap, table, headline, converged_below, departures, origin,
         core_minutes, rows, pilot, csv_table, speed, speed_table, growth_table,
         trained, cells_at_full_size, throughput, gpu_check,
-        findings.along_figure, findings.claim_link, findings.hanging, findings.kept,
-        findings.other_losses, findings.registered, findings.says, findings.studies_table,
+        findings.along_figure, findings.hanging, findings.kept, findings.other_losses,
+        findings.references, findings.registered, findings.says, findings.studies_table,
         findings.verdict_table, findings.where,
     )  # fmt: skip
     environment.globals.update({function.__name__: function for function in functions})
