@@ -56,6 +56,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("status", "Say what is done, running, failed, stale or missing."),
         Command("show", "Print Table 1 and the verdicts, and say where the rest is."),
         Command("partial", "Report what a study has so far; trains nothing."),
+        Command("redo", "Measure some runs again and compare them with the kept records."),
         Command("clean", "List what the study file no longer names; delete it with --yes."),
     ),
     "Stages of a study, as Snakemake calls them": (
