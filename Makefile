@@ -9,11 +9,12 @@ DEV_READY := .venv/.dev-ready
 # The property tests that make test-slow runs with random examples.
 PROPERTIES := -m 'hypothesis and not slow and not slurm'
 
-.PHONY: help demo cifar10-small cifar10-longer cifar10-200 speed pages test test-instructions test-slurm test-slow lint lock clean
+.PHONY: help demo data-cifar10 cifar10-small cifar10-longer cifar10-200 speed pages test test-instructions test-slurm test-slow lint lock clean
 
 help:
 	@echo "make demo    the paper in miniature, from scratch to its tables: minutes on 2 cores"
 	@echo "make cifar10-small DATA=FOLDER  the study in docs/findings.md on CIFAR-10's images: an hour or two on 2 cores"
+	@echo "make data-cifar10  CIFAR-10's original archive as image folders: 170 MB of download; then DATA=data/cifar10-png"
 	@echo "make speed   measure docs/speed.md on this machine: a quarter of an hour on 2 idle cores; installs other libraries"
 	@echo "make test    all tests except the slow ones, with the same examples every time"
 	@echo "make test-instructions  the numerical tests with the CPU's other instruction sets: minutes"
@@ -53,6 +54,11 @@ cifar10-small cifar10-longer cifar10-200: $(READY)
 	  { echo "DATA=$(DATA): a folder with train/<class>/ and test/<class>/ is needed"; exit 2; }
 	mkdir -p data && ln -sfn "$$(cd "$(DATA)" && pwd)" data/cifar10-images
 	$(BIN)/tausweep run benchmarks/$@.yaml
+
+# The original archive is checked and laid out as image folders; the studies of CIFAR-10 read them.
+data-cifar10: $(READY)
+	test -d data/cifar10-png || $(BIN)/tausweep fetch cifar10 data/cifar10-png
+	test -e data/cifar10-images || ln -s cifar10-png data/cifar10-images
 
 speed: $(READY)
 	$(BIN)/python -m pip freeze --exclude-editable > .venv/constraints.txt

@@ -51,6 +51,7 @@ class Command:
 GROUPS: dict[str, tuple[Command, ...]] = {
     "Run and follow a study": (
         Command("init", "Write a commented study file to begin with."),
+        Command("fetch", "Download CIFAR or SVHN and lay it out as folders of PNG files."),
         Command("run", "Run all of a study by Snakemake, with a bar and the time left."),
         Command("plan", "Check a study; list its runs and what they cost."),
         Command("status", "Say what is done, running, failed, stale or missing."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from claim_records import SUPPORTED, shaped, study
 from tausweep.claims.judging import judge
@@ -31,7 +32,7 @@ def test_its_images_are_its_own() -> None:
     frame = named(study(), contrastive="nt_xent")
     # It gets the same images right at every temperature, so their sampling adds no noise.
     images = np.arange(1000) % 2 == 0
-    correct = {
+    correct: dict[tuple[str, str, float | None, int], NDArray[np.bool_]] = {
         ("one", str(row["loss"]), float(row["temperature"]), int(row["seed"])): images
         for row in frame[frame["loss"] == "nt_xent"].to_dict("records")
     }
