@@ -57,6 +57,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("status", "Say what is done, running, failed, stale or missing."),
         Command("show", "Print Table 1 and the verdicts, and say where the rest is."),
         Command("partial", "Report what a study has so far; trains nothing."),
+        Command("classes", "Say how much of the penalty falls on an anchor's own class."),
         Command("redo", "Measure some runs again and compare them with the kept records."),
         Command("clean", "List what the study file no longer names; delete it with --yes."),
     ),

@@ -30,8 +30,8 @@ CONTENTS = "CONTENTS.json"
 """Lists name, size and SHA-256 of every file, and the version that wrote them."""
 
 RESULTS = (
-    File.STUDY, File.RECORDS, File.ALONG_TABLE, File.CLAIMS_JSON, File.CLAIMS_CSV,
-    File.CLAIMS_MARKDOWN, File.REPORT,
+    File.STUDY, File.RECORDS, File.ALONG_TABLE, File.CLASSES, File.CLASSES_TABLE,
+    File.CLAIMS_JSON, File.CLAIMS_CSV, File.CLAIMS_MARKDOWN, File.REPORT,
 )  # fmt: skip
 FOLDERS = (Folder.TABLES, Folder.FIGURES, Folder.PARTIAL)
 RUN = (

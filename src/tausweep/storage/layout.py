@@ -61,6 +61,8 @@ class File(StrEnum):
     STUDY = "study.json"
     RECORDS = "records.csv"
     ALONG_TABLE = "along.csv"
+    CLASSES = "classes.json"
+    CLASSES_TABLE = "classes.csv"
     CLAIMS_JSON = "claims.json"
     CLAIMS_CSV = "claims.csv"
     CLAIMS_MARKDOWN = "claims.md"
