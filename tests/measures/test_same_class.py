@@ -19,7 +19,11 @@ from tausweep.measures import geometry, same_class
 pytestmark = pytest.mark.numerical
 
 
-def points(m: int, n: int, d: int, classes: int, seed: int) -> tuple[Tensor, ...]:
+Points = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Anchors, bank, index, labels."""
+
+
+def points(m: int, n: int, d: int, classes: int, seed: int) -> Points:
     anchors, bank, index = near_bank(m, n, d, 0.5, 0.6, seed)
     rng = np.random.default_rng(seed)
     return anchors, bank, index, torch.from_numpy(rng.integers(0, classes, n))

@@ -69,11 +69,10 @@ class Collected:
         Raises:
             StudyError: The records are not collected.
         """
-        from tausweep.report import protocol
-        from tausweep.report.figures import StudyResults
+        from tausweep.report import figures, protocol
         from tausweep.results import published
 
-        return StudyResults(
+        return figures.StudyResults(
             self.layout.study(self.study.study),
             records.read_table(self.folder / File.RECORDS),
             published.records(),
@@ -82,6 +81,7 @@ class Collected:
             classes=self._classes(),
             along=records.read_along(self.folder / File.ALONG_TABLE),
             by_class=self._by_class(),
+            hard_losses=figures.hard_losses(self.study),
         )
 
     def _by_class(self) -> list[dict[str, Any]] | None:

@@ -55,7 +55,7 @@ def test_the_share_is_drawn_over_the_grid_for_every_measured_temperature(
 ) -> None:
     drawn = figures.figure("penalty_by_class", results, FAST)
     share, near, mass = (axes for part in drawn.subfigs for axes in part.axes)
-    curves = [line for line in share.lines if len(line.get_xdata()) == len(GRID)]
+    curves = [line for line in share.lines if np.size(line.get_xdata()) == len(GRID)]
     assert len(curves) == 2
     for curve in curves:
         expected = [0.6 - 0.5 * t + 0.01 for t in GRID]
@@ -63,8 +63,8 @@ def test_the_share_is_drawn_over_the_grid_for_every_measured_temperature(
     dots = [line for line in share.lines if line.get_marker() == "o"]
     assert [float(np.asarray(dot.get_xdata(), float)[0]) for dot in dots] == [0.07, 1.0]
     # Bins of too few negatives have no share; all of the penalty is drawn.
-    shares = [line for line in near.lines if len(line.get_xdata()) > 2]
-    assert {len(line.get_xdata()) for line in shares} == {35}
+    shares = [np.size(line.get_xdata()) for line in near.lines]
+    assert {size for size in shares if size > 2} == {35}
     assert len(mass.patches) == 2
     assert "trained at τ = 0.07 (n = 3)" in words_of(drawn)
     assert "by chance" in words_of(drawn)
@@ -84,7 +84,8 @@ def test_every_class_has_a_line_and_the_extremes_have_names(results: StudyResult
 def test_a_study_that_was_not_measured_says_what_measures_it(
     name: str, results: StudyResults
 ) -> None:
-    for nothing in (None, []):
+    absent: tuple[list[dict[str, Any]] | None, ...] = (None, [])
+    for nothing in absent:
         shown = words_of(figures.figure(name, replace(results, by_class=nothing), FAST))
         assert "no measures by class" in shown
         assert "`tausweep classes` makes them" in shown

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tausweep.report.figures.entries import FIGURES, NAMES, OF_CLASSES
+from tausweep.report.figures.entries import FEWEST_SIZES, FIGURES, NAMES, OF_CLASSES
 from tausweep.report.figures.results import StudyResults
 from tausweep.results import labels
 from tausweep.study import Study, StudyError, canonical
@@ -43,8 +43,25 @@ SLOWEST = "fig2_tsne"
 
 
 def asked(study: Study) -> tuple[str, ...]:
-    """The figures of a study: all except those whose measures it lacks."""
-    return tuple(name for name in NAMES if study.evaluate_at or not FIGURES[name].along)
+    """The figures of a study: all except those whose measures or runs it lacks."""
+    sizes = {
+        (study.losses[loss].negatives, study.losses[loss].alpha) for loss in hard_losses(study)
+    }
+    return tuple(
+        name
+        for name in NAMES
+        if (study.evaluate_at or not FIGURES[name].along)
+        and (len(sizes) >= FEWEST_SIZES or not FIGURES[name].of_sizes)
+    )
+
+
+def hard_losses(study: Study) -> tuple[str, ...]:
+    """The losses of a study that are the hard contrastive one, by whatever name."""
+    return tuple(
+        name
+        for name, grid in study.losses.items()
+        if grid.module is None and (grid.kind or name) == "hard_contrastive"
+    )
 
 
 def draw(

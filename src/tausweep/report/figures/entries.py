@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from tausweep.storage.layout import File
 
+FEWEST_SIZES = 3
+"""Fewest sizes of hard set that a figure is drawn of."""
+
 
 @dataclass(frozen=True)
 class FigureEntry:
@@ -20,6 +23,7 @@ class FigureEntry:
         of_uniformity: Whether its published values depend on uniformity's t.
         along: Whether only a study with ``evaluate_at`` has its measures.
         of_classes: Whether ``tausweep classes`` makes its measures, and draws it.
+        of_sizes: Whether only a study with several sizes of hard set has it.
     """
 
     function: str
@@ -30,6 +34,7 @@ class FigureEntry:
     of_uniformity: bool = False
     along: bool = False
     of_classes: bool = False
+    of_sizes: bool = False
 
 
 _LIMITS = (
@@ -119,6 +124,15 @@ FIGURES: dict[str, FigureEntry] = {
         "table) against temperature, each panel with its own scale. For a scaled-down study, "
         "published values have a separate panel. Grey lines (or numbers, if far off the scale): "
         f"baselines that were not trained by any loss. {_LIMITS}",
+    ),
+    "hard_set_size": FigureEntry(
+        "hard_set.draw",
+        "The size of the hard set",
+        "Accuracy, uniformity and tolerance against the share of the negatives that the hard "
+        "contrastive loss takes, the hardest first (Eq. 9); squares: all of them (contrastive). "
+        "Logarithmic. Dotted: the hardest 5%, which were enough for nearly the full accuracy with "
+        "MoCo v2 on ImageNet (Cai et al. 2020, arXiv:2010.06682).",
+        of_sizes=True,
     ),
     "effective_dimension": FigureEntry(
         "sweep.effective_dimension",

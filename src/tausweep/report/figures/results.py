@@ -38,6 +38,7 @@ class StudyResults:
         baselines: Records of the baselines, separate from ``records``.
         along: Measures along training (``records.read_along``), or none.
         by_class: What ``tausweep classes`` measured of each run, or none.
+        hard_losses: The losses that are the hard contrastive one with a hard set of some size.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class StudyResults:
     baselines: pd.DataFrame | None = None
     along: pd.DataFrame | None = None
     by_class: Sequence[Mapping[str, Any]] | None = None
+    hard_losses: Sequence[str] = ("hard_contrastive",)
 
     def of_losses(self) -> StudyResults:
         """The same with the baselines moved out of ``records``."""
