@@ -31,6 +31,89 @@ def findings(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return found
 
 
+@pytest.fixture
+def beyond(findings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """What is said beyond the claims, of studies that are kept in a folder of the test."""
+    monkeypatch.delitem(sys.modules, "beyond_claims", raising=False)
+    import beyond_claims as module  # type: ignore[import-not-found]
+
+    monkeypatch.setattr(findings, "HERE", tmp_path)
+    found: ModuleType = module
+    return found
+
+
+def demo_by_class(folder: Path, shares: dict[float, float]) -> None:
+    """Keep the demo there, with these shares of the penalty on the anchor's class."""
+    write_text(folder / "demo/records.csv", (MEASURED / "demo/records.csv").read_text("utf-8"))
+    rows = [
+        f"contrastive,{tau},{seed},0.1,{share + seed / 100}"
+        for tau, share in shares.items()
+        for seed in range(3)
+    ]
+    text = "\n".join(["loss,temperature,seed,by_chance,share", *rows, ""])
+    write_text(folder / "demo/classes.csv", text)
+
+
+def test_shares_by_class_are_told_beside_the_records_of_the_same_cells(
+    beyond: ModuleType, tmp_path: Path
+) -> None:
+    demo_by_class(tmp_path, {0.07: 0.5, 1.0: 0.2})
+    assert beyond.by_class() == "demo"
+    assert beyond.lowest_temperature("demo") == 0.07
+    assert beyond.class_share("demo", 0.07) == "0.510 ± 0.025 (3)"
+    assert beyond.class_share("demo") == "0.10"
+    first = beyond.class_shares("demo").splitlines()[2]
+    assert first.startswith("| contrastive | 0.07 | 0.510 ± 0.025 (3) | 76.57 ± 1.44 (3) | 0.237")
+    assert beyond.classes_link("demo").endswith("/measured/demo/classes.csv)")
+
+
+def test_shares_that_do_not_fall_as_the_page_says_are_refused(
+    beyond: ModuleType, tmp_path: Path
+) -> None:
+    demo_by_class(tmp_path, {0.07: 0.2, 1.0: 0.2})
+    with pytest.raises(ValueError, match="demo: the page says that the share falls"):
+        beyond.class_shares("demo")
+    with pytest.raises(ValueError, match="demo: its figure penalty_by_class is not kept"):
+        beyond.figure("demo", "penalty_by_class", "")
+    with pytest.raises(ValueError, match="related: nothing is kept of it"):
+        beyond.other_losses("related")
+
+
+def test_sizes_of_the_hard_set_are_told_by_temperature_with_all_negatives_last(
+    beyond: ModuleType, tmp_path: Path
+) -> None:
+    study = studies.load(ROOT / "benchmarks/hard-set-size.yaml")
+    rows = []
+    for run in study.runs():
+        size = run.settings.loss.hard_set_size(1437)
+        rows.append(
+            {
+                "study": study.study, "dataset": run.dataset, "loss": run.loss,
+                "temperature": run.temperature, "seed": run.seed,
+                "status": "missing" if run.seed == 2 else "complete",
+                "linear_accuracy": 60.0 + run.seed, "knn_accuracy": 50.0, "uniformity": 2.0,
+                "tolerance": 0.5, "alpha": None if size is None else size / 1436,
+            }
+        )  # fmt: skip
+    write_text(tmp_path / "hard-set-size/partial/records.csv", records.table(rows))
+    lines = beyond.sizes_table("hard-set-size").splitlines()[2:]
+    places = [tuple(line.split(" | ")[:2]) for line in lines]
+    percents = ["0.07", "0.28", "0.97", "2.99", "5.01", "8.22", "10.03", "30.01", "100"]
+    assert places == [(f"| {tau}", percent) for tau in ("0.2", "1.0") for percent in percents]
+    assert "60.50 ± 6.35 (2)" in lines[0]
+
+
+def test_other_losses_get_the_rules_of_the_claims_about_temperature(
+    beyond: ModuleType, findings: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(findings, "HERE", MEASURED)
+    table = beyond.other_losses("demo").splitlines()
+    assert table[0] == "| loss | C1 | C2 | C3 | C9 | C10 |"
+    # The paper's own loss has its own verdicts, and no other has three temperatures.
+    (row,) = table[2:]
+    assert row.startswith("| contrastive | undecided<br>-0.493 ± 0.092 (3) | contradicted<br>")
+
+
 def slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 

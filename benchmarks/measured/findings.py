@@ -13,14 +13,12 @@ from pathlib import Path
 import pandas as pd
 
 from tausweep import study as studies
-from tausweep.claims import study_verdicts
 from tausweep.claims import verdicts as written
-from tausweep.claims.other_losses import OF_TEMPERATURE
 from tausweep.claims.standing import STANDINGS, Standing, standing
 from tausweep.claims.verdicts import Verdict, shown, without_one_seed
 from tausweep.report import protocol
 from tausweep.results import labels, markdown, records
-from tausweep.storage.layout import File, Folder, Layout
+from tausweep.storage.layout import File, Folder
 from tausweep.study import Study
 
 HERE = Path(__file__).resolve().parent
@@ -253,17 +251,3 @@ def registered(name: str) -> str:
         whole = len(studies.load(ROOT / f"benchmarks/{name}.yaml").runs())
         return f"none of its {whole} runs is kept yet"
     return f"{found.runs} runs are kept"
-
-
-def other_losses(name: str) -> str:
-    """What the rules of the claims about temperature say of every loss of a study that has one."""
-    study = kept(name)
-    if study is None:
-        raise ValueError(f"{name}: nothing is kept of it")
-    by_loss = study_verdicts.of_each_loss(study.study, Layout(HERE), study.records, study.along)
-    body = []
-    for loss, verdicts in by_loss.items():
-        said = {v.claim: v for v in verdicts if v.dataset is not None}
-        cells = [f"{said[claim].verdict}<br>{said[claim].headline}" for claim in OF_TEMPERATURE]
-        body.append([labels.loss(loss), *(cell.removesuffix("<br>") for cell in cells)])
-    return "\n".join(markdown.table(["loss", *OF_TEMPERATURE], body))

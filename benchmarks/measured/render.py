@@ -21,6 +21,7 @@ import jinja2
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "speed"))
+import beyond_claims
 import findings
 import measure
 
@@ -53,10 +54,7 @@ FULL_SIZE = HERE / "cifar10-paper"
 @cache
 def cells(name: str) -> Cells:
     """The kept records of a study, finished or not, cell by cell."""
-    study = findings.kept(name)
-    if study is None:
-        raise ValueError(f"{name}: nothing is kept of it")
-    return Cells(study.records)
+    return Cells(beyond_claims.there(name).records)
 
 
 def key(name: str, loss: str, temperature: float | None) -> Key:
@@ -298,9 +296,13 @@ def pages() -> Iterator[tuple[Path, str]]:
         settings, value, published, gap, table, headline, converged_below, departures, origin,
         core_minutes, rows, pilot, csv_table, speed, speed_table, growth_table,
         trained, cells_at_full_size, throughput, gpu_check,
-        findings.along_figure, findings.hanging, findings.kept, findings.other_losses,
-        findings.references, findings.registered, findings.says, findings.studies_table,
-        findings.verdict_table, findings.where,
+        findings.along_figure, findings.hanging, findings.kept, findings.references,
+        findings.registered, findings.says, findings.studies_table, findings.verdict_table,
+        findings.where,
+        beyond_claims.by_class, beyond_claims.class_share, beyond_claims.class_shares,
+        beyond_claims.classes_link,
+        beyond_claims.figure, beyond_claims.lowest_temperature, beyond_claims.other_losses,
+        beyond_claims.sizes_table,
     )  # fmt: skip
     environment.globals.update({function.__name__: function for function in functions})
     for template, page in PAGES.items():
