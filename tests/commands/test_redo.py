@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tausweep.commands import partial, redo
+from tausweep import study as studies
+from tausweep.commands import partial, redo, run
 from tausweep.machine import instructions
 from tausweep.results import records
 from tausweep.storage.atomic import write_text
 from tausweep.storage.layout import Layout
 from tausweep.study import Run, StudyError
-from tiny_run import of_the_paper
+from tiny_run import of_the_paper, study_file
 
 LOSSES = {"contrastive": {"temperature": [0.07, 1]}, "simple": {}}
 STUDY = of_the_paper(study="s", seeds=[0, 1], losses=LOSSES)
 FIRST = STUDY.runs()[0]
 
 
-def row(run: Run, **changes: Any) -> dict[str, Any]:
+def row(one: Run, **changes: Any) -> dict[str, Any]:
     return {
-        "study": run.study, "dataset": run.dataset, "loss": run.loss,
-        "temperature": run.temperature, "seed": run.seed, "status": "complete",
-        "linear_accuracy": 90 + run.seed / 3, "pretrain_seconds": 50.0, "device": "cpu",
+        "study": one.study, "dataset": one.dataset, "loss": one.loss,
+        "temperature": one.temperature, "seed": one.seed, "status": "complete",
+        "linear_accuracy": 90 + one.seed / 3, "pretrain_seconds": 50.0, "device": "cpu",
         "threads": 1, "instructions": "portable", "precision": "float32", "data_digest": "d",
-        "settings_digest": run.settings.digest, "code_version": "c-e",
+        "settings_digest": one.settings.digest, "code_version": "c-e",
     } | changes  # fmt: skip
 
 
@@ -129,6 +131,33 @@ def test_only_the_chosen_runs_are_compared_and_every_difference_is_named(
     found = redo.compared(STUDY, file, Layout(tmp_path / "results"), {first.id})
     folder = str(tmp_path / "measured/s")
     assert [line.removesuffix(folder) for line in redo.said(found)] == lines
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_snakemake_is_asked_for_the_chosen_runs_and_forced_only_if_they_are_wanted_again(
+    again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[argparse.Namespace] = []
+
+    def failed(options: argparse.Namespace) -> int:
+        asked.append(options)
+        return 1
+
+    monkeypatch.setattr(run, "run", failed)
+    monkeypatch.setattr(instructions, "lacking", lambda: "")
+    monkeypatch.delenv(instructions.VARIABLE, raising=False)
+    path = Path(study_file(tmp_path))
+    (one,) = studies.load(str(path)).runs()
+    keep(tmp_path, row(one), place="tiny")
+    pattern = "*/0.3/*"
+    given = argparse.Namespace(study=str(path), pattern=pattern, again=again, cores="2")
+    # A run that fails is compared with nothing.
+    assert redo.run(given) == 1
+    assert (asked[0].study, asked[0].cores) == (str(path), "2")
+    forced = ["--forcerun", f"results/tiny/runs/{one.id}/pretrain.json"]
+    assert asked[0].passed_on == [
+        "selected", "--config", f"select={pattern}", *(forced if again else ()),
+    ]  # fmt: skip
 
 
 def test_a_measure_that_came_after_the_kept_records_is_no_difference(
