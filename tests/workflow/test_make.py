@@ -22,6 +22,31 @@ def test_images_in_a_folder_whose_name_has_a_space_are_found(
     images, checkout = tmp_path / "my data", tmp_path / "checkout"
     for split in ("train", "test"):
         (images / split).mkdir(parents=True)
+    installed(checkout)
+    named = "../my data" if relative else str(images)
+    subprocess.run(
+        ["make", "cifar10-small", f"DATA={named}"], cwd=checkout, check=True, capture_output=True
+    )
+    assert (checkout / "data/cifar10-images").resolve() == images.resolve()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_the_original_images_are_fetched_once_and_are_what_the_studies_read(tmp_path: Path) -> None:
+    # In the place of the command: it makes the folder and fails if that is there.
+    installed(tmp_path, 'mkdir -p "$(dirname "$3")" && mkdir "$3"')
+    for _ in range(2):
+        subprocess.run(["make", "data-cifar10"], cwd=tmp_path, check=True, capture_output=True)
+    link = tmp_path / "data/cifar10-images"
+    assert link.resolve() == (tmp_path / "data/cifar10-png").resolve()
+    # Other images that the studies read already are left.
+    link.unlink()
+    link.symlink_to(tmp_path)
+    subprocess.run(["make", "data-cifar10"], cwd=tmp_path, check=True, capture_output=True)
+    assert link.resolve() == tmp_path.resolve()
+
+
+def installed(checkout: Path, does: str = "") -> None:
+    """A checkout whose environment is ready, with commands that do this."""
     commands = checkout / ".venv/bin"
     commands.mkdir(parents=True)
     for name in (
@@ -34,13 +59,8 @@ def test_images_in_a_folder_whose_name_has_a_space_are_found(
     ):
         shutil.copyfile(ROOT / name, checkout / name)
     for name in ("snakemake", "tausweep"):
-        (commands / name).write_text("#!/bin/sh\n")
+        (commands / name).write_text(f"#!/bin/sh\n{does}\n")
         (commands / name).chmod(0o755)
     ready = checkout / ".venv/.ready"
     ready.touch()
     os.utime(ready, (time.time() + 60,) * 2)
-    named = "../my data" if relative else str(images)
-    subprocess.run(
-        ["make", "cifar10-small", f"DATA={named}"], cwd=checkout, check=True, capture_output=True
-    )
-    assert (checkout / "data/cifar10-images").resolve() == images.resolve()
