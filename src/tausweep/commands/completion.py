@@ -17,6 +17,7 @@ OF_METAVAR: dict[str, Any] = {
     "ARCHIVE": shtab.FILE,
     "DIR": shtab.DIRECTORY,
     "FILE": shtab.FILE,
+    "FOLDER": shtab.DIRECTORY,
     "INPUT": shtab.FILE,
     "OUTPUT": shtab.FILE,
     "RECORDS_A": shtab.FILE,
