@@ -289,6 +289,6 @@ def test_only_a_study_that_asks_for_it_has_a_figure_along_training() -> None:
         "datasets": {"digits": None},
         "losses": {"simple": None},
     }
-    assert figures.asked(parse(content)) == NAMES[:-1]
-    assert figures.asked(parse(content | {"evaluate_at": [0.5]})) == NAMES
-    assert NAMES[-1] == "along"
+    assert figures.asked(parse(content)) == tuple(OF_ANY_STUDY[:-1])
+    assert figures.asked(parse(content | {"evaluate_at": [0.5]})) == tuple(OF_ANY_STUDY)
+    assert OF_ANY_STUDY[-1] == "along"
