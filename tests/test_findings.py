@@ -167,6 +167,15 @@ def test_a_sentence_whose_verdict_has_changed_is_refused(findings: ModuleType) -
         findings.says("paper", "C2", "supported")
 
 
+def test_a_gap_that_does_not_shrink_along_training_is_refused(findings: ModuleType) -> None:
+    assert findings.shrinking_gap("demo", "tolerance").startswith("-0.")
+    # Uniformity at 0.07 rises more than at 1.0.
+    with pytest.raises(ValueError, match="demo: the page says that the gap shrinks, the records"):
+        findings.shrinking_gap("demo", "uniformity")
+    with pytest.raises(ValueError, match="cifar10-small: no measures along its training are kept"):
+        findings.shrinking_gap("cifar10-small", "tolerance")
+
+
 def test_an_unfinished_study_counts_with_the_runs_it_has(
     findings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
