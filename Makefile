@@ -9,11 +9,12 @@ DEV_READY := .venv/.dev-ready
 # The property tests that make test-slow runs with random examples.
 PROPERTIES := -m 'hypothesis and not slow and not slurm'
 
-.PHONY: help demo cifar10-small cifar10-longer cifar10-200 speed pages docs terminal-session break-it test test-instructions test-slurm test-crate test-slow lint lock clean
+.PHONY: help demo data-cifar10 cifar10-small cifar10-longer cifar10-200 speed pages docs terminal-session break-it test test-instructions test-slurm test-crate test-slow lint lock clean
 
 help:
 	@echo "make demo    the paper in miniature, from scratch to its tables: minutes on 2 cores"
 	@echo "make cifar10-small DATA=FOLDER  the study in docs/findings.md on CIFAR-10's images: an hour or two on 2 cores"
+	@echo "make data-cifar10  CIFAR-10's original archive as image folders: 170 MB of download; then DATA=data/cifar10-png"
 	@echo "make speed   measure docs/speed.md on this machine: a quarter of an hour on 2 idle cores; installs other libraries"
 	@echo "make break-it  damage copies of an export of the kept demo, and show which check notices each: seconds"
 	@echo "make test    all tests except the slow ones, with the same examples every time"
@@ -22,7 +23,7 @@ help:
 	@echo "make test-crate  have the RO-Crate community's validator check an export (installs it beside the rest)"
 	@echo "make test-slow   the slow tests: dozens of kills, large arrays, thousands of random examples"
 	@echo "make lint    formatting, types, workflow"
-	@echo "make pages   write docs/findings.md, paper-scale.md and speed.md from the kept measurements, and the list in commands.md"
+	@echo "make pages   write the pages of measured numbers in docs/ from the kept measurements, and the list in commands.md"
 	@echo "make docs    the documentation as a site: build/site/index.html"
 	@echo "make terminal-session  record the README's picture of a run, by a run of the demo: minutes"
 	@echo "make lock    write the locks again after a change of pyproject.toml; UPGRADE=1 takes the newest versions"
@@ -57,6 +58,11 @@ cifar10-small cifar10-longer cifar10-200: $(READY)
 	  { echo "DATA=$(DATA): a folder with train/<class>/ and test/<class>/ is needed"; exit 2; }
 	mkdir -p data && ln -sfn "$$(cd "$(DATA)" && pwd)" data/cifar10-images
 	$(BIN)/tausweep run benchmarks/$@.yaml
+
+# The original archive is checked and laid out as image folders; the studies of CIFAR-10 read them.
+data-cifar10: $(READY)
+	test -d data/cifar10-png || $(BIN)/tausweep fetch cifar10 data/cifar10-png
+	test -e data/cifar10-images || ln -s cifar10-png data/cifar10-images
 
 speed: $(READY)
 	$(BIN)/python -m pip freeze --exclude-editable > .venv/constraints.txt

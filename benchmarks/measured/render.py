@@ -1,4 +1,4 @@
-"""Make docs/findings.md, docs/paper-scale.md and docs/speed.md from the measurements kept here.
+"""Make the pages of measured numbers in docs/ from the measurements kept here.
 
     python benchmarks/measured/render.py            # writes them
     python benchmarks/measured/render.py --check    # exit code 1 if a page is out of date
@@ -19,12 +19,15 @@ from pathlib import Path
 
 import jinja2
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "speed"))
+import beyond_claims
+import findings
 import measure
 
 from tausweep import study as studies
-from tausweep.claims.verdicts import Verdict, shown
 from tausweep.claims.verdicts import headline as sentence
+from tausweep.claims.verdicts import read
 from tausweep.report import protocol
 from tausweep.report.tables.cells import Cells
 from tausweep.results import labels, markdown, records
@@ -41,6 +44,7 @@ SPEED = (
 )  # fmt: skip
 PAGES = {
     "findings.md.j2": ROOT / "docs/findings.md",
+    "miniatures.md.j2": ROOT / "docs/miniatures.md",
     "paper-scale.md.j2": ROOT / "docs/paper-scale.md",
     "speed.md.j2": ROOT / "docs/speed.md",
 }
@@ -49,8 +53,8 @@ FULL_SIZE = HERE / "cifar10-paper"
 
 @cache
 def cells(name: str) -> Cells:
-    """The kept records of a study, cell by cell."""
-    return Cells(records.read_table(HERE / name / "records.csv"))
+    """The kept records of a study, finished or not, cell by cell."""
+    return Cells(beyond_claims.there(name).records)
 
 
 def key(name: str, loss: str, temperature: float | None) -> Key:
@@ -112,38 +116,11 @@ def table(name: str, *columns: str) -> str:
     return table_of(["loss", "tau", *(labels.measure(c).label for c in columns)], body)
 
 
-@cache
-def verdicts(name: str) -> dict[str, dict[str, str]]:
-    """Overall verdict by claim, with the reason and headline of the study's one dataset."""
-    every = json.loads((HERE / name / "claims.json").read_text(encoding="utf-8"))
-    found = {v["claim"]: dict(v) for v in every if v["dataset"] is not None}
-    overall = {v["claim"]: v["verdict"] for v in every if v["dataset"] is None}
-    return {claim: v | {"verdict": overall[claim]} for claim, v in found.items()}
-
-
-def claims(name: str) -> str:
-    """What the paper claims, the verdict, and what decided it."""
-    miniature = protocol.scaled_down(_study(name)) is not None
-    body = [
-        [f"**{claim}** {v['text']}", f"**{shown(v['verdict'], miniature)}**", v["reason"]]
-        for claim, v in verdicts(name).items()
-    ]
-    return table_of(["the paper's claim", "verdict", "what decided it"], body)
-
-
-def judged(name: str, verdict: str, kind: str = "finding") -> str:
-    """The claims of one verdict and kind by number."""
-    found = verdicts(name).items()
-    return " ".join(c for c, v in found if (v["verdict"], v["kind"]) == (verdict, kind)) or "none"
-
-
 def headline(name: str) -> str:
     """What was tested and what came of it, in one sentence."""
-    study = _study(name)
-    every = json.loads((HERE / name / "claims.json").read_text(encoding="utf-8"))
+    study, every = _study(name), read(HERE / name / "claims.json")
     where = ", ".join(labels.dataset(dataset) for dataset in study.datasets)
-    miniature = protocol.scaled_down(study) is not None
-    return sentence((Verdict(**v) for v in every), where, len(study.seeds), miniature)
+    return sentence(every, where, len(study.seeds), protocol.scaled_down(study) is not None)
 
 
 def converged_below(name: str) -> str:
@@ -316,10 +293,16 @@ def pages() -> Iterator[tuple[Path, str]]:
         autoescape=False,
     )
     functions = (
-        settings, value, published, gap, table, claims, judged, headline, converged_below,
-        departures, origin,
+        settings, value, published, gap, table, headline, converged_below, departures, origin,
         core_minutes, rows, pilot, csv_table, speed, speed_table, growth_table,
         trained, cells_at_full_size, throughput, gpu_check,
+        findings.along_change, findings.along_ends, findings.along_figure, findings.along_study,
+        findings.hanging, findings.kept, findings.references, findings.registered, findings.says,
+        findings.shrinking_gap, findings.studies_table, findings.verdict_table, findings.where,
+        beyond_claims.by_class, beyond_claims.class_share, beyond_claims.class_shares,
+        beyond_claims.classes_link,
+        beyond_claims.figure, beyond_claims.lowest_temperature, beyond_claims.other_losses,
+        beyond_claims.sizes_table,
     )  # fmt: skip
     environment.globals.update({function.__name__: function for function in functions})
     for template, page in PAGES.items():

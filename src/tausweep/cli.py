@@ -51,11 +51,14 @@ class Command:
 GROUPS: dict[str, tuple[Command, ...]] = {
     "Run and follow a study": (
         Command("init", "Write a commented study file to begin with."),
+        Command("fetch", "Download CIFAR or SVHN and lay it out as folders of PNG files."),
         Command("run", "Run all of a study by Snakemake, with a bar and the time left."),
         Command("plan", "Check a study; list its runs and what they cost."),
         Command("status", "Say what is done, running, failed, stale or missing."),
         Command("show", "Print Table 1 and the verdicts, and say where the rest is."),
         Command("partial", "Report what a study has so far; trains nothing."),
+        Command("classes", "Say how much of the penalty falls on an anchor's own class."),
+        Command("redo", "Measure some runs again and compare them with the kept records."),
         Command("clean", "List what the study file no longer names; delete it with --yes."),
     ),
     "Stages of a study, as Snakemake calls them": (

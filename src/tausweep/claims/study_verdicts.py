@@ -10,17 +10,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tausweep.claims import judging
+from tausweep.claims.leave_one_out import with_each_seed_left_out
+from tausweep.claims.other_losses import judged_as_contrastive
 from tausweep.claims.verdicts import Verdict
 from tausweep.data.manifest import manifest
 from tausweep.results.cells import Key, run_key
 from tausweep.storage.layout import File, Layout
 from tausweep.study import Run, Study
 
+FEWEST_TEMPERATURES = 3
+"""With fewer there is no trend."""
+
 
 def judge(
     study: Study, layout: Layout, records: pd.DataFrame, along: pd.DataFrame | None
 ) -> list[Verdict]:
-    """Judge every claim by all results of a study.
+    """Judge every claim by all results of a study, and again without each of its seeds.
 
     Args:
         study: The study.
@@ -31,12 +36,37 @@ def judge(
     Raises:
         ValueError: See ``claims.judge``.
     """
-    return judging.judge(
-        asked_rows(study, records),
-        along=along,
-        correct=_correct(study, layout),
-        test_images=_test_images(study, layout),
-    )
+    correct, test_images = _correct(study, layout), _test_images(study, layout)
+
+    def rules(rows: pd.DataFrame, checkpoints: pd.DataFrame | None) -> list[Verdict]:
+        return judging.judge(rows, along=checkpoints, correct=correct, test_images=test_images)
+
+    return with_each_seed_left_out(rules, asked_rows(study, records), along)
+
+
+def of_each_loss(
+    study: Study, layout: Layout, records: pd.DataFrame, along: pd.DataFrame | None
+) -> dict[str, list[Verdict]]:
+    """What the claims about temperature say of every loss of a study that has three or more.
+
+    Args:
+        study: The study.
+        layout: Where results are.
+        records: The collected table.
+        along: The table along training, if the study has one.
+
+    Returns:
+        The verdicts of ``other_losses.judged_as_contrastive`` by loss, in the study's order.
+    """
+    rows = asked_rows(study, records)
+    correct, test_images = _correct(study, layout), _test_images(study, layout)
+    found = {}
+    for loss in dict.fromkeys(run.loss for run in study.runs()):
+        if rows["temperature"][rows["loss"] == loss].nunique() >= FEWEST_TEMPERATURES:
+            found[loss] = judged_as_contrastive(
+                loss, rows, along=along, correct=correct, test_images=test_images
+            )
+    return found
 
 
 def asked_rows(study: Study, table: pd.DataFrame) -> pd.DataFrame:

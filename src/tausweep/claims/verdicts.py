@@ -105,6 +105,7 @@ class Verdict:
         preconditions: By name: whether it held (none if not known) and why. Empty if the rule came
             to no judgement that they could overrule; ``why`` then says what the rule lacked.
         comparisons: How many differences were compared with noise.
+        without_seed: The verdict without each seed, by seed; see ``leave_one_out``.
     """
 
     claim: str
@@ -119,6 +120,14 @@ class Verdict:
     kind: Literal["finding", "identity"] = "finding"
     preconditions: dict[str, dict[str, Any]] = field(default_factory=dict)
     comparisons: int = 0
+    without_seed: dict[str, Outcome] = field(default_factory=dict)
+
+    @property
+    def steady(self) -> bool | None:
+        """Whether the verdict is the same without any one seed; none if no seed was left out."""
+        if not self.without_seed:
+            return None
+        return set(self.without_seed.values()) == {self.verdict}
 
 
 def judge_each(claims: Iterable[Claim], datasets: Mapping[str, Evidence]) -> list[Verdict]:
@@ -231,6 +240,19 @@ def shown(outcome: str, miniature: bool) -> str:
     return outcome
 
 
+def without_one_seed(verdict: Verdict, miniature: bool = False) -> str:
+    """``same``, or what the verdict is without a seed; empty if no seed was left out."""
+    if verdict.steady is not False:
+        return "same" if verdict.steady else ""
+    seeds: dict[str, list[str]] = {}
+    for seed, outcome in verdict.without_seed.items():
+        if outcome != verdict.verdict:
+            seeds.setdefault(shown(outcome, miniature), []).append(seed)
+    if [len(found) for found in seeds.values()] == [len(verdict.without_seed)]:
+        return f"{next(iter(seeds))} without any one seed"
+    return "; ".join(f"{word} without seed {' or '.join(found)}" for word, found in seeds.items())
+
+
 def headline(verdicts: Iterable[Verdict], where: str, seeds: int, miniature: bool) -> str:
     """What was tested and the result, in one sentence that can be quoted.
 
@@ -283,9 +305,11 @@ def to_csv(verdicts: list[Verdict]) -> str:
     """One row per claim and dataset; the overall verdict has an empty dataset."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["claim", "kind", "dataset", "verdict", "numbers", "reason", "text"])
+    heads = ["claim", "kind", "dataset", "verdict", "numbers", "reason", "text"]
+    writer.writerow([*heads, "without_one_seed"])
     for v in verdicts:
-        writer.writerow([v.claim, v.kind, v.dataset or "", v.verdict, v.headline, v.reason, v.text])
+        said = [v.claim, v.kind, v.dataset or "", v.verdict, v.headline, v.reason, v.text]
+        writer.writerow([*said, without_one_seed(v)])
     return text.getvalue()
 
 
@@ -312,25 +336,33 @@ def read(path: Path) -> list[Verdict]:
         ) from None
 
 
+_LEFT_OUT = " The last column says what the overall verdict is without the records of any one seed."
+
+
 def to_markdown(verdicts: list[Verdict], miniature: bool = False) -> str:
     """A table of claims against datasets, then each claim's rule and its reasons by dataset."""
     datasets = sorted({v.dataset for v in verdicts if v.dataset is not None})
     by_claim: dict[str, dict[str | None, Verdict]] = {}
     for verdict in verdicts:
         by_claim.setdefault(verdict.claim, {})[verdict.dataset] = verdict
+    left_out = ["any one seed left out"] if any(v.without_seed for v in verdicts) else []
     rows = []
     for claim, found in by_claim.items():
         cells = [_cell(found.get(name), miniature) for name in [*datasets, None]]
         one = next(iter(found.values()))
         kind = " (identity)" if one.kind == "identity" else ""
-        rows.append([f"**{claim}** {one.text}{kind}", *cells[:-1], f"**{cells[-1]}**"])
+        row = [f"**{claim}** {one.text}{kind}", *cells[:-1], f"**{cells[-1]}**"]
+        if left_out:
+            row.append(without_one_seed(found[None], miniature))
+        rows.append(row)
     lines = [
-        *markdown.table(["claim", *datasets, "overall"], rows),
+        *markdown.table(["claim", *datasets, "overall", *left_out], rows),
         "",
         "Below each verdict are the numbers that decided it: mean ± half-width of the 95% interval "
         "that the verdict uses (number of seeds). That interval is moderated and includes the "
         "noise of the test split; the tables of cells show plain t-intervals instead. The sections "
-        "below say what each difference is between. An identity checks the implementation.",
+        "below say what each difference is between. An identity checks the implementation."
+        + (_LEFT_OUT if left_out else ""),
         "",
         multiplicity(verdicts),
         "",

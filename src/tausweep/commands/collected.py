@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tausweep import study as studies
 from tausweep.data.manifest import manifest
 from tausweep.results import records
 from tausweep.storage.layout import File, Folder, Layout
-from tausweep.study import Study
+from tausweep.study import Study, StudyError
 
 if TYPE_CHECKING:
     from tausweep.report.figures import StudyResults
@@ -68,11 +69,10 @@ class Collected:
         Raises:
             StudyError: The records are not collected.
         """
-        from tausweep.report import protocol
-        from tausweep.report.figures import StudyResults
+        from tausweep.report import figures, protocol
         from tausweep.results import published
 
-        return StudyResults(
+        return figures.StudyResults(
             self.layout.study(self.study.study),
             records.read_table(self.folder / File.RECORDS),
             published.records(),
@@ -80,7 +80,24 @@ class Collected:
             self.study.uniformity_t,
             classes=self._classes(),
             along=records.read_along(self.folder / File.ALONG_TABLE),
+            by_class=self._by_class(),
+            hard_losses=figures.hard_losses(self.study),
         )
+
+    def _by_class(self) -> list[dict[str, Any]] | None:
+        """What ``tausweep classes`` measured; none if it was not called.
+
+        Raises:
+            StudyError: Its file is damaged.
+        """
+        path = self.folder / File.CLASSES
+        try:
+            runs: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["runs"]
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            raise StudyError(f"{path}: is damaged; `tausweep classes` makes it again") from None
+        return runs
 
     def _classes(self) -> dict[str, list[str]]:
         datasets = {run.dataset: run.settings.dataset for run in self.study.runs()}

@@ -16,6 +16,7 @@ from tausweep.storage import shipped
 OF_METAVAR: dict[str, Any] = {
     "DIR": shtab.DIRECTORY,
     "FILE": shtab.FILE,
+    "FOLDER": shtab.DIRECTORY,
     "INPUT": shtab.FILE,
     "OUTPUT": shtab.FILE,
     "RECORDS": shtab.FILE,

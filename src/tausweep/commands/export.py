@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from tausweep.report.artefact.people import Person
 
 RESULTS = (
-    File.STUDY, File.RECORDS, File.ALONG_TABLE, File.CLAIMS_JSON, File.CLAIMS_CSV,
-    File.CLAIMS_MARKDOWN, File.REPORT,
+    File.STUDY, File.RECORDS, File.ALONG_TABLE, File.CLASSES, File.CLASSES_TABLE,
+    File.CLAIMS_JSON, File.CLAIMS_CSV, File.CLAIMS_MARKDOWN, File.REPORT,
 )  # fmt: skip
 FOLDERS = (Folder.TABLES, Folder.FIGURES, Folder.PARTIAL)
 RUN = (

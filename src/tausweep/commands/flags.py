@@ -104,6 +104,15 @@ def add_results(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_cores(parser: argparse.ArgumentParser) -> None:
+    """Add the number of CPU cores that Snakemake uses, ``options.cores``: a number or ``all``."""
+    parser.add_argument("--cores", type=_cores, metavar="N", help="CPU cores to use (default: all)")
+
+
+def _cores(text: str) -> str:
+    return text if text == "all" else str(whole(1)(text))
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add the device, ``options.device``; the default is ``TAUSWEEP_DEVICE``."""
     parser.add_argument(

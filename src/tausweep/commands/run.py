@@ -38,12 +38,8 @@ _WRONG_FLAG = re.compile(r"^\S.*?: error: (.*)$")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `tausweep run` takes."""
     flags.add_study(parser)
-    parser.add_argument("--cores", type=_cores, metavar="N", help="CPU cores to use (default: all)")
+    flags.add_cores(parser)
     flags.add_passed_on(parser, "targets and flags of Snakemake, as in `-- --dry-run`")
-
-
-def _cores(text: str) -> str:
-    return text if text == "all" else str(flags.whole(1)(text))
 
 
 def run(options: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from tausweep.results import records
 from tausweep.results.cells import Key, run_key
-from tausweep.storage.layout import File, Layout
+from tausweep.storage.layout import File, Folder, Layout
 from tausweep.study import Study, StudyError
 from tausweep.study.columns import IDENTITY, INSTRUCTIONS, ORIGIN
 
@@ -96,6 +96,14 @@ def folder_of(study_file: str | Path, study: Study) -> Path:
     return Path(study_file).parent / FOLDER / study.study
 
 
+def table_in(folder: Path) -> Path | None:
+    """The kept table in such a folder, of a study that may be unfinished; none if there is none."""
+    for place in (folder, folder / Folder.PARTIAL):
+        if (place / File.RECORDS).is_file():
+            return place / File.RECORDS
+    return None
+
+
 def beside(
     study: Study, study_file: str | Path, layout: Layout, table: pd.DataFrame
 ) -> Beside | None:
@@ -113,12 +121,12 @@ def beside(
         StudyError: The kept file is not a table of records.
     """
     folder = folder_of(study_file, study)
-    if (
-        not (folder / File.RECORDS).is_file()
-        or folder.resolve() == layout.study(study.study).resolve()
-    ):
+    kept_table = table_in(folder)
+    if kept_table is None or folder.resolve() == layout.study(study.study).resolve():
         return None
-    kept_rows, now_rows = rows_by_run(records.read_table(folder / File.RECORDS)), rows_by_run(table)
+    kept_rows, now_rows = rows_by_run(records.read_table(kept_table)), rows_by_run(table)
+    # A column that no kept row has came after the study was measured.
+    known = {n for row in kept_rows.values() for n, value in row.items() if value is not None}
     kept_layout = Layout(folder.parent)
     differences: list[ChangedNumber] = []
     otherwise: dict[str, None] = {}
@@ -135,7 +143,9 @@ def beside(
         pairs = {
             name: (kept[name], now[name])
             for name in now
-            if name in kept and name not in NOT_COMPARED and (kept[name], now[name]) != (None, None)
+            if name in known
+            and name not in NOT_COMPARED
+            and (kept[name], now[name]) != (None, None)
         }
         found = [
             ChangedNumber(run.id, name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]

@@ -62,6 +62,8 @@ class File(StrEnum):
     RECORDS = "records.csv"
     RECORDS_PARQUET = "records.parquet"  # in an export
     ALONG_TABLE = "along.csv"
+    CLASSES = "classes.json"
+    CLASSES_TABLE = "classes.csv"
     CLAIMS_JSON = "claims.json"
     CLAIMS_CSV = "claims.csv"
     CLAIMS_MARKDOWN = "claims.md"

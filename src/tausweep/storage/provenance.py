@@ -117,6 +117,13 @@ NUMBERS: dict[str, tuple[str, ...]] = {
     ),
     "geometry": (*_GEOMETRY, "losses.streaming", "machine.precision"),
     "separation": ("measures.separation", "machine.precision", *_LOSSES),
+    "classes": (
+        "measures.same_class",
+        "measures.separation",
+        "machine.precision",
+        *_GEOMETRY,
+        *_LOSSES,
+    ),
     "penalty": ("measures.penalty", "measures.separation", "machine.precision", *_LOSSES),
 }
 """The modules that make the numbers of a stage or measure: its own first, then those that it uses.

@@ -1,10 +1,7 @@
 """CIFAR's pickled batches: read as published, and never opened if they are not."""
 
-import hashlib
 import http.server
-import io
 import pickle
-import tarfile
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -15,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cifar_archive import NAMES, md5, packed
 from pictures import array
 from tausweep import data as datasets
 from tausweep.data.archives import Published
@@ -25,12 +23,6 @@ from tausweep.study import DatasetSettings, Source, StudyError
 torchvision = pytest.importorskip("torchvision")
 
 Tiny = tuple[Source, cifar.Archive, dict[str, bytes], dict[str, Any], bytes]
-
-NAMES = ["airplane", "automobile", "bird"]
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def batch(count: int, seed: int, key: str) -> dict[str, Any]:
@@ -59,16 +51,6 @@ def contents(kind: str) -> tuple[dict[str, bytes], dict[str, Any]]:
             table["coarse_labels"] = [9] * 4
     tables[meta] = {("label_names" if kind == "cifar10" else "fine_label_names"): NAMES}
     return {name: pickle.dumps(table, protocol=2) for name, table in tables.items()}, tables
-
-
-def packed(folder: str, files: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(f"{folder}/{name}")
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-    return stream.getvalue()
 
 
 @pytest.fixture(params=["cifar10", "cifar100"])

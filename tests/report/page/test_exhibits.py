@@ -36,3 +36,20 @@ def test_tables_and_figures_that_are_not_made_are_named(tmp_path: Path) -> None:
     text = text_of(page_of(study, frame, tmp_path))
     assert "Not made yet: Table 1; Training curves." in text
     assert "This figure has not been made yet." in text
+
+
+def test_figures_that_few_studies_have_are_shown_where_they_were_drawn(tmp_path: Path) -> None:
+    study = study_of()
+    frame = records_of(study)
+    make_exhibits(tmp_path / "synthetic", frame)
+    titles = {name: figures.FIGURES[name].title for name in ("hard_set_size", "penalty_by_class")}
+    drawn = tmp_path / "synthetic/figures"
+    assert (drawn / "hard_set_size.svg").is_file()
+    text = text_of(page_of(study, frame, tmp_path))
+    assert titles["hard_set_size"] in text
+    assert titles["penalty_by_class"] not in text
+    (drawn / "hard_set_size.svg").rename(drawn / "penalty_by_class.svg")
+    text = text_of(page_of(study, frame, tmp_path))
+    assert titles["hard_set_size"] not in text
+    assert titles["penalty_by_class"] in text
+    assert "Not made yet" not in text

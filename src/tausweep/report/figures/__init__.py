@@ -11,13 +11,12 @@ import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tausweep.report.figures.entries import FEWEST_SIZES, FIGURES, NAMES, OF_CLASSES
 from tausweep.report.figures.results import StudyResults
 from tausweep.results import labels
-from tausweep.storage.layout import File
 from tausweep.study import Study, StudyError, canonical
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ __all__ = [
     "FIGURES",
     "FORMATS",
     "NAMES",
+    "OF_CLASSES",
     "StudyResults",
     "asked",
     "caption",
@@ -42,161 +42,26 @@ FORMATS = ("svg", "pdf", "png")
 SLOWEST = "fig2_tsne"
 
 
-@dataclass(frozen=True)
-class FigureEntry:
-    """One figure.
-
-    Attributes:
-        function: The function that draws it, ``<module of this package>.<function>``.
-        title: Its name, with the paper's number if it has one.
-        text: What it shows, in words.
-        needs: Files of a run that it reads in addition to the records.
-        seeds: Whether it shows means over seeds with intervals.
-        of_uniformity: Whether its published values depend on uniformity's t.
-        along: Whether only a study with ``evaluate_at`` has its measures.
-    """
-
-    function: str
-    title: str
-    text: str
-    needs: tuple[str, ...] = ()
-    seeds: bool = True
-    of_uniformity: bool = False
-    along: bool = False
-
-
-_LIMITS = (
-    "Logarithmic temperature axis, ticks at the measured temperatures; ∞ and 0⁺ mark losses that "
-    "are limits of the contrastive ones in temperature, up to a scale (Eq. 6, 7)."
-)
-_UNIFORMITY = (
-    "Uniformity −log E exp(−{t:g}‖f(x) − f(y)‖²) of the test embeddings over distinct pairs "
-    "(higher is more uniform) against temperature, "
-)
-_TOLERANCE = (
-    "Tolerance, the mean similarity of test embeddings of the same class over distinct pairs, "
-    "against temperature, "
-)
-
-FIGURES: dict[str, FigureEntry] = {
-    "dilemma": FigureEntry(
-        "dilemma.draw",
-        "The uniformity–tolerance dilemma",
-        "Uniformity against tolerance of the test embeddings. Each line follows one loss over "
-        "temperature; numbers are temperatures, bold the most accurate. The faint end of a line "
-        "leads to the loss's limit τ → ∞ (simple, hard simple). Fill: linear accuracy at the last "
-        "epoch, with a separate scale in each panel; an arrow on the colour bar means that some "
-        "points exceed it. Unfilled stars: full-scale accuracy, off a miniature's scale. An ideal "
-        "loss would be in the upper right corner, both uniform and tolerant. The uniformity axis "
-        "is linear unless its label says −log({ceiling:g} − u), which stretches the range near the "
-        "ceiling 2t = {ceiling:g}.",
-        of_uniformity=True,
-    ),
-    "fig2_tsne": FigureEntry(
-        "tsne.draw",
-        "Fig. 2: t-SNE of the embeddings",
-        "t-SNE (scikit-learn, PCA start, perplexity 30, fixed seed) of at most 2,000 test "
-        "embeddings, un-augmented, encoder in eval mode, contrastive loss, at the paper's "
-        "temperatures 0.07 and 0.2; if the study lacks one, its panel shows the nearest. One "
-        "seed (n = 1). Colours and numbers: classes (grey: beyond ten). Distances between clusters "
-        "mean little in such a map.",
-        needs=(File.EMBEDDINGS,),
-        seeds=False,
-    ),
-    "fig3_penalty": FigureEntry(
-        "penalty.draw",
-        "Fig. 3: relative penalty and its entropy",
-        "Above: relative penalty r(s) from Eq. 5 for similarities spread evenly over [−1, 1], as a "
-        "multiple of an equal share; on a logarithmic axis the slope is 1/τ. Below: the entropy of "
-        "r relative to its maximum, and the width of the similarity interval, from the nearest "
-        "negative down, that carries 90% of the penalty. Dashed: from the formula. Colour: "
-        "measured on anchors and banks of contrastive runs (dots: the temperature of training).",
-        needs=(File.PENALTY,),
-    ),
-    "fig4_uniformity": FigureEntry(
-        "sweep.uniformity",
-        "Fig. 4: uniformity against temperature, contrastive loss",
-        f"{_UNIFORMITY}contrastive loss. {_LIMITS}",
-        of_uniformity=True,
-    ),
-    "fig5_tolerance": FigureEntry(
-        "sweep.tolerance",
-        "Fig. 5: tolerance against temperature, contrastive loss",
-        f"{_TOLERANCE}contrastive loss. {_LIMITS}",
-    ),
-    "fig6_uniformity_hard": FigureEntry(
-        "sweep.uniformity_hard",
-        "Fig. 6: uniformity against temperature, hard contrastive loss",
-        f"{_UNIFORMITY}hard contrastive loss (pale: contrastive loss). {_LIMITS}",
-        of_uniformity=True,
-    ),
-    "fig7_tolerance_hard": FigureEntry(
-        "sweep.tolerance_hard",
-        "Fig. 7: tolerance against temperature, hard contrastive loss",
-        f"{_TOLERANCE}hard contrastive loss (pale: contrastive loss). {_LIMITS}",
-    ),
-    "fig8_separation": FigureEntry(
-        "separation.draw",
-        "Fig. 8: positive and ten nearest negatives",
-        "Similarity of augmented training images to their own entry of the bank (positive) and to "
-        "the ten most similar other entries. Above: means against temperature, from the nearest "
-        "(strong) to the tenth (faint), intervals for these two and the positive. Below: "
-        "distributions over anchors, all seeds together, each temperature scaled to "
-        "its highest bin.",
-        needs=(File.SEPARATION,),
-    ),
-    "fig9_accuracy": FigureEntry(
-        "sweep.accuracy",
-        "Fig. 9: linear accuracy against temperature",
-        "Linear-probe accuracy (1-crop top-1, last epoch; the best epoch is only in the full "
-        "table) against temperature, each panel with its own scale. For a scaled-down study, "
-        "published values have a separate panel. Grey lines (or numbers, if far off the scale): "
-        f"baselines that were not trained by any loss. {_LIMITS}",
-    ),
-    "effective_dimension": FigureEntry(
-        "sweep.effective_dimension",
-        "Effective dimension against temperature",
-        "The dimension d whose uniform distribution on the sphere has the measured uniformity; "
-        f"logarithmic. Published values follow from the published uniformity. {_LIMITS}",
-        of_uniformity=True,
-    ),
-    "spectra": FigureEntry(
-        "spectra.draw",
-        "Singular value spectra",
-        "Singular values of the normalised test embeddings, relative to the largest, by rank; "
-        "logarithmic, geometric mean over seeds (n in each panel). Beside the contrastive losses: "
-        "their limits τ → ∞ (simple, hard simple).",
-        needs=(File.GEOMETRY,),
-        seeds=False,
-    ),
-    "training": FigureEntry(
-        "training.draw",
-        "Training curves",
-        "Training loss (above) and similarity of the positive (below), mean over an epoch's steps "
-        "and over complete seeds (n in each panel). Losses without a temperature share a panel. "
-        "Dotted: where the learning rate falls.",
-        needs=(File.HISTORY,),
-        seeds=False,
-    ),
-    "along": FigureEntry(
-        "along.draw",
-        "Measures along training",
-        "kNN accuracy, uniformity, tolerance, and tolerance minus the mean similarity of different "
-        "classes, of the test embeddings after the marked epochs: means over seeds (lines) and "
-        "single seeds (points). A measure that still changes between the last two epochs has not "
-        "settled; the last epoch is the end of training, which all other figures show. Losses "
-        "without a temperature share a panel.",
-        seeds=False,
-        along=True,
-    ),
-}
-NAMES = tuple(FIGURES)
-"""All figures, in the order of the report."""
-
-
 def asked(study: Study) -> tuple[str, ...]:
-    """The figures of a study: all except those whose measures it lacks."""
-    return tuple(name for name in NAMES if study.evaluate_at or not FIGURES[name].along)
+    """The figures of a study: all except those whose measures or runs it lacks."""
+    sizes = {
+        (study.losses[loss].negatives, study.losses[loss].alpha) for loss in hard_losses(study)
+    }
+    return tuple(
+        name
+        for name in NAMES
+        if (study.evaluate_at or not FIGURES[name].along)
+        and (len(sizes) >= FEWEST_SIZES or not FIGURES[name].of_sizes)
+    )
+
+
+def hard_losses(study: Study) -> tuple[str, ...]:
+    """The losses of a study that are the hard contrastive one, by whatever name."""
+    return tuple(
+        name
+        for name, grid in study.losses.items()
+        if grid.module is None and (grid.kind or name) == "hard_contrastive"
+    )
 
 
 def draw(
@@ -268,7 +133,7 @@ def figure(
         StudyError: The name or style is unknown.
     """
     if name not in FIGURES:
-        raise StudyError(f"figure {name}: unknown; known are {', '.join(NAMES)}")
+        raise StudyError(f"figure {name}: unknown; known are {', '.join(FIGURES)}")
     entry = FIGURES[name]
     module, function = entry.function.split(".")
     chosen = _style(style)
@@ -285,7 +150,7 @@ def caption(name: str, results: StudyResults) -> str:
         StudyError: The name is unknown.
     """
     if name not in FIGURES:
-        raise StudyError(f"figure {name}: unknown; known are {', '.join(NAMES)}")
+        raise StudyError(f"figure {name}: unknown; known are {', '.join(FIGURES)}")
     entry, results = FIGURES[name], results.of_losses()
     text = entry.text.format(t=results.t, ceiling=2 * results.t)
     sentences = [f"{entry.title}. {text}"]

@@ -37,6 +37,8 @@ class StudyResults:
         classes: Names of each dataset's classes by label, if known.
         baselines: Records of the baselines, separate from ``records``.
         along: Measures along training (``records.read_along``), or none.
+        by_class: What ``tausweep classes`` measured of each run, or none.
+        hard_losses: The losses that are the hard contrastive one with a hard set of some size.
     """
 
     folder: Path
@@ -47,6 +49,8 @@ class StudyResults:
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     baselines: pd.DataFrame | None = None
     along: pd.DataFrame | None = None
+    by_class: Sequence[Mapping[str, Any]] | None = None
+    hard_losses: Sequence[str] = ("hard_contrastive",)
 
     def of_losses(self) -> StudyResults:
         """The same with the baselines moved out of ``records``."""
@@ -133,6 +137,17 @@ class StudyResults:
             if reason:
                 reasons.setdefault(reason, []).append(printed(temperature))
         return [f"{reason}: τ = {', '.join(found)}" for reason, found in reasons.items()]
+
+    def of_classes(
+        self, dataset: str, loss: str, temperature: float | None
+    ) -> list[Mapping[str, Any]]:
+        """What ``tausweep classes`` measured of a cell's runs, by seed; empty if it was not."""
+        wanted = (dataset, loss, temperature)
+        return [
+            run
+            for run in self.by_class or ()
+            if (run["dataset"], run["loss"], run["temperature"]) == wanted
+        ]
 
     def run_folder(self, dataset: str, loss: str, temperature: float | None, seed: int) -> Path:
         """The folder of a run."""

@@ -34,7 +34,7 @@ class FigureExhibit:
     """A figure in the page.
 
     Attributes:
-        name: One of ``figures.NAMES``.
+        name: One of ``figures.FIGURES``.
         title: The title in print.
         caption: The caption without the title.
         alt: Text alternative.
@@ -51,18 +51,26 @@ class FigureExhibit:
 def read_figures(results: StudyResults, folder: Path) -> list[FigureExhibit]:
     """All figures in the order of the report; ``source`` is none if a file is missing.
 
-    Figures along training are included only if there are such measures.
+    Figures along training are included only if there are such measures, and those of several hard
+    sets or of classes only if they were drawn.
     """
     along = results.along is not None and not results.along.empty
-    shown = [name for name in figures.NAMES if along or not figures.FIGURES[name].along]
-    return [_figure(name, results, folder) for name in shown]
+    return [
+        _figure(name, results, folder)
+        for name, entry in figures.FIGURES.items()
+        if (along or not entry.along)
+        and (not (entry.of_sizes or entry.of_classes) or _file(name, folder).is_file())
+    ]
+
+
+def _file(name: str, folder: Path) -> Path:
+    return folder / Folder.FIGURES / f"{name}.svg"
 
 
 def _figure(name: str, results: StudyResults, folder: Path) -> FigureExhibit:
     title = figures.FIGURES[name].title
     caption = figures.caption(name, results).removeprefix(f"{title}. ")
-    path = folder / Folder.FIGURES / f"{name}.svg"
-    source = None
+    path, source = _file(name, folder), None
     if path.is_file():
         encoded = base64.b64encode(path.read_bytes()).decode("ascii")
         source = f"data:image/svg+xml;base64,{encoded}"

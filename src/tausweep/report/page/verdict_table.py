@@ -13,7 +13,14 @@ from typing import Any
 from scipy import stats
 
 from tausweep.claims.comparisons import OUTCOMES
-from tausweep.claims.verdicts import MEANING, Verdict, headline, multiplicity, shown
+from tausweep.claims.verdicts import (
+    MEANING,
+    Verdict,
+    headline,
+    multiplicity,
+    shown,
+    without_one_seed,
+)
 from tausweep.report.page.runs import Runs
 from tausweep.results import labels
 from tausweep.results.intervals import CONFIDENCE
@@ -56,6 +63,7 @@ class ClaimRow:
         overall: The verdict over all datasets.
         published: The published numbers' verdicts under the same rule; empty if there are none.
         identity: Whether it holds by algebra and so checks the implementation.
+        hangs: What the overall verdict is without a seed on which it hangs; empty if on none.
     """
 
     id: str
@@ -65,6 +73,7 @@ class ClaimRow:
     overall: Mark
     published: str
     identity: bool = False
+    hangs: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,7 @@ def arrange(
     for verdict in verdicts:
         by_claim.setdefault(verdict.claim, {})[verdict.dataset] = verdict
     rows = [
-        _row(claim, each, datasets, [v for v in published if v.claim == claim])
+        _row(claim, each, datasets, [v for v in published if v.claim == claim], miniature)
         for claim, each in by_claim.items()
     ]
     counts: dict[str, int] = {
@@ -155,6 +164,7 @@ def _row(
     each: Mapping[str | None, Verdict],
     datasets: list[str],
     published: list[Verdict],
+    miniature: bool,
 ) -> ClaimRow:
     overall = each[None]
     rule = next((v.rule for v in each.values() if v.dataset is not None), overall.rule)
@@ -166,6 +176,7 @@ def _row(
         overall=_mark(overall, "overall"),
         published=_published(published),
         identity=overall.kind == "identity",
+        hangs=without_one_seed(overall, miniature) if overall.steady is False else "",
     )
 
 

@@ -1,0 +1,198 @@
+"""docs/findings.md: what carries each sentence, and studies that are not finished."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tausweep import study as studies
+from tausweep.claims import judging, study_verdicts
+from tausweep.results import records
+from tausweep.storage.atomic import write_text
+from tausweep.storage.layout import Layout
+
+ROOT = Path(__file__).resolve().parents[1]
+MEASURED = ROOT / "benchmarks/measured"
+PAGE = (ROOT / "docs/findings.md").read_text(encoding="utf-8")
+FINDINGS = PAGE.split("\n## In short\n")[1].split("\n## Along training\n")[0]
+
+
+@pytest.fixture
+def findings(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(MEASURED))
+    monkeypatch.delitem(sys.modules, "findings", raising=False)
+    import findings as module  # type: ignore[import-not-found]
+
+    found: ModuleType = module
+    return found
+
+
+@pytest.fixture
+def beyond(findings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """What is said beyond the claims, of studies that are kept in a folder of the test."""
+    monkeypatch.delitem(sys.modules, "beyond_claims", raising=False)
+    import beyond_claims as module  # type: ignore[import-not-found]
+
+    monkeypatch.setattr(findings, "HERE", tmp_path)
+    found: ModuleType = module
+    return found
+
+
+def demo_by_class(folder: Path, shares: dict[float, float]) -> None:
+    """Keep the demo there, with these shares of the penalty on the anchor's class."""
+    write_text(folder / "demo/records.csv", (MEASURED / "demo/records.csv").read_text("utf-8"))
+    rows = [
+        f"contrastive,{tau},{seed},0.1,{share + seed / 100}"
+        for tau, share in shares.items()
+        for seed in range(3)
+    ]
+    text = "\n".join(["loss,temperature,seed,by_chance,share", *rows, ""])
+    write_text(folder / "demo/classes.csv", text)
+
+
+def test_shares_by_class_are_told_beside_the_records_of_the_same_cells(
+    beyond: ModuleType, tmp_path: Path
+) -> None:
+    demo_by_class(tmp_path, {0.07: 0.5, 1.0: 0.2})
+    assert beyond.by_class() == "demo"
+    assert beyond.lowest_temperature("demo") == 0.07
+    assert beyond.class_share("demo", 0.07) == "0.510 ± 0.025 (3)"
+    assert beyond.class_share("demo") == "0.10"
+    first = beyond.class_shares("demo").splitlines()[2]
+    assert first.startswith("| contrastive | 0.07 | 0.510 ± 0.025 (3) | 76.57 ± 1.44 (3) | 0.237")
+    assert beyond.classes_link("demo").endswith("/measured/demo/classes.csv)")
+
+
+def test_shares_that_do_not_fall_as_the_page_says_are_refused(
+    beyond: ModuleType, tmp_path: Path
+) -> None:
+    demo_by_class(tmp_path, {0.07: 0.2, 1.0: 0.2})
+    with pytest.raises(ValueError, match="demo: the page says that the share falls"):
+        beyond.class_shares("demo")
+    with pytest.raises(ValueError, match="demo: its figure penalty_by_class is not kept"):
+        beyond.figure("demo", "penalty_by_class", "")
+    with pytest.raises(ValueError, match="related: nothing is kept of it"):
+        beyond.other_losses("related")
+
+
+def test_sizes_of_the_hard_set_are_told_by_temperature_with_all_negatives_last(
+    beyond: ModuleType, tmp_path: Path
+) -> None:
+    study = studies.load(ROOT / "benchmarks/hard-set-size.yaml")
+    rows = []
+    for run in study.runs():
+        size = run.settings.loss.hard_set_size(1437)
+        rows.append(
+            {
+                "study": study.study, "dataset": run.dataset, "loss": run.loss,
+                "temperature": run.temperature, "seed": run.seed,
+                "status": "missing" if run.seed == 2 else "complete",
+                "linear_accuracy": 60.0 + run.seed, "knn_accuracy": 50.0, "uniformity": 2.0,
+                "tolerance": 0.5, "alpha": None if size is None else size / 1436,
+            }
+        )  # fmt: skip
+    write_text(tmp_path / "hard-set-size/partial/records.csv", records.table(rows))
+    lines = beyond.sizes_table("hard-set-size").splitlines()[2:]
+    places = [tuple(line.split(" | ")[:2]) for line in lines]
+    percents = ["0.07", "0.28", "0.97", "2.99", "5.01", "8.22", "10.03", "30.01", "100"]
+    assert places == [(f"| {tau}", percent) for tau in ("0.2", "1.0") for percent in percents]
+    assert "60.50 ± 6.35 (2)" in lines[0]
+
+
+def test_other_losses_get_the_rules_of_the_claims_about_temperature(
+    beyond: ModuleType, findings: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(findings, "HERE", MEASURED)
+    table = beyond.other_losses("demo").splitlines()
+    assert table[0] == "| loss | C1 | C2 | C3 | C9 | C10 |"
+    # The paper's own loss has its own verdicts, and no other has three temperatures.
+    (row,) = table[2:]
+    assert row.startswith("| contrastive | undecided<br>-0.493 ± 0.092 (3) | contradicted<br>")
+
+
+def slug(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def references() -> dict[str, str]:
+    return dict(re.findall(r"^\[([^\]]+)\]: (\S+)$", PAGE, flags=re.MULTILINE))
+
+
+def test_findings_come_first_then_the_figure_along_training_then_the_table() -> None:
+    headings = re.findall(r"^## (.+)$", PAGE, flags=re.MULTILINE)
+    assert headings[:7] == [
+        "In short", "What holds", "What does not hold", "Where studies disagree",
+        "What cannot be told yet, and why", "Along training", "Claim by claim",
+    ]  # fmt: skip
+
+
+def test_every_finding_names_the_record_that_carries_it() -> None:
+    items = re.findall(r"^( *)- (.+(?:\n +[^ -].*)*)", FINDINGS, flags=re.MULTILINE)
+    carried = [text for indent, text in items if indent or not re.match(r"\*\*C\d+\w?: ", text)]
+    assert len(carried) > 20
+    for text in carried:
+        cites = [label for label in references() if f"[{label}]" in text]
+        assert cites or text == "None." or "](../benchmarks/" in text, text
+
+
+def test_every_reference_leads_to_the_claims_own_section_in_the_kept_verdicts() -> None:
+    assert references()
+    for label, place in references().items():
+        path, anchor = (ROOT / "docs" / place).resolve().as_posix().split("#")
+        text = Path(path).read_text(encoding="utf-8")
+        claim = label.split(",")[0].split()[1]
+        (heading,) = re.findall(rf"^### ({claim}: .+)$", text, flags=re.MULTILINE)
+        assert slug(heading) == anchor
+        assert label.split()[0] in path.split("/")
+
+
+def test_every_label_in_the_text_has_its_reference() -> None:
+    assert set(re.findall(r"\[([\w-]+ C\d+\w?[^\]]*)\](?!\()", PAGE)) == {*references()}
+
+
+def test_a_sentence_whose_verdict_has_changed_is_refused(findings: ModuleType) -> None:
+    assert findings.says("demo", "C2", "contradicted", steady=False) == "[demo C2]"
+    for stated in (
+        {"verdict": "supported"},
+        {"verdict": "contradicted", "steady": True},
+        {"verdict": "contradicted", "begins": "+"},
+    ):
+        with pytest.raises(ValueError, match="demo, C2: a sentence states"):
+            findings.says("demo", "C2", **stated)
+    with pytest.raises(ValueError, match="paper: nothing is kept of it"):
+        findings.says("paper", "C2", "supported")
+
+
+def test_a_gap_that_does_not_shrink_along_training_is_refused(findings: ModuleType) -> None:
+    assert findings.shrinking_gap("demo", "tolerance").startswith("-0.")
+    # Uniformity at 0.07 rises more than at 1.0.
+    with pytest.raises(ValueError, match="demo: the page says that the gap shrinks, the records"):
+        findings.shrinking_gap("demo", "uniformity")
+    with pytest.raises(ValueError, match="cifar10-small: no measures along its training are kept"):
+        findings.shrinking_gap("cifar10-small", "tolerance")
+
+
+def test_an_unfinished_study_counts_with_the_runs_it_has(
+    findings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = studies.load(ROOT / "benchmarks/demo.yaml")
+    frame = records.read_table(MEASURED / "demo/records.csv")
+    frame.loc[frame["seed"] == 2, "status"] = "missing"
+    folder = tmp_path / "demo/partial"
+    write_text(folder / "records.csv", frame.to_csv(index=False))
+    verdicts = study_verdicts.judge(study, Layout(tmp_path), frame, None)
+    write_text(folder / "claims.json", judging.to_json(verdicts))
+    monkeypatch.setattr(findings, "HERE", tmp_path)
+    monkeypatch.setattr(findings, "JUDGED", ("cifar10-200", "demo"))
+    assert findings.kept("cifar10-200") is None
+    assert findings.registered("demo") == "18 of 27 runs are kept"
+    assert [study.called for study in findings.judged()] == ["demo, 18 of 27 runs"]
+    label = findings.kept("demo").cite("C1")
+    assert label == "[demo C1, 18 of 27 runs]"
+    assert "/measured/demo/partial/claims.md#c1-" in findings.references()
+    assert "demo, 18 of 27 runs" in findings.verdict_table()
+    assert "[demo C1, 18 of 27 runs]" in "".join(map(findings.where, findings.STANDINGS))
