@@ -1,6 +1,7 @@
 """What is printed: the answer in one line, what it holds for, what would settle it."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,12 @@ def test_a_hint_is_no_answer() -> None:
     assert any("random" in remark for remark in found.remarks())
     assert "labels settle it" in found.settle()[0]
     assert found.table()[0] == ["tau", "uniformity", "alignment", "RankMe", ""]
+
+
+def test_the_document_has_the_keys_that_are_documented() -> None:
+    text = (Path(__file__).parents[3] / "docs/commands.md").read_text(encoding="utf-8")
+    (row,) = re.findall(r"^\| `choose` \| (.*) \|$", text, re.MULTILINE)
+    assert answer().to_json().keys() == {*re.findall(r"`(\w+)`", row)} - {"null"}
 
 
 @pytest.mark.parametrize(
