@@ -133,7 +133,7 @@ FEW_PERCENT = 10
 
 
 def best_size(name: str, temperature: float) -> str:
-    """The share of the negatives with the best mean accuracy: ``10%, 4.1 points above all of them``.
+    """The share of the negatives of the best mean accuracy: ``10%, 4.1 points above all of them``.
 
     Raises:
         ValueError: It is more than a few percent, or is not above all negatives, as the page says.
