@@ -101,6 +101,9 @@ def test_sizes_of_the_hard_set_are_told_by_temperature_with_all_negatives_last(
     percents = ["0.07", "0.28", "0.97", "2.99", "5.01", "8.22", "10.03", "30.01", "100"]
     assert places == [(f"| {tau}", percent) for tau in ("0.2", "1.0") for percent in percents]
     assert "60.50 ± 6.35 (2)" in lines[0]
+    # All sizes are as good here, so that a sentence about the best of them must not be rendered.
+    with pytest.raises(ValueError, match="hard-set-size: the page says a few percent"):
+        beyond.best_size("hard-set-size", 0.2)
 
 
 def test_other_losses_get_the_rules_of_the_claims_about_temperature(

@@ -128,6 +128,27 @@ def sizes_table(name: str) -> str:
     )
 
 
+FEW_PERCENT = 10
+"""What the page calls a few percent of the negatives."""
+
+
+def best_size(name: str, temperature: float) -> str:
+    """The share of the negatives of the best mean accuracy: ``10%, 4.1 points above all of them``.
+
+    Raises:
+        ValueError: It is more than a few percent, or is not above all negatives, as the page says.
+    """
+    study = there(name)
+    table = study.records[study.records["temperature"] == temperature]
+    hard = table[table["loss"].isin(figures.hard_losses(study.study))]
+    means = hard.groupby(100 * hard["alpha"])["linear_accuracy"].mean()
+    best, whole = means.idxmax(), table["linear_accuracy"][table["loss"] == "contrastive"].mean()
+    above = means.max() - whole
+    if not (best <= FEW_PERCENT + 0.5 and above > 0):
+        raise ValueError(f"{name}: the page says a few percent, the records {dict(means)}")
+    return f"{best:.0f}%, {above:.1f} points above all of them"
+
+
 def other_losses(name: str) -> str:
     """What the rules of the claims about temperature say of every loss of a study that has one."""
     study = there(name)
