@@ -20,7 +20,7 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyte
@@ -153,16 +153,22 @@ def draw(command: str, events: Sequence[Event]) -> str:
 def moments(events: Sequence[Event]) -> tuple[list[Text], list[Text]]:
     """The screen when half of the runs were finished, and what was printed after all of them.
 
-    Some lines of finished runs are left out, and a line says how many.
+    Some lines of finished runs are left out, and a line says how many. Of a recording that was cut
+    off there is the first moment alone.
     """
+    screen = pyte.Screen(COLUMNS, ROWS)
+    stream = pyte.Stream(screen)
     half: list[Text] = []
-    last: list[Text] = []
-    for last in screens(events):
-        said = BAR.search("\n".join(line.plain for line in last))
-        there = sum(FINISHED.match(line.plain) is not None for line in last)
-        # The bar is a moment behind the lines; a screen with fewer lines is just being drawn.
-        if said and int(said[2]) // 2 == int(said[1]) == there and len(last) >= len(half):
-            half = last
+    for _, text in events:
+        # pyte knows no dim text; this is the grey that terminals make of it.
+        stream.feed(text.replace("\x1b[2m", "\x1b[90m"))
+        said = BAR.search(text)
+        if said and int(said[1]) == int(said[2]) // 2:
+            now = _lines(screen)
+            there = sum(FINISHED.match(line.plain) is not None for line in now)
+            # The bar is a moment behind the lines; a screen with fewer lines is just being drawn.
+            if there == int(said[1]) and len(now) >= len(half):
+                half = now
     if not half:
         raise SystemExit("at no moment were half of the runs finished")
     finished = [number for number, line in enumerate(half) if FINISHED.match(line.plain)]
@@ -170,25 +176,17 @@ def moments(events: Sequence[Event]) -> tuple[list[Text], list[Text]]:
     shown = [line for number, line in enumerate(half) if number not in cut[1:]]
     if cut:
         shown[cut[0]] = _left_out(f"{len(cut)} runs more")
+    last = _lines(screen)
+    if BAR.search("\n".join(line.plain for line in last)):
+        return shown, []
     behind = [line for line in last if FINISHED.match(line.plain)][len(finished) :]
     rest = last[last.index(behind[-1]) + 1 :]
-    left_out = behind[:-SHOWN]
-    later = _left_out(f"later: {len(left_out)} runs more")
+    later = _left_out(f"later: {len(behind[:-SHOWN])} runs more")
     return shown, [Text(), later, *behind[-SHOWN:], *rest]
 
 
 def _left_out(what: str) -> Text:
     return Text(f"  [... {what} ...]", "bright_black")
-
-
-def screens(events: Sequence[Event]) -> Iterator[list[Text]]:
-    """What the terminal shows after each event, line by line."""
-    screen = pyte.Screen(COLUMNS, ROWS)
-    stream = pyte.Stream(screen)
-    for _, text in events:
-        # pyte knows no dim text; this is the grey that terminals make of it.
-        stream.feed(text.replace("\x1b[2m", "\x1b[90m"))
-        yield _lines(screen)
 
 
 def _lines(screen: pyte.Screen) -> list[Text]:

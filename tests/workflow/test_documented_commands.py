@@ -29,12 +29,15 @@ from tausweep.cli import COMMANDS, main, parser_of
 PAGES = [
     REPOSITORY / name
     for name in ("README.md", "CONTRIBUTING.md", "config/README.md")
-] + sorted((REPOSITORY / "docs").glob("*.md"))  # fmt: skip
+] + sorted(
+    path for path in (REPOSITORY / "docs").glob("*.md") if path.name != "artefact.md"
+)  # fmt: skip
+"""All but docs/artefact.md, whose commands tests/test_artefact_page.py runs."""
 
 FENCED = re.compile(r"^```(?:console)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ANY_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(
-    r"(?<!`)`((?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?[a-z]+ [^`]*?[^`\s])`(?!`)", re.DOTALL
+    r"(?<!`)`((?:[A-Z_]+=[^\s`]+ )*(?:\.venv/bin/)?[a-z]+ [^`]*?[^`\s])`(?!`)", re.DOTALL
 )
 PROGRAMS = ("tausweep", "snakemake", "make", "python", "pip", "bash", "git", "mkdir", ".")
 
@@ -72,6 +75,9 @@ def commands(page: Path) -> list[str]:
     found = []
     for line in lines:
         command = re.sub(r"\s+#.*", "", line).strip()
+        # Of the shell: what takes the output.
+        command = re.sub(r'^eval "\$\((.*)\)"$', r"\1", command)
+        command = re.sub(r" (?:\||>) .*", "", command)
         if words(command)[:1] and (program(command) in PROGRAMS or re.match("[A-Z]+=", command)):
             found.append(command)
     return found
@@ -130,6 +136,7 @@ def test_every_command_has_something_that_runs_it() -> None:
 
 
 def test_the_tests_that_run_the_others_are_there() -> None:
+    assert all((REPOSITORY / "tests" / file).exists() for file in PARSED.values())
     for place in ELSEWHERE.values():
         file, _, name = place.partition("::")
         text = (REPOSITORY / "tests" / file).read_text("utf-8")
@@ -150,8 +157,10 @@ STANDS_FOR = (
     (r"'cifar10/\*'", "'pictures/*'"),
     (r"'\*/0\.07/\*,", "'*/0.1/*,"),
     (r"\bpretrain \.\.\.", "pretrain study.yaml --run pictures/simple/none/seed0"),
+    (r"\bCOMMAND\b", "plan"),
+    (r"(?<=claims FILE --results )benchmarks/measured", "results"),
     (r"\bMORE\b", "more.yaml"),
-    (r"(?<=show )demo\b|(?<=plan )paper\b", "study.yaml"),
+    (r"(?<=show )demo\b|(?<=status )demo\b|(?<=plan )paper\b", "study.yaml"),
     (r"--seconds S\b", "--seconds 1"),
     (r"\bFOLDER\b|(?<=import )home\b", "elsewhere"),
     (r"\bbenchmarks/(?:STUDY|first-gpu|precision|paper|options/flip)\.yaml\b", "study.yaml"),
@@ -201,9 +210,19 @@ def worked(
     return checkout
 
 
+PARSED = {
+    "run": "workflow/test_run.py",
+    "choose": "commands/test_choose.py",
+    "redo": "commands/test_redo.py",
+    "fetch": "commands/test_fetch.py",
+}
+"""Commands that take long or need a network, and the tests that run them. Here their flags are
+parsed, and Snakemake plans what `tausweep run` would run."""
+
+
 def parsed_only(typed: list[str]) -> bool:
-    """Whether a command is long, or asks for what is not here: then its flags are looked at."""
-    return typed[0] == "run" or "--processes" in typed
+    """Whether a command is only parsed. Several processes for one run need as many GPUs."""
+    return typed[0] in PARSED or "--processes" in typed
 
 
 def test_commands_of_tausweep_work(
@@ -216,16 +235,17 @@ def test_commands_of_tausweep_work(
         if typed in done:
             continue  # another command that stands for the same
         done.append(typed)
-        if typed[0] not in COMMANDS:
-            continue  # `tausweep ...`
-        if len(typed) == 1 and typed[0] not in ("init", "schema", "published"):
+        if typed[0] == "...":
+            continue
+        if len(typed) == 1 and typed[0] not in ("schema", "published"):
             continue  # a name in a sentence
         if typed[:2] == ["init", "mine.yaml"]:
             typed = ["init", "begun.yaml"]
         if parsed_only(typed):
             said, code = "", planned(typed, worked, dry)
         else:
-            code = ended(typed)
+            # Times no steps, which has tests of its own.
+            code = ended([*typed, "--no-measure"] if typed[0] == "plan" else typed)
             said = capsys.readouterr().err
         if code:
             failed[command] = f"{code}: {said}"
@@ -254,7 +274,7 @@ def planned(typed: list[str], checkout: Checkout, dry: DryRuns) -> int:
 def test_names_of_commands_in_sentences_are_names_of_commands() -> None:
     for command in of("tausweep"):
         name = words(command)[1]
-        assert name in COMMANDS or name in ("...",), f"{ALL[command]}: {command}"
+        assert name in COMMANDS or name in ("...", "COMMAND") or name.startswith("--"), command
 
 
 def test_commands_of_snakemake_are_planned(checkout: Checkout, dry: DryRuns) -> None:
