@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from tausweep.commands import flags
 from tausweep.commands.messages import say
 from tausweep.storage.atomic import write_json, write_text
+from tausweep.storage.layout import File
 from tausweep.study import SMALLEST_IMAGE, TRUNKS, StudyError
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def _conclude(session: Session, failures: dict[str, str], options: argparse.Name
         decided = replace(answer.decided, baselines=session.labelled)
         write_text(session.folder / answer.study, text(session.recipe, decided, said))
     write_json(session.folder / "answer.json", answer.to_json())
-    write_text(session.folder / "report.html", page.page(answer.to_json(), answer.table()))
+    write_text(session.folder / File.REPORT, page.page(answer.to_json(), answer.table()))
     if options.json:
         print_document("choose", answer.to_json())
     else:
