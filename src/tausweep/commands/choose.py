@@ -196,7 +196,7 @@ def _conclude(session: Session, failures: dict[str, str], options: argparse.Name
     else:
         print("\n".join(answer.lines()))
     where = shlex.quote(str(session.folder))
-    say(f"report: {session.folder / 'report.html'}")
+    say(f"report: {session.folder / File.REPORT}")
     if answer.decided is not None:
         say(f"study:  {session.folder / answer.study} (cd {where} && tausweep run {answer.study})")
     if answer.code and session.labelled:
