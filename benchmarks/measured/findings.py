@@ -159,7 +159,8 @@ def where(wanted: Standing) -> str:
         if found[0][1].kind == "finding" and standing(v for _, v in found) == wanted:
             said = [_sentence(study, v) for study, v in found if v.verdict in JUDGES or v.why]
             items.append(f"- **{claim}: {found[0][1].text}.**")
-            items += [f"  - {sentence}" for sentence in said]
+            # Four spaces, which every Markdown takes for a list in a list.
+            items += [f"    - {sentence}" for sentence in said]
     return "\n".join(items) or "- None."
 
 

@@ -33,6 +33,9 @@ LANGUAGES = {".py": "python", ".yaml": "yaml", ".cff": "yaml", ".json": "json", 
 _LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)#\s]+)(?=[)#])")
 """Where a link of Markdown leads, without its anchor; not to another server."""
 
+_REFERENCE = re.compile(r"^(\[[^\]]+\]: )(?!\w+:)([^#\s]+)", flags=re.MULTILINE)
+"""The same of a link by reference, ``[text]: place``."""
+
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not in docs/, and all that is linked to."""
@@ -91,10 +94,14 @@ def relinked(page: str, text: str, place: Callable[[str], str]) -> str:
     def replace(link: re.Match[str]) -> str:
         return place(posixpath.normpath(posixpath.join(here, link[1])))
 
+    def replace_reference(link: re.Match[str]) -> str:
+        return link[1] + place(posixpath.normpath(posixpath.join(here, link[2])))
+
     # Not in code, of which every second part is.
     parts = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
     return "".join(
-        part if number % 2 else _LINK.sub(replace, part) for number, part in enumerate(parts)
+        part if number % 2 else _REFERENCE.sub(replace_reference, _LINK.sub(replace, part))
+        for number, part in enumerate(parts)
     )
 
 
