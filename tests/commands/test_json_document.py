@@ -23,6 +23,7 @@ TYPED = {
     "show": ["demo", "--results", KEPT],
     "compare": [RECORDS, RECORDS, "--measure", "uniformity"],
     "measure": ["x.npy"],
+    "verify": ["demo", "--results", KEPT],
 }
 ELSEWHERE = {"choose"}
 """Its document is that of minutes of training: tests/commands/choosing/test_answer.py."""
