@@ -96,6 +96,15 @@ def test_no_answer_where_one_that_is_worse_would_be_ahead_after_as_long_again() 
     assert choice.choose(outcome(shares, half=half, end=end)).temperature == 0.07
 
 
+def test_what_is_within_noise_ends_at_one_that_was_clearly_worse_before() -> None:
+    even = outcome((0.55, 0.56, 0.55, 0.55))
+    assert choice.choose(even).within == TAUS
+    found = choice.choose(even, excluded=(0.3,))
+    low = found.best.temperature < 0.3
+    assert found.within == ((0.07, 0.2) if low else (0.5, 1.0))
+    assert choice.choose(even, excluded=(2.0,)).within == TAUS
+
+
 def test_neighbours_of_the_best_end_at_one_that_is_clearly_worse() -> None:
     assert choice.around([False, True, False, False], 2) == [2, 3]
     assert choice.around([False, False, False], 0) == [0, 1, 2]

@@ -80,7 +80,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Gain:
-    """By how many points the answer beats a baseline.
+    """By how many points the best temperature beats a baseline.
 
     Attributes:
         baseline: Its name.
@@ -88,7 +88,8 @@ class Gain:
         points: Mean over seeds.
         low: Lower end of the 95% interval.
         high: Upper end.
-        clear: Whether hardly any draw has the baseline ahead (``CLEARLY``).
+        clear: Whether hardly any draw has the baseline ahead: ``CLEARLY``, shared among the
+            temperatures.
     """
 
     baseline: str
@@ -136,11 +137,13 @@ class Choice:
         return "both" if low and high else "low" if low else "high" if high else ""
 
 
-def choose(outcome: Outcome, draw_seed: int = 0) -> Choice:
+def choose(outcome: Outcome, excluded: Sequence[float] = (), draw_seed: int = 0) -> Choice:
     """Decide.
 
     Args:
         outcome: Of two temperatures or more, each with the same seeds.
+        excluded: Temperatures that were found clearly worse before: what is within noise ends at
+            them.
         draw_seed: Of the bootstrap.
 
     Raises:
@@ -167,11 +170,14 @@ def choose(outcome: Outcome, draw_seed: int = 0) -> Choice:
                 most, worse,
             )
         )  # fmt: skip
-    within = around([s.clearly_worse for s in standings], best)
+    apart = dict.fromkeys(excluded, False) | {s.temperature: s.clearly_worse for s in standings}
+    every = sorted(apart)
+    ends = [apart[tau] or tau not in taus for tau in every]
+    within = [taus.index(every[place]) for place in around(ends, every.index(taus[best]))]
     middle = middle_of([taus[t] for t in within])
     gains = tuple(
-        _gain(name, base, 100 * right[taus.index(middle)], images[:, len(taus) + i],
-              drawn[:, taus.index(middle)] + common)
+        _gain(name, base, 100 * right[best], images[:, len(taus) + i],
+              drawn[:, best] + common, CLEARLY / len(taus))
         for i, (name, base) in enumerate(outcome.baselines.items())
     )  # fmt: skip
     spread = np.var(images[:, best] - images[:, within[0] if within[0] != best else within[-1]])
@@ -232,13 +238,21 @@ def _interval(values: Floats) -> tuple[float, float]:
 
 
 def _gain(
-    name: str, base: NDArray[np.bool_], right: Floats, drawn_base: Floats, drawn: Floats
+    name: str,
+    base: NDArray[np.bool_],
+    right: Floats,
+    drawn_base: Floats,
+    drawn: Floats,
+    level: float,
 ) -> Gain:
-    """The gain of a temperature, S x M in percent, over a baseline."""
+    """The gain of a temperature, S x M in percent, over a baseline.
+
+    ``level`` is lower than ``CLEARLY``: the best of several is ahead by chance more easily.
+    """
     ahead = drawn - drawn_base
     low, high = _interval(ahead)
     accuracy = 100 * float(base.mean())
-    clear = bool(np.mean(ahead <= 0) < CLEARLY)
+    clear = bool(np.mean(ahead <= 0) < level)
     return Gain(name, accuracy, float(right.mean()) - accuracy, low, high, clear)
 
 

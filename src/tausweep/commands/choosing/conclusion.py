@@ -6,6 +6,7 @@ import itertools
 
 from tausweep.commands.choosing import outcomes, stages
 from tausweep.commands.choosing.answer import Answer
+from tausweep.commands.choosing.plan import Stage
 from tausweep.commands.choosing.session import Session
 from tausweep.results import choice as choices
 
@@ -21,6 +22,7 @@ def answer(session: Session, failures: dict[str, str]) -> Answer:
         failures: Why runs failed, by their ids.
     """
     decided, chosen, hint, seeds, means, half = None, None, None, 0, {}, {}
+    dropped: dict[float, tuple[int, bool]] = {}
     for stage in reversed(session.stages):
         found = stages.finished(session, stage)
         taus = stages.sound(found, stage)
@@ -33,24 +35,35 @@ def answer(session: Session, failures: dict[str, str]) -> Answer:
         decided, seeds = stage, len(shared)
         means = outcomes.means(found, taus, shared)
         if outcome is not None:
-            chosen = choices.choose(outcome)
+            dropped = _dropped(session, stage)
+            chosen = choices.choose(outcome, [tau for tau, (_, worse) in dropped.items() if worse])
             if outcome.half is not None and outcome.end is not None:
                 pairs = zip(outcome.half.mean(axis=1), outcome.end.mean(axis=1), strict=True)
                 half = {tau: (float(a), float(b)) for tau, (a, b) in zip(taus, pairs, strict=True)}
         else:
             hint = outcomes.hint(means)
         break
-    dropped = {}
-    last = session.stages.index(decided) if decided is not None else 0
-    for stage, after in itertools.pairwise(session.stages[: last + 1]):
-        found = stages.finished(session, stage)
-        outcome = outcomes.outcome(found, stages.sound(found, stage), stages.baselines(session))
-        standings = choices.choose(outcome).standings if outcome is not None else ()
-        worse = {s.temperature for s in standings if s.clearly_worse}
-        for tau in stage.temperatures:
-            if tau not in after.temperatures:
-                dropped[tau] = (stage.epochs, tau in worse)
     return Answer(
         session.images, session.counts, session.notes, session.recipe, session.stages, decided,
         seeds, chosen, hint, means, dropped, failures, session.used / 60, STUDY, half,
     )  # fmt: skip
+
+
+def _dropped(session: Session, last: Stage) -> dict[float, tuple[int, bool]]:
+    """What stages up to the last left out: after how many epochs, and whether it was clearly worse.
+
+    Args:
+        session: With its stages.
+        last: The one that decides.
+    """
+    found: dict[float, tuple[int, bool]] = {}
+    stages_there = session.stages[: session.stages.index(last) + 1]
+    for stage, after in itertools.pairwise(stages_there):
+        runs = stages.finished(session, stage)
+        outcome = outcomes.outcome(runs, stages.sound(runs, stage), stages.baselines(session))
+        standings = choices.choose(outcome).standings if outcome is not None else ()
+        worse = {s.temperature for s in standings if s.clearly_worse}
+        for tau in stage.temperatures:
+            if tau not in after.temperatures:
+                found[tau] = (stage.epochs, tau in worse)
+    return found
