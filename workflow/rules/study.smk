@@ -84,6 +84,7 @@ def check_targets():
         print(f"tausweep: error: {error}", file=sys.stderr)
         sys.exit(2)
     outdated = targets.outdated(STUDY, layout.Layout(), wanted, chosen_runs())
+    OUT_OF_DATE.update({*outdated} - {*asked.forcerun})
     asked.forcerun = frozenset(asked.forcerun) | frozenset(outdated)
 
 
@@ -126,6 +127,8 @@ prepare_dag = workflow._prepare_dag
 
 def prepare_checked_dag(*arguments, **options):
     if workflow.is_main_process:
+        if workflow.executor_plugin is not None:
+            take_stored_runs()
         if MODULE is None:
             check_targets()
             tell_study()
@@ -136,6 +139,7 @@ def prepare_checked_dag(*arguments, **options):
     if workflow.is_main_process and MODULE is not None:
         # Remade only if the requested targets need it; these are the other Snakefile's.
         everything = targets.outdated(STUDY, layout.Layout(), ["all"], set())
+        OUT_OF_DATE.update({*everything} - {*map(str, workflow.dag.forcefiles)})
         workflow.dag.forcefiles.update(everything)
 
 
