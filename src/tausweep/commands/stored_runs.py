@@ -17,6 +17,9 @@ from tausweep.storage.layout import File, Layout
 from tausweep.storage.run_lock import RunLockedError, run_lock
 from tausweep.study import DatasetSettings, Run, Study
 
+MANY = 50
+"""More runs than this take seconds or, over a network, minutes to verify."""
+
 
 def take_all(study: Study, layout: Layout, say: Callable[[str], None]) -> None:
     """Place the stored runs that a study lacks in its folder.
@@ -32,10 +35,11 @@ def take_all(study: Study, layout: Layout, say: Callable[[str], None]) -> None:
         OSError: The study's folder cannot be written.
     """
     data = _Data(layout)
+    waiting = [run for run in study.runs() if _may_take(run, layout, data)]
+    if len(waiting) > MANY:
+        say(f"{study.study}: checking the files of {len(waiting)} runs in {layout.store}")
     finished = trained = 0
-    for run in study.runs():
-        if (layout.run(run) / File.RECORD).exists() or not data.usable(run.settings.dataset):
-            continue
+    for run in waiting:
         digest = data.digest(run.settings.dataset)
         if _take_finished(run, layout, digest, say):
             finished += 1
@@ -74,6 +78,15 @@ class _Data:
     def digest(self, dataset: DatasetSettings) -> str | None:
         """Their digest; none if they were deleted or are yet to be made."""
         return self._look(dataset)[1]
+
+
+def _may_take(run: Run, layout: Layout, data: _Data) -> bool:
+    """Whether a run has no record and the store has something of it."""
+    return (
+        not (layout.run(run) / File.RECORD).exists()
+        and ((layout.evaluated(run) / File.STORED).exists() or bool(run_store.serving(run, layout)))
+        and data.usable(run.settings.dataset)
+    )
 
 
 def _take_finished(
