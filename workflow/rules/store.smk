@@ -7,6 +7,8 @@ OUT_OF_DATE = set()
 
 
 def take_stored_runs():
+    if workflow.executor_plugin is None:
+        return  # nothing is run or planned
     say = partial(print, "tausweep:", file=sys.stderr, flush=True)
     try:
         stored_runs.take_all(STUDY, layout.Layout(), say)

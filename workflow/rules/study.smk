@@ -83,6 +83,7 @@ def check_targets():
     except studies.StudyError as error:
         print(f"tausweep: error: {error}", file=sys.stderr)
         sys.exit(2)
+    take_stored_runs()
     outdated = targets.outdated(STUDY, layout.Layout(), wanted, chosen_runs())
     OUT_OF_DATE.update({*outdated} - {*asked.forcerun})
     asked.forcerun = frozenset(asked.forcerun) | frozenset(outdated)
@@ -127,11 +128,11 @@ prepare_dag = workflow._prepare_dag
 
 def prepare_checked_dag(*arguments, **options):
     if workflow.is_main_process:
-        if workflow.executor_plugin is not None:
-            take_stored_runs()
         if MODULE is None:
             check_targets()
             tell_study()
+        else:
+            take_stored_runs()
         if workflow.executor_plugin is not None and not workflow.dryrun:
             register()
             await_data()

@@ -147,11 +147,11 @@ def evaluate(
 
 def _finish(run: Run, layout: Layout, content: dict[str, Any]) -> None:
     """Write the record of a measured run, here and in the store; its locks are held."""
-    folder, entry = layout.run(run), layout.evaluated(run)
+    folder = layout.run(run)
+    run_store.store_evaluated(folder, layout.evaluated(run), content)
     records.write(folder / File.RECORD, content)
     ahead.forget(folder)
     remove_checkpoints(folder)
-    run_store.store_evaluated(folder, entry, content)
     run_store.drop_measured_weights(run, layout)
     migrate.adopt_training(folder, layout)
     (folder / File.REMEASURE).unlink(missing_ok=True)

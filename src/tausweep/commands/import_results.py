@@ -23,7 +23,7 @@ from tausweep.commands.record_checks import check_run
 from tausweep.results import records
 from tausweep.storage.atomic import replacing
 from tausweep.storage.layout import File, Layout, measure_file
-from tausweep.storage.run_lock import held_by, run_lock
+from tausweep.storage.run_lock import RunLockedError, held_by, run_lock
 from tausweep.study import Run, Study, StudyError
 
 NAMED = 5
@@ -97,7 +97,8 @@ def restore(source: Path, study_file: str | None, layout: Layout) -> str:
                     shutil.copyfile(origin, temporary)
                     os.utime(temporary, (moment, moment))
         for run in plan.runs:
-            with run_lock(layout.run(run)):
+            # A run that somebody begins to write meanwhile is left to its job.
+            with contextlib.suppress(RunLockedError), run_lock(layout.run(run)):
                 migrate.adopt(layout.run(run), layout)
     return _said(study, plan, source)
 

@@ -274,6 +274,8 @@ def store_evaluated(folder: Path, entry: Path, content: Mapping[str, Any]) -> No
         entry: Where it goes.
         content: Its record, which need not be in its folder yet.
     """
+    if read(entry) is not None and json_of(entry / File.RECORD) == content:
+        return
     unseal(entry)
     present = files_of(content, folder)
     for path in entry.glob("[!.]*"):
