@@ -20,6 +20,7 @@ from tausweep.commands.pretrain import pretrain
 from tausweep.results import records
 from tausweep.storage.layout import File, Layout
 from tausweep.study import Run
+from tausweep.training.pretrain import StoppedError
 from tiny_run import study_file
 
 DIGITS = {"source": {"kind": "digits"}, "train_limit": 130, "test_limit": 100}
@@ -121,11 +122,12 @@ def test_of_another_probe_the_training_is_taken(results: Path, tmp_path: Path) -
     changed = study_file(tmp_path / "elsewhere", **OTHER, knn={"k": 5})
     (said,) = take(changed, results)
     assert "took 1 trained run from" in said
-    said = ""
-    folder = Layout(results).run(run_of(changed))
-    assert run_store.is_trained(run_of(changed), folder)
+    run, folder = run_of(changed), Layout(results).run(run_of(changed))
+    assert run_store.is_trained(run, folder)
     assert not (folder / File.RECORD).exists()
-    assert "knn" in json.loads((measure(changed, results) / File.RECORD).read_text())["settings"]
+    measure(changed, results)
+    columns = records.read(folder / File.RECORD)["columns"]
+    assert columns["settings_digest"] == run.settings.digest
 
 
 def test_of_another_training_nothing_is_taken(results: Path, tmp_path: Path) -> None:
@@ -254,9 +256,8 @@ def test_without_links_files_are_copied_and_taken_all_the_same(
 def test_an_interrupted_training_of_an_earlier_version_goes_on_in_the_store(
     tmp_path: Path,
 ) -> None:
-    file = study_file(tmp_path, pretrain={"epochs": 3, "batch_size": 32})
+    file = study_file(tmp_path)
     run, layout, said = run_of(file), Layout(tmp_path), list[str]()
-    from tausweep.training.pretrain import StoppedError
 
     def stop() -> bool:
         return any("epoch 1/3" in line for line in said)
@@ -278,7 +279,7 @@ def test_migration_names_what_was_altered_and_leaves_it_out(results: Path, other
     layout, run = Layout(results), run_of(study_file(results))
     shutil.rmtree(layout.store)
     assert migrate.migrate(layout, dry=True) == (
-        "tiny: 1 trainings and 1 finished runs would enter the store",
+        "tiny: 1 training and 1 finished run would enter the store",
         True,
     )
     path = layout.run(run) / "knn.json"
@@ -303,7 +304,7 @@ def test_migration_finds_which_weights_along_the_training_were_kept(tmp_path: Pa
     (folder / File.RECORD).rename(folder / "kept")
     shutil.rmtree(layout.store)
     said, _ = migrate.migrate(layout, dry=False)
-    assert said == "tiny: 1 trainings entered the store"
+    assert said == "tiny: 1 training entered the store"
     assert [path.name for path in layout.trained(run).parent.iterdir()] == [
         layout.trained(run).name
     ]

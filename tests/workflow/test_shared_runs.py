@@ -126,7 +126,7 @@ def test_results_of_an_earlier_version_are_shared_after_one_command(
     said = tausweep(checkout, "migrate")
     assert said == "tiny: 2 trainings and 2 finished runs entered the store\n"
     assert checkout.results() == before
-    assert tausweep(checkout, "migrate") == "tiny: the store has all of its finished runs\n"
+    assert tausweep(checkout, "migrate") == "tiny: nothing that the store lacks\n"
     assert dry.jobs(checkout) == set()
     assert dry.jobs(checkout, study="renamed.yaml") == STUDY_LEVEL
 

@@ -25,7 +25,7 @@ from tausweep.storage.layout import (
 from tausweep.storage.run_lock import RunLockedError, run_lock
 from tausweep.study import StudyError
 
-TRAINED, FINISHED, UNLINKED = "trainings", "finished runs", "copied"
+TRAINED, FINISHED, UNLINKED = "training", "finished run", "copied"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,9 +57,9 @@ def migrate(layout: Layout, *, dry: bool) -> tuple[str, bool]:
     done: dict[str, Counter[str]] = {}
     left_out: list[str] = []
     for folder in run_folders(layout):
-        counts = done.setdefault(folder.relative_to(layout.root).parts[0], Counter())
+        study = folder.relative_to(layout.root).parts[0]
         try:
-            counts.update(_migrated(folder, layout, dry))
+            done.setdefault(study, Counter()).update(_migrated(folder, layout, dry))
         except (RunLockedError, StudyError) as error:
             left_out.append(str(error))
     lines = [_line(study, counts, dry) for study, counts in done.items()]
@@ -70,9 +70,13 @@ def migrate(layout: Layout, *, dry: bool) -> tuple[str, bool]:
 
 
 def _line(study: str, counts: Counter[str], dry: bool) -> str:
-    found = [f"{counts[what]} {what}" for what in (TRAINED, FINISHED) if counts[what]]
+    found = [
+        f"{counts[what]} {what}{'s' * (counts[what] > 1)}"
+        for what in (TRAINED, FINISHED)
+        if counts[what]
+    ]
     if not found:
-        return f"{study}: the store has all of its finished runs"
+        return f"{study}: nothing that the store lacks"
     return f"{study}: {' and '.join(found)} {'would enter' if dry else 'entered'} the store"
 
 
