@@ -55,6 +55,11 @@ def remove(*names: str) -> Edit:
     return edit
 
 
+def remove_everywhere(checkout: Checkout) -> None:
+    remove("encoder.safetensors", "record.json")(checkout)
+    shutil.rmtree(checkout.folder / "results/store")
+
+
 def of(*rules: str, runs: tuple[str, ...] = RUNS) -> frozenset[str]:
     return frozenset(f"{rule} {run}" for rule in rules for run in runs)
 
@@ -224,10 +229,7 @@ CASES = [
     ),
     Case(
         "they are deleted, and the store",
-        lambda c: (
-            remove("encoder.safetensors", "record.json")(c),
-            shutil.rmtree(c.folder / "results/store"),
-        ),
+        remove_everywhere,
         of("pretrain", "evaluate", runs=("pictures/simple/none/seed0",)) | {"collect"},
         "pretraining and evaluation of that run",
     ),

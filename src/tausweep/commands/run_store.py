@@ -163,7 +163,11 @@ def take_trained(
 
 def _place_training(run: Run, files: Iterable[str], entry: Path, folder: Path) -> None:
     others = {path.name for e, path in kept_weights(entry).items() if e not in run.settings.along}
-    for name in (*sorted({*files} - {*others, File.PRETRAIN}), File.PRETRAIN):
+    taken = {*files} - others
+    for path in kept_weights(folder).values():
+        if path.name not in taken:
+            path.unlink()  # of another training, or of epochs that are not measured any more
+    for name in (*sorted(taken - {File.PRETRAIN}), File.PRETRAIN):
         place(name, entry, folder)
 
 
