@@ -258,6 +258,13 @@ def take_evaluated(
         place(name, entry, folder)
     content = records.under_names_of(run, content)
     records.write(folder / File.RECORD, content)
+    lacking = json_of(folder / File.ALONG).get("not_kept")
+    if lacking and run.settings.kept_epochs:
+        epochs = ", ".join(str(one["epoch"]) for one in lacking)
+        say(
+            f"{run.id}: was measured without epoch {epochs}, as those weights were not kept; "
+            f"`snakemake --configfile STUDY --forcerun {folder / File.PRETRAIN}` trains it again"
+        )
     return content
 
 
