@@ -14,9 +14,10 @@ import pytest
 
 from lock_holder import holder
 from tausweep import study as studies
-from tausweep.commands import migrate, run_store, stored_runs, verify
+from tausweep.commands import migrate, run_store, stored_runs
 from tausweep.commands.evaluate import evaluate, evaluate_ahead, take_made
 from tausweep.commands.pretrain import pretrain
+from tausweep.commands.record_checks import check_run
 from tausweep.results import records
 from tausweep.storage.layout import File, Layout
 from tausweep.study import Run
@@ -108,7 +109,7 @@ def test_the_same_run_under_other_names_is_taken_whole(results: Path, other: str
     assert said.startswith(f"other: took 1 finished run from {results / 'store'}")
     run, layout = run_of(other), Layout(results)
     assert run.id == "numbers/contrastive/0.3/seed0"
-    found, content = verify.check_run(run, layout.run(run))
+    found, content = check_run(run, layout.run(run))
     assert (found.wrong, found.notes) == ([], [])
     assert content is not None
     mine = records.read(layout.run(run_of(study_file(results))) / File.RECORD)
@@ -250,7 +251,7 @@ def test_without_links_files_are_copied_and_taken_all_the_same(
     assert len(take(other, tmp_path)) == 1
     theirs = Layout(tmp_path).run(run_of(other))
     assert (theirs / File.ENCODER).read_bytes() == (mine / File.ENCODER).read_bytes()
-    assert verify.check_run(run_of(other), theirs)[0].wrong == []
+    assert check_run(run_of(other), theirs)[0].wrong == []
 
 
 def test_an_interrupted_training_of_an_earlier_version_goes_on_in_the_store(
