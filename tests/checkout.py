@@ -160,6 +160,11 @@ class Checkout:
         assert code == 0, said
         return said
 
+    def forget_runs(self, study: str = "tiny") -> None:
+        """Remove a study's results, and what the store has of all studies; data stay."""
+        for name in (study, "store"):
+            shutil.rmtree(self.folder / "results" / name)
+
     def results(self, study: str = "tiny") -> dict[str, bytes]:
         """Everything that must not differ between two executions of a study, by path."""
         root = self.folder / "results" / study

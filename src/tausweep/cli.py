@@ -88,6 +88,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("export", "Write a study's results and what made them, for others."),
         Command("import", "Import results of another machine, verified.", module="import_results"),
         Command("verify", "Check an export, a table of records or a study's results."),
+        Command("migrate", "Put an earlier version's runs into the store of runs."),
     ),
     "Editors": (Command("schema", "Print the JSON schema of study files."),),
 }  # fmt: skip

@@ -16,7 +16,7 @@ import torch
 
 from tausweep import study as studies
 from tausweep.commands import ahead
-from tausweep.commands.evaluate import evaluate, evaluate_ahead, take_ahead
+from tausweep.commands.evaluate import evaluate, evaluate_ahead, take_made
 from tausweep.commands.pretrain import pretrain
 from tausweep.machine import instructions
 from tausweep.results import records
@@ -54,7 +54,7 @@ def results(trained: Path, tmp_path: Path) -> Path:
 def take(results: Path, file: str | None = None, **given: Any) -> bool:
     """Take the record that was made ahead."""
     own: dict[str, Any] = {"device": "auto", "threads": torch.get_num_threads()}
-    return take_ahead(file or study_file(results), RUN, results, say=silent, **own | given)
+    return take_made(file or study_file(results), RUN, results, say=silent, **own | given)
 
 
 def folder_of(results: Path) -> Path:
@@ -168,6 +168,7 @@ def test_an_evaluation_that_fails_ahead_costs_nothing(
 
     folder, said = folder_of(results), list[str]()
     ahead.forget(folder)
+    shutil.rmtree(results / "store")
     before = {path: path.read_bytes() for path in folder.iterdir()}
     monkeypatch.setattr(measures, "evaluate", full)
     evaluate_ahead(study_file(results), RUN, results, device="cpu", say=said.append)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_prepared_data_of_another_study_stay(layout: Layout) -> None:
 
 def test_study_that_cannot_be_read_stops_cleaning(layout: Layout) -> None:
     write_text(layout.root / "other/study.json", "{")
-    with pytest.raises(StudyError, match="needed to know which data are in use"):
+    with pytest.raises(StudyError, match="needed to know which data and runs"):
         clean.leftovers(study([0.1]), layout)
 
 
@@ -116,6 +117,48 @@ def test_weights_of_epochs_that_are_not_measured_are_cleaned(layout: Layout) -> 
     assert found.path == folder / "encoder-epoch50.safetensors"
     assert "an epoch that the study does not measure" in clean.listed([found])
     assert len(clean.leftovers(study([1.0]), layout)) == 2
+
+
+def test_stored_runs_that_no_study_names_or_has_are_cleaned(layout: Layout) -> None:
+    fill(study([0.1, 1.0]), layout)
+    gone, run = study([0.1, 1.0]).runs()
+    for one in (gone, run):
+        write_text(layout.trained(one) / "encoder.safetensors", "w" * 5000)
+        write_text(layout.trained(one) / "stored.json", "{}")
+        os.link(
+            layout.trained(one) / "encoder.safetensors", layout.run(one) / "encoder.safetensors"
+        )
+    begun = layout.store / "trained/0000"
+    write_text(begun / "checkpoint.safetensors", "state")
+    asked = study([1.0])
+    name = f"store/trained/{layout.trained(gone).name}"
+    assert {"store/trained/0000", name, f"tiny/runs/{gone.id}"} <= paths(asked, layout)
+    found = {left.path: left for left in clean.leftovers(asked, layout)}
+    assert layout.trained(run) not in found
+    assert "interrupted training" in found[begun].why
+    assert "no study names or has" in found[layout.trained(gone)].why
+    # The bytes of a file with two names are free once.
+    assert 5000 < sum(left.size for left in found.values()) < 6000
+    # Where a run of a study that is not known has it, it stays, and frees nothing.
+    unknown = layout.root / "unknown/runs/digits/simple/none/seed0/encoder.safetensors"
+    unknown.parent.mkdir(parents=True)
+    os.link(layout.trained(gone) / "encoder.safetensors", unknown)
+    found = {left.path: left for left in clean.leftovers(asked, layout)}
+    assert layout.trained(gone) not in found
+    assert found[layout.run(gone)].size < 100
+    clean.delete([*found.values()], layout)
+    assert unknown.read_text() == "w" * 5000
+    assert (layout.run(run) / "encoder.safetensors").exists()
+
+
+def test_stored_runs_of_another_study_stay(layout: Layout) -> None:
+    other = study([0.5], "other")
+    fill(other, layout)
+    for entry in (layout.trained(other.runs()[0]), layout.evaluated(other.runs()[0])):
+        write_text(entry / "stored.json", "{}")
+    asked = study([1.0])
+    fill(asked, layout)
+    assert clean.leftovers(asked, layout) == []
 
 
 def test_link_is_removed_and_not_what_it_points_at(layout: Layout, tmp_path: Path) -> None:

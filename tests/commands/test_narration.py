@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -196,15 +197,13 @@ def test_ctrl_c_says_what_is_saved_and_how_to_go_on(told: Told, tmp_path: Path) 
     ("checkpoint", "says"), [(True, "continues from its last checkpoint"), (False, "starts again")]
 )
 def test_a_run_that_was_stopped_while_it_was_measured_goes_on_where_it_can(
-    checkpoint: bool, says: str, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: bool, says: str, told: Told, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     if checkpoint:
-        folder = tmp_path / "results/tiny/runs" / RUN
-        folder.mkdir(parents=True)
-        (folder / "checkpoint.safetensors").touch()
+        (tmp_path / "checkpoint.safetensors").touch()
     log = tmp_path / "pretrain.log"
-    told.begun(*jobs(tmp_path / "record.json"))
+    training, *others = jobs(tmp_path / "record.json")
+    told.begun(replace(training, trained_in=tmp_path), *others)
     told.start(1, "pretrain", log)
     log.write_text(f"{RUN}: 130 images, 3 epochs\nepoch 3/3  loss 1.0  900 images/s\nknn\n")
     told.narration.stopping = True

@@ -136,8 +136,8 @@ def test_a_run_is_the_same_bytes_with_and_without_and_keeps_all_epochs_across_st
 def test_runs_that_fill_a_given_time_keep_the_same(asked: Path, tmp_path: Path) -> None:
     filling = Filling(1e18, 0.0, 1, "cpu", 1, False, False, 1e9)
     run = studies.load(study(tmp_path, **AT)).runs()[0]
-    data, folder = prepared_data([run], tmp_path), Layout(tmp_path).run(run)
-    training = Training(run, data, folder, torch.device("cpu"), filling, lambda line: None)
+    data, layout = prepared_data([run], tmp_path), Layout(tmp_path)
+    training = Training(run, data, layout, torch.device("cpu"), filling, lambda line: None)
     while (trained := training.step()) is None:
         pass
     training.finish(trained)

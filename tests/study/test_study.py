@@ -280,6 +280,7 @@ def test_override_changes_only_what_it_names() -> None:
         ("measures", {"mine": "none.py"}, "measures.mine: there is no file none.py"),
         ("losses/mine", {"module": "none.py"}, "losses.mine.module: there is no file none.py"),
         ("study", "data", "study: data is reserved for a folder of results"),
+        ("study", "store", "study: store is reserved for a folder of results"),
         ("datasets/photos/views/crop_scale", [1.0, 0.2], "the lower end comes first"),
     ],
 )

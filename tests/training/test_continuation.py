@@ -49,7 +49,7 @@ def state(tmp_path: Path) -> Path:
     assert until == 4
     with pytest.raises(StoppedError, match="after epoch 4"):
         train(study, run, results, until)
-    folder = Layout(results).run(run)
+    folder = Layout(results).trained(run)
     kept = tmp_path / "states/one.safetensors"
     continuation.keep(outputs.checkpoints_of(run, data, folder), kept)
     train(study, run, results)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,11 @@ def remove(*names: str) -> Edit:
             (checkout.folder / RUN / name).unlink()
 
     return edit
+
+
+def remove_everywhere(checkout: Checkout) -> None:
+    remove("encoder.safetensors", "record.json")(checkout)
+    shutil.rmtree(checkout.folder / "results/store")
 
 
 def of(*rules: str, runs: tuple[str, ...] = RUNS) -> frozenset[str]:
@@ -200,8 +206,8 @@ CASES = [
     Case(
         "a record is deleted",
         lambda c: (c.folder / RUN / "record.json").unlink(),
-        of("evaluate", runs=("pictures/simple/none/seed0",)) | {"collect"},
-        "that evaluation, whose measures are still there",
+        NOTHING,
+        "nothing: the store has it, see below",
     ),
     Case(
         "records.csv is deleted",
@@ -218,8 +224,20 @@ CASES = [
     Case(
         "an encoder and its record are deleted",
         remove("encoder.safetensors", "record.json"),
+        NOTHING,
+        "nothing: the store has them, see below",
+    ),
+    Case(
+        "they are deleted, and the store",
+        remove_everywhere,
         of("pretrain", "evaluate", runs=("pictures/simple/none/seed0",)) | {"collect"},
         "pretraining and evaluation of that run",
+    ),
+    Case(
+        "the study is renamed",
+        study_edit(lambda s: s.update(study="renamed")),
+        frozenset(NEW),
+        "the collected table only, and what is made from it",
     ),
     Case(
         "0.1 is written as 0.10 or 1e-1",

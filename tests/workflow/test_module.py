@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def ran(said: str) -> set[str]:
 def test_inline_config_is_the_study_whatever_files_the_command_has(
     checkout: Checkout, dry: DryRuns
 ) -> None:
+    shutil.rmtree(checkout.folder / "results/store")
     write_snakefile(checkout, inline(OTHER))
     said = dry(checkout, "--quiet", "progress")
     assert {job.split()[0] for job in jobs_of(said)} == {job.split()[0] for job in WHOLE}

@@ -79,6 +79,7 @@ def test_a_failed_job_is_told_with_its_log_and_the_next_command(
     checkout = finished.copy(tmp_path / "checkout")
     record = checkout.folder / f"results/tiny/runs/{LONE}/record.json"
     record.unlink()
+    shutil.rmtree(checkout.folder / "results/store")
     (checkout.folder / checkout.records()).unlink()
     (images,) = (checkout.folder / "results/data").glob("*/test_images.npy")
     images.unlink()

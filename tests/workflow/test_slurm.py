@@ -109,7 +109,7 @@ def test_small_runs_share_one_gpu_of_one_job(
     slurm: Cluster, finished: Checkout, tmp_path: Path, dry: DryRuns
 ) -> None:
     checkout = finished.copy(tmp_path / "checkout")
-    shutil.rmtree(checkout.folder / "results/tiny")
+    checkout.forget_runs()
     site(checkout)
     before = {job for job, *_ in slurm.jobs()}
     command = checkout.command("--workflow-profile", "slurm", "filled", "--config", "at_once=2")
@@ -150,7 +150,7 @@ def test_training_asks_for_a_gpu_and_time_and_evaluation_for_cpus_only(
     finished: Checkout, tmp_path: Path, dry: DryRuns
 ) -> None:
     checkout = finished.copy(tmp_path / "checkout")
-    shutil.rmtree(checkout.folder / "results/tiny")
+    checkout.forget_runs()
     asked = resources(dry(checkout, "--workflow-profile", "slurm", checkout.records()))
     assert asked["pretrain"]["gpu"] == "1"
     assert int(asked["pretrain"]["runtime"]) >= 30
@@ -164,7 +164,7 @@ def test_profile_trains_a_run_on_several_gpus_of_one_machine_where_it_says_so(
     finished: Checkout, tmp_path: Path, dry: DryRuns
 ) -> None:
     checkout = finished.copy(tmp_path / "checkout")
-    shutil.rmtree(checkout.folder / "results/tiny")
+    checkout.forget_runs()
     profile = checkout.folder / "workflow/profiles/slurm/profile.yaml"
     text = profile.read_text(encoding="utf-8")
     profile.write_text(text.replace("# gpu: 4", "gpu: 4"), encoding="utf-8")
@@ -179,7 +179,7 @@ def test_a_job_of_several_runs_asks_for_one_gpu_of_one_machine(
     finished: Checkout, tmp_path: Path, dry: DryRuns
 ) -> None:
     checkout = finished.copy(tmp_path / "checkout")
-    shutil.rmtree(checkout.folder / "results/tiny")
+    checkout.forget_runs()
     arguments = ("--workflow-profile", "slurm", "filled")
     said = dry(checkout, *arguments, "--config", "at_once=4")
     assert jobs_of(said) == {"filled"}

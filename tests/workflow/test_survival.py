@@ -28,7 +28,7 @@ TARGET = f"{FOLDER}/pretrain.json"
 def checkout(finished: Checkout, tmp_path: Path) -> Checkout:
     """The tiny study with its data prepared, whose run saves after every step."""
     checkout = finished.copy(tmp_path / "checkout")
-    shutil.rmtree(checkout.folder / "results/tiny")
+    checkout.forget_runs()
     save_always(checkout)
     return checkout
 
@@ -176,6 +176,7 @@ def test_random_signals_at_random_moments_change_no_byte(
     finish(checkout, checkout.records())
     assert checkout.results() == lone_results
     left = {path.name for path in (checkout.folder / FOLDER).iterdir()}
+    left |= {path.name for path in (checkout.folder / "results/store").glob("*/*/*")}
     assert not [name for name in left if "checkpoint" in name or name.startswith((".", "lock"))]
 
 
@@ -187,9 +188,9 @@ def test_truncated_checkpoint_is_named_and_the_one_before_is_used(
     wait_for(lambda: at_epoch(checkout, 3), process)
     disturb(process, "group", signal.SIGKILL)
     end(process)
-    last = checkout.folder / FOLDER / "checkpoint.safetensors"
+    (last,) = (checkout.folder / "results/store/trained").glob("*/checkpoint.safetensors")
     last.write_bytes(last.read_bytes()[:-100])
-    (checkout.folder / FOLDER / "checkpoint.new.safetensors").unlink(missing_ok=True)
+    last.with_name("checkpoint.new.safetensors").unlink(missing_ok=True)
     finish(checkout)
     assert "checkpoint not used" in read(checkout)
     assert resumed(checkout) >= 3

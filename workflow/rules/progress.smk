@@ -43,6 +43,7 @@ def planned_job(job, trained):
         count,
         needed=workflow.dag.needrun(job),
         ahead=run in trained,
+        trained_in=layout.Layout().trained(RUNS[run]) if run else None,
     )
 
 

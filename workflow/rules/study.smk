@@ -83,7 +83,9 @@ def check_targets():
     except studies.StudyError as error:
         print(f"tausweep: error: {error}", file=sys.stderr)
         sys.exit(2)
+    take_stored_runs()
     outdated = targets.outdated(STUDY, layout.Layout(), wanted, chosen_runs())
+    OUT_OF_DATE.update({*outdated} - {*asked.forcerun})
     asked.forcerun = frozenset(asked.forcerun) | frozenset(outdated)
 
 
@@ -129,6 +131,8 @@ def prepare_checked_dag(*arguments, **options):
         if MODULE is None:
             check_targets()
             tell_study()
+        else:
+            take_stored_runs()
         if workflow.executor_plugin is not None and not workflow.dryrun:
             register()
             await_data()
@@ -136,6 +140,7 @@ def prepare_checked_dag(*arguments, **options):
     if workflow.is_main_process and MODULE is not None:
         # Remade only if the requested targets need it; these are the other Snakefile's.
         everything = targets.outdated(STUDY, layout.Layout(), ["all"], set())
+        OUT_OF_DATE.update({*everything} - {*map(str, workflow.dag.forcefiles)})
         workflow.dag.forcefiles.update(everything)
 
 

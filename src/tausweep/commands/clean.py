@@ -1,15 +1,17 @@
 """`tausweep clean`: list what no study needs any more, and delete it on demand.
 
-This is: runs that were taken out of the study, prepared data that no study under the results folder
-asks for, and files that killed processes left behind.
+This is: runs that were taken out of the study, prepared data and stored runs that no study under
+the results folder asks for, and files that killed processes left behind.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tausweep import study as studies
@@ -52,7 +54,7 @@ class Leftover:
     Attributes:
         path: A folder or a file.
         why: The reason, in words.
-        size: Bytes.
+        size: Bytes that deleting it frees; none for what another place has too.
     """
 
     path: Path
@@ -67,16 +69,91 @@ def leftovers(study: Study, layout: Layout) -> list[Leftover]:
         StudyError: Another study's ``study.json`` cannot be read, so the prepared data that it
             needs is unknown.
     """
-    found = [*_runs(study, layout), *_data(study, layout), *_remains(study, layout)]
-    return sorted(found, key=lambda left: (-left.size, left.path))
+    named = [study, *_others(study, layout)]
+    found = [*_runs(study, layout), *_remains(study, layout)]
+    gone = [left.path for left in found]
+    found += [*_data(named, layout), *_stored(named, layout, gone)]
+    shared = _Freed([left.path for left in found])
+    sized = [replace(left, size=shared.by(left.path)) for left in found]
+    return sorted(sized, key=lambda left: (-left.size, left.path))
 
 
 def _leftover(path: Path, why: str) -> Leftover:
-    return Leftover(path, why, path.stat().st_size if path.is_file() else _folder_size(path))
+    return Leftover(path, why, 0)
 
 
-def _folder_size(path: Path) -> int:
-    return sum(count for _, count in files(path))
+class _Freed:
+    """Bytes that are free when some places are deleted: those of files that no other place has.
+
+    A file that several of them have, as links, counts for the first.
+    """
+
+    def __init__(self, places: Iterable[Path]) -> None:
+        links: dict[tuple[int, int], list[Path]] = {}
+        states: dict[tuple[int, int], os.stat_result] = {}
+        for place in places:
+            for path in [place] if place.is_file() else [path for path, _ in files(place)]:
+                state = path.stat()
+                states[state.st_dev, state.st_ino] = state
+                links.setdefault((state.st_dev, state.st_ino), []).append(place)
+        self._bytes: Counter[Path] = Counter()
+        for file, found in links.items():
+            if len(found) >= states[file].st_nlink:
+                self._bytes[found[0]] += states[file].st_size
+
+    def by(self, place: Path) -> int:
+        """Bytes that one of the places frees."""
+        return self._bytes[place]
+
+
+def _others(study: Study, layout: Layout) -> list[Study]:
+    """The other studies below the results folder.
+
+    Raises:
+        StudyError: One cannot be read.
+    """
+    found = []
+    for path in sorted(layout.root.glob(f"*/{File.STUDY}")):
+        if path.parent == layout.study(study.study):
+            continue
+        try:
+            found.append(studies.load(path))
+        except StudyError as error:
+            raise StudyError(
+                f"{error}; it is needed to know which data and runs are in use"
+            ) from None
+    return found
+
+
+def _stored(named: list[Study], layout: Layout, gone: list[Path]) -> Iterable[Leftover]:
+    """Stored runs that no study names, and that no folder of a run links but for those that go."""
+    runs = [run for study in named for run in study.runs()]
+    needed = {layout.trained(run) for run in runs} | {layout.evaluated(run) for run in runs}
+    linked = {
+        _file(path)
+        for path in layout.root.glob(f"*/{Folder.RUNS}/*/*/*/seed*/{File.ENCODER}")
+        if path.parent not in gone
+    }
+    for kind in (Folder.TRAINED, Folder.EVALUATED):
+        for entry in sorted((layout.store / kind).glob("*/")):
+            encoder = entry / File.ENCODER
+            if entry in needed or held_by(entry) is not None:
+                continue
+            if encoder.exists() and _file(encoder) in linked:
+                continue
+            begun = checkpoint_files(entry) and not (entry / File.STORED).exists()
+            yield _leftover(
+                entry,
+                "an interrupted training that no study names"
+                if begun
+                else "a stored run that no study names or has",
+            )
+
+
+def _file(path: Path) -> tuple[int, int]:
+    """Which file this is, whatever its name."""
+    state = path.stat()
+    return state.st_dev, state.st_ino
 
 
 def _runs(study: Study, layout: Layout) -> Iterable[Leftover]:
@@ -87,16 +164,8 @@ def _runs(study: Study, layout: Layout) -> Iterable[Leftover]:
                 yield _leftover(folder, "a run that the study no longer names")
 
 
-def _data(study: Study, layout: Layout) -> Iterable[Leftover]:
-    needed = {prepared_name(run.settings.dataset) for run in study.runs()}
-    for path in sorted(layout.root.glob(f"*/{File.STUDY}")):
-        if path.parent == layout.study(study.study):
-            continue
-        try:
-            other = studies.load(path)
-        except StudyError as error:
-            raise StudyError(f"{error}; it is needed to know which data are in use") from None
-        needed |= {prepared_name(run.settings.dataset) for run in other.runs()}
+def _data(named: list[Study], layout: Layout) -> Iterable[Leftover]:
+    needed = {prepared_name(run.settings.dataset) for study in named for run in study.runs()}
     for folder in sorted((layout.root / Folder.DATA).glob("*/")):
         if folder.name not in needed:
             yield _leftover(folder, "prepared data that no study uses")

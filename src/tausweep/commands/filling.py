@@ -21,13 +21,15 @@ from typing import Any
 import torch
 
 from tausweep import study as studies
+from tausweep.commands import run_store, stored_runs
 from tausweep.commands.prepare import prepared_data
+from tausweep.commands.pretrain import is_there
 from tausweep.data.prepared import Prepared
 from tausweep.machine import devices
 from tausweep.results import records
 from tausweep.storage import provenance
 from tausweep.storage.layout import File, Layout
-from tausweep.storage.run_lock import RunLockedError, run_lock
+from tausweep.storage.run_lock import RunLockedError
 from tausweep.study import DatasetSettings, Run, StudyError
 from tausweep.training import outputs
 from tausweep.training.checkpoints import Message
@@ -75,22 +77,28 @@ class Training:
         self,
         run: Run,
         data: Prepared,
-        folder: Path,
+        layout: Layout,
         device: torch.device,
         filling: Filling,
         say: Message,
     ) -> None:
         """Lock the run and load its checkpoint, if there is one.
 
+        It is ``done``, and not locked, if another study had it trained meanwhile.
+
         Raises:
             RunLockedError: Another process is writing this run.
         """
-        self.run, self.folder, self._data, self._say = run, folder, data, say
+        self.run, self._data, self._layout, self._say = run, data, layout, say
         self._filling, self._device = filling, device
         self._started, self._saved = provenance.now(), time.monotonic()
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         with contextlib.ExitStack() as held, self._on_stream():
-            held.enter_context(run_lock(self.folder))
+            folder = layout.trained(run)
+            held.enter_context(run_store.locked(run, layout, folder))
+            self.done = is_there(run, layout, data, say)
+            if self.done:
+                return
             self._trainer = Trainer(run.settings, data, device, compiled=filling.compiled)
             self._checkpoints = outputs.checkpoints_of(run, data, folder)
             if (found := self._checkpoints.load(say)) is not None:
@@ -98,7 +106,7 @@ class Training:
             self._held = held.pop_all()
         at = self._trainer.position
         say(f"{run.id}: begins at epoch {at.epoch + 1}, step {at.step + 1}")
-        keep = outputs.kept_epochs(run, self._data, self.folder)
+        keep = outputs.kept_epochs(run, self._data, folder)
         self._steps = self._trainer.steps_left(self._progress, keep)
 
     def _on_stream(self) -> contextlib.AbstractContextManager[Any]:
@@ -149,9 +157,10 @@ class Training:
             "compiled": self._trainer.compiled,
         }
         with self._on_stream():
-            outputs.write_pretrained(
-                self.run, self._data, self.folder, trained, self._started, hardware
-            )
+            folder = self._layout.trained(self.run)
+            run_store.unseal(folder)
+            outputs.write_pretrained(self.run, self._data, folder, trained, self._started, hardware)
+            run_store.store_trained(self.run, self._layout, self._data.digest)
         self._held.close()
 
     def leave(self) -> str:
@@ -239,6 +248,7 @@ def fill(
     asked, layout = studies.load(study_file), Layout(results)
     if filling.at_once < 1:
         raise StudyError(f"--at-once: {filling.at_once} is not allowed; it should be 1 or more")
+    stored_runs.take_all(asked, layout, say)
     with devices.device(filling.device, share=False, say=say) as device:
         evaluations = Evaluations(study_file, results, str(device), filling.threads)
         lacking = [run for run in asked.by_worth() if not _has_record(run, layout)]
@@ -298,10 +308,14 @@ def _train(
                 break
             waiting.popleft()
             try:
-                active.append(Training(run, own, layout.run(run), device, filling, say))
+                training = Training(run, own, layout, device, filling, say)
             except RunLockedError as error:
                 say(f"{run.id}: left out: {error}")
                 continue
+            if training.done:
+                evaluations.add(run)
+                continue
+            active.append(training)
             mark, images = time.monotonic(), 0
         evaluations.advance()
         for training in list(active):

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from tausweep import study as studies
-from tausweep.commands import archive, export, flags
+from tausweep.commands import archive, export, flags, migrate
 from tausweep.commands.record_checks import check_run
 from tausweep.results import records
 from tausweep.storage.atomic import replacing
 from tausweep.storage.layout import File, Layout, measure_file
-from tausweep.storage.run_lock import held_by
+from tausweep.storage.run_lock import RunLockedError, held_by, run_lock
 from tausweep.study import Run, Study, StudyError
 
 NAMED = 5
@@ -75,6 +75,8 @@ def restore(source: Path, study_file: str | None, layout: Layout) -> str:
         study_file: The study; by default the one in the source.
         layout: Where results go.
 
+    Imported runs enter the store of runs, unless it has them.
+
     Returns:
         What was done, in words.
 
@@ -94,6 +96,10 @@ def restore(source: Path, study_file: str | None, layout: Layout) -> str:
                 with replacing(target) as temporary:
                     shutil.copyfile(origin, temporary)
                     os.utime(temporary, (moment, moment))
+        for run in plan.runs:
+            # A run that somebody begins to write meanwhile is left to its job.
+            with contextlib.suppress(RunLockedError), run_lock(layout.run(run)):
+                migrate.adopt(layout.run(run), layout)
     return _said(study, plan, source)
 
 

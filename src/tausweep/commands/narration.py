@@ -22,7 +22,7 @@ from tausweep.commands.planned_work import PlannedJobs, PlannedStudy
 from tausweep.commands.progress_display import ProgressDisplay, summary
 from tausweep.commands.study_progress import Job, StudyProgress
 from tausweep.storage import shipped, workflow_lock
-from tausweep.storage.layout import File, Folder, Layout
+from tausweep.storage.layout import File, Layout
 from tausweep.study import StudyError
 
 LAST_LINES = 8
@@ -239,8 +239,7 @@ class Narration:
         self._say(f"stopped; {finished}, and kept" if progress.jobs else "stopped")
         for job in (*progress.in_state("failed"), *progress.in_state("running")):
             if self._study is not None and job.planned.run:
-                folder = Layout().study(self._study.name) / Folder.RUNS / job.planned.run
-                self._say(f"  {job.name}  {_saved(job, folder)}")
+                self._say(f"  {job.name}  {_saved(job)}")
         if not self._supervised:
             self._say(f"to continue: {self._again}")
 
@@ -268,12 +267,15 @@ def _how(causes: list[str]) -> str:
     return ""
 
 
-def _saved(job: Job, folder: Path) -> str:
+def _saved(job: Job) -> str:
     """How the next job will continue a stopped one, in words."""
     saved = job_log.saved(job_log.read(job.log)) if job.log is not None else ""
-    if not saved and job.planned.training and (folder / File.CHECKPOINT).exists():
-        # Stopped while it was measured. Snakemake deletes the outputs of an unfinished job.
-        return "continues from its last checkpoint"
+    folder = job.planned.trained_in
+    if not saved and job.planned.training and folder is not None:
+        if (folder / File.STORED).exists():
+            return "is trained"  # and was stopped while it was measured
+        if (folder / File.CHECKPOINT).exists():
+            return "continues from its last checkpoint"
     return saved or "starts again"
 
 

@@ -52,6 +52,7 @@ class PlannedJob:
         work: All of its work, including its training and the start of its process.
         needed: Whether it has to run; otherwise its outputs exist already.
         record: The run's record, if the job makes it.
+        trained_in: Where its training is made, in the store of runs.
     """
 
     id: int
@@ -61,6 +62,7 @@ class PlannedJob:
     work: float = START
     needed: bool = True
     record: Path | None = None
+    trained_in: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def planned_job(
     *,
     needed: bool,
     ahead: bool,
+    trained_in: Path | None = None,
 ) -> PlannedJob:
     """A job and its work, which follows from the files that it makes.
 
@@ -93,6 +96,7 @@ def planned_job(
         count: N, the number of training images.
         needed: Whether it has to run.
         ahead: Whether the process that trains the run measures it too (``commands.ahead``).
+        trained_in: Where the run is trained.
     """
     made = {PurePath(path).name: Path(path) for path in outputs}
     training, work, record = 0.0, START if made else 0.0, made.get(File.RECORD)
@@ -103,4 +107,4 @@ def planned_job(
             work += training + (evaluation if ahead else 0.0)
         if record is not None:
             work = TAKING if ahead else work + evaluation
-    return PlannedJob(id, rule, run, training, work, needed, record)
+    return PlannedJob(id, rule, run, training, work, needed, record, trained_in)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tausweep import study as studies
-from tausweep.commands import flags
+from tausweep.commands import flags, migrate, run_store
 from tausweep.commands.evaluate import evaluate_ahead
 from tausweep.commands.messages import CommandError, say, say_error
 from tausweep.commands.plan import planned_run
@@ -19,7 +19,7 @@ from tausweep.commands.prepare import prepared_data
 from tausweep.machine import devices, instructions, stop_signals
 from tausweep.storage import provenance
 from tausweep.storage.layout import Layout
-from tausweep.storage.run_lock import RunLockedError, run_lock
+from tausweep.storage.run_lock import RunLockedError
 from tausweep.study import Run
 
 if TYPE_CHECKING:
@@ -110,7 +110,9 @@ def pretrain(
     checkpoint_seconds: float,
     until: int | None = None,
 ) -> None:
-    """Pretrain a run and write its outputs; a finished run is left alone.
+    """Pretrain a run and write its outputs; a finished run, of this study or another, is taken.
+
+    It is trained in the store (see ``run_store``) and then linked into the run's folder.
 
     If torchrun started several processes, they share the run; only the first locks it, writes files
     and prints messages. With ``until``, the run stops after that epoch, and its state is saved.
@@ -122,10 +124,9 @@ def pretrain(
         ProcessesError: Another process of the run ended.
     """
     from tausweep.machine.peers import joined
-    from tausweep.training.outputs import is_pretrained
 
-    run = planned_run(studies.load(study), run_id, "pretrain", planned)
-    folder = Layout(results).run(run)
+    run, layout = planned_run(studies.load(study), run_id, "pretrain", planned), Layout(results)
+    entry = layout.trained(run)
     with joined(device) as processes:
         if not processes.first:
             say = _silent
@@ -133,14 +134,40 @@ def pretrain(
         data = prepared_data([run], results) if processes.first else None
         with processes.by_first(contextlib.nullcontext, stop):
             data = data or prepared_data([run], results)
-        with processes.by_first(lambda: run_lock(folder, wait=say, stop=stop), stop):
-            (done,) = processes.any(processes.first and is_pretrained(folder, run, data))
-            if done:
-                say(f"{run.id}: already pretrained, nothing to do")
-                return
-            _pretrain_locked(
-                run, data, folder, processes, device, say, stop, checkpoint_seconds, until
-            )
+        with processes.by_first(
+            lambda: run_store.locked(run, layout, entry, wait=say, stop=stop), stop
+        ):
+            (done,) = processes.any(processes.first and is_there(run, layout, data, say))
+            if not done:
+                _pretrain_locked(
+                    run,
+                    data,
+                    layout,
+                    processes,
+                    device,
+                    say,
+                    stop,
+                    checkpoint_seconds,
+                    until,
+                )
+
+
+def is_there(run: Run, layout: Layout, data: Prepared, say: Callable[[str], None]) -> bool:
+    """Whether a run has its training, taken from the store if need be; its locks are held."""
+    from tausweep.training.outputs import is_pretrained
+
+    folder, entry = layout.run(run), layout.trained(run)
+    if is_pretrained(folder, run, data):
+        say(f"{run.id}: already pretrained, nothing to do")
+        migrate.adopt_training(folder, layout, held=entry)
+        return True
+    if run_store.take_trained(run, layout, data.digest, say, held=entry):
+        if is_pretrained(folder, run, data):
+            say(f"{run.id}: already pretrained, taken from {layout.store}")
+            return True
+        say(f"{run.id}: its training in {layout.store} is damaged and is not used")
+    run_store.go_on_from(run, layout)
+    return False
 
 
 def _silent(line: str) -> None:
@@ -150,7 +177,7 @@ def _silent(line: str) -> None:
 def _pretrain_locked(
     run: Run,
     data: Prepared,
-    folder: Path,
+    layout: Layout,
     processes: Processes,
     wanted_device: str,
     say: Callable[[str], None],
@@ -162,10 +189,10 @@ def _pretrain_locked(
     from tausweep.training import outputs
     from tausweep.training.pretrain import pretrain as train
 
-    started = provenance.now()
-    settings, checkpoints = run.settings, outputs.checkpoints_of(run, data, folder)
+    started, entry = provenance.now(), layout.trained(run)
+    settings, checkpoints = run.settings, outputs.checkpoints_of(run, data, entry)
     say(f"{run.id}: {len(data.train_images):,} images, {settings.pretrain.epochs} epochs")
-    save, reached = outputs.kept_epochs(run, data, folder), []
+    save, reached = outputs.kept_epochs(run, data, entry), []
 
     def keep(epoch: int, encoder: Encoder, bank: MemoryBank) -> None:
         save(epoch, encoder, bank)
@@ -182,4 +209,6 @@ def _pretrain_locked(
     if processes.count > 1:
         hardware["processes"] = processes.count
     if processes.first:
-        outputs.write_pretrained(run, data, folder, trained, started, hardware)
+        run_store.unseal(entry)
+        outputs.write_pretrained(run, data, entry, trained, started, hardware)
+        run_store.store_trained(run, layout, data.digest)

@@ -106,14 +106,19 @@ def _state(run: Run, layout: Layout) -> RunState:
     if newest is not None and job_log.failed(said):
         lines = job_log.last_lines(said, LAST_LINES)
         return RunState(run, "failed", log=newest, lines=lines)
-    if (folder / File.CHECKPOINT).exists():
+    if any((at / File.CHECKPOINT).exists() for at in (folder, layout.trained(run))):
         at = job_log.progress(said).split("  ")[0]
         return RunState(run, "missing", f"interrupted{f' after {at}' if at else ''}, resumes there")
-    return _pretrained(run, folder) or RunState(run, "missing")
+    if (found := _pretrained(run, layout)) is not None:
+        return found
+    if (layout.evaluated(run) / File.STORED).exists():
+        return RunState(run, "missing", "another study has it: the next start takes it")
+    return RunState(run, "missing")
 
 
-def _pretrained(run: Run, folder: Path) -> RunState | None:
+def _pretrained(run: Run, layout: Layout) -> RunState | None:
     """The state of a run that finished training but has no record; none if it did not finish."""
+    folder = layout.run(run)
     described = _json(folder / File.PRETRAIN)
     if described.get("settings_digest") != run.settings.pretrain_digest:
         return None
@@ -131,7 +136,9 @@ def _pretrained(run: Run, folder: Path) -> RunState | None:
     if measured:
         parts.append(f"has {', '.join(measured)}")
     if not (folder / File.ENCODER).exists():
-        parts.append("its weights are missing, so it would be trained again")
+        stored = (layout.trained(run) / File.STORED).exists()
+        then = "the store has them" if stored else "so it would be trained again"
+        parts.append(f"its weights are missing, {then}")
     return RunState(run, "pretrained", "; ".join(parts), columns)
 
 

@@ -176,6 +176,21 @@ def sealed(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {**content, "digests": {"files": files, "record": _own_digest(content, files)}}
 
 
+def under_names_of(run: Run, content: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of the same settings with a run's study and dataset, sealed again if it was.
+
+    Args:
+        run: The run.
+        content: A record, of this study or another, that is unaltered.
+    """
+    rest = {name: value for name, value in content.items() if name != "digests"}
+    rest["columns"] = {**content["columns"], "study": run.study, "dataset": run.dataset}
+    if "digests" not in content:
+        return rest
+    files = content["digests"]["files"]
+    return {**rest, "digests": {"files": files, "record": _own_digest(rest, files)}}
+
+
 def is_sealed(content: Mapping[str, Any]) -> bool:
     """Whether a record with digests is unaltered."""
     rest = {name: value for name, value in content.items() if name != "digests"}

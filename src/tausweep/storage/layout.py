@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +19,11 @@ class Folder(StrEnum):
 
     DATA = "data"  # prepared data, of all studies
     LOGS = "logs"  # logs of a study; beside the studies, logs of what they share
+    STORE = "store"  # runs of all studies, by the digests of their settings
+
+    # The store.
+    TRAINED = "trained"
+    EVALUATED = "evaluated"
 
     # A study.
     RUNS = "runs"
@@ -44,6 +50,8 @@ class File(StrEnum):
     CHECKPOINT_BEFORE = "checkpoint.previous.safetensors"
     CHECKPOINT_NEW = "checkpoint.new.safetensors"
     RUN_LOCK = "lock.json"
+    RETRAIN = ".retrain"  # the run was named with --forcerun: its training is not to be taken
+    REMEASURE = ".remeasure"  # the same of its evaluation
 
     # A run: outputs of its evaluation; ``measure_file`` gives the file of any measure.
     EMBEDDINGS = "embeddings.safetensors"
@@ -56,6 +64,9 @@ class File(StrEnum):
     ALONG = "along.json"
     RECORD = "record.json"
     AHEAD = "record.json.ahead"
+
+    # In the store: what an entry has, written when it is whole.
+    STORED = "stored.json"
 
     # A study.
     STUDY = "study.json"
@@ -101,6 +112,20 @@ class Layout:
         """Folder of a run."""
         return self.study(run.study) / Folder.RUNS / run.id
 
+    @property
+    def store(self) -> Path:
+        """Folder of the runs of all studies."""
+        return self.root / Folder.STORE
+
+    def trained(self, run: Run) -> Path:
+        """Folder in the store in which a run is trained."""
+        name = trained_name(run.settings.pretrain_digest, run.settings.kept_epochs)
+        return self.store / Folder.TRAINED / name
+
+    def evaluated(self, run: Run) -> Path:
+        """Folder in the store of a finished run."""
+        return self.store / Folder.EVALUATED / run.settings.digest
+
     def logs(self, run: Run) -> Path:
         """Folder of a run's logs."""
         return self.study(run.study) / Folder.LOGS / run.id
@@ -117,6 +142,14 @@ class Layout:
 def measure_file(measure: str) -> str:
     """Name of a measure's file in a run's folder; also for plug-ins."""
     return f"{measure}.json"
+
+
+def trained_name(pretrain_digest: str, kept_epochs: Iterable[int]) -> str:
+    """``<digest>``, or ``<digest>-<epoch>-...`` if weights along the training were kept.
+
+    Whether they were is no matter of the encoder, but a run without them cannot be measured there.
+    """
+    return "-".join([pretrain_digest, *map(str, sorted(kept_epochs))])
 
 
 def checkpoint_files(folder: Path) -> list[Path]:

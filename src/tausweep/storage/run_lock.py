@@ -22,9 +22,12 @@ from typing import Any
 import psutil
 
 from tausweep.storage.layout import File
+from tausweep.storage.links import NO_LINKS
 
 HEARTBEAT_SECONDS = 10.0
 POLL_SECONDS = 0.5
+EMPTY_SECONDS = 1.0
+"""How long a lock may be empty before it is damaged, where there are no hard links."""
 STALE_SECONDS = 120.0
 """A lock of another host without a heartbeat for so long is taken over. This is far above the clock
 skew and attribute caching of network file systems."""
@@ -34,21 +37,24 @@ class RunLockedError(RuntimeError):
     """Another live process is writing this run; the message names it."""
 
 
-def _me() -> dict[str, Any]:
+def _me(run: str) -> dict[str, Any]:
     process = psutil.Process()
-    return {"pid": process.pid, "host": platform.node(), "started": process.create_time()}
+    me = {"pid": process.pid, "host": platform.node(), "started": process.create_time()}
+    return me | ({"run": run} if run else {})
 
 
 def _holder(path: Path) -> dict[str, Any] | None:
     """The live process that holds the lock; or none."""
     try:
-        holder: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        beat = path.stat().st_mtime
+        text, beat = path.read_text(encoding="utf-8"), path.stat().st_mtime
+        if not text and time.time() - beat < EMPTY_SECONDS:
+            time.sleep(EMPTY_SECONDS)  # it is being written (see _claim)
+            text, beat = path.read_text(encoding="utf-8"), path.stat().st_mtime
+        holder: dict[str, Any] = json.loads(text)
     except FileNotFoundError:
         return None
     except ValueError:
-        # Locks are created whole (see _take), so something else damaged this one.
-        return None
+        return None  # something else damaged it
     if holder["host"] != platform.node():
         return holder if time.time() - beat < STALE_SECONDS else None
     try:
@@ -60,15 +66,30 @@ def _holder(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _take(path: Path) -> bool:
+def _claim(mine: Path, path: Path) -> None:
+    """Give a file a second name.
+
+    Raises:
+        FileExistsError: The name exists.
+    """
+    try:
+        # link() fails if the name exists, even on network file systems. open(O_EXCL) leaves the
+        # lock empty for an instant, so it is only for file systems without links.
+        os.link(mine, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        with path.open("x", encoding="utf-8") as file:
+            file.write(mine.read_text(encoding="utf-8"))
+
+
+def _take(path: Path, run: str) -> bool:
     """Create the lock as a whole; false if another process already did."""
     path.parent.mkdir(parents=True, exist_ok=True)
     mine = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    mine.write_text(json.dumps(_me()), encoding="utf-8")
+    mine.write_text(json.dumps(_me(run)), encoding="utf-8")
     try:
-        # link() fails if the name exists, even on network file systems. open(O_EXCL) would leave
-        # the lock empty for an instant.
-        os.link(mine, path)
+        _claim(mine, path)
     except FileExistsError:
         return False
     finally:
@@ -87,7 +108,7 @@ def _bury(path: Path) -> None:
         path.replace(grave)
         if _holder(grave):
             with contextlib.suppress(FileExistsError):
-                os.link(grave, path)
+                _claim(grave, path)
         grave.unlink()
 
 
@@ -104,6 +125,8 @@ def run_lock(
     folder: Path,
     wait: Callable[[str], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
+    *,
+    run: str = "",
 ) -> Iterator[None]:
     """Hold the lock of a run's folder while the block runs.
 
@@ -114,14 +137,16 @@ def run_lock(
         wait: Called once with the name of the process that this waits for; without it, a held lock
             is an error.
         stop: Asked while waiting; if true, waiting ends.
+        run: What this process calls the run, for those who wait.
 
     Raises:
         RunLockedError: A live process holds the lock, and ``wait`` is none or waiting was stopped.
     """
     path = folder / File.RUN_LOCK
-    while not _take(path):
+    while not _take(path, run):
         if holder := _holder(path):
-            held = f"{folder}: process {holder['pid']} on {holder['host']} still writes this run"
+            what = f"this run ({holder['run']})" if holder.get("run") else "this run"
+            held = f"{folder}: process {holder['pid']} on {holder['host']} still writes {what}"
             if wait is None or stop():
                 raise RunLockedError(f"{held}; wait for it to end, or stop it")
             wait(f"{held}; waiting for its end")

@@ -87,7 +87,7 @@ RESERVED_FILES = frozenset(
 """Names of JSON files in a run's folder."""
 
 
-RESERVED_STUDIES = frozenset({"data", "logs", "workflow"})
+RESERVED_STUDIES = frozenset({"data", "logs", "store", "workflow"})
 """Folders in ``results`` or in an export that are not studies."""
 
 

@@ -86,6 +86,11 @@ class RunSettings(Settings):
         shares = self.evaluate_at if epochs and self.evaluate_at else ()
         return {max(1, round(share * epochs)): share for share in shares}
 
+    @property
+    def kept_epochs(self) -> tuple[int, ...]:
+        """Epochs of ``along`` but the last: training keeps encoder and bank after each of them."""
+        return tuple(epoch for epoch in self.along if epoch != self.pretrain.epochs)
+
     def check_batches(self, count: int) -> None:
         """Refuse batches that batch norm cannot normalise: one image whose last map is one pixel.
 

@@ -45,7 +45,7 @@ def kept_epochs(run: Run, data: Prepared, folder: Path) -> Keep:
 
     The last epoch is left out, because pretraining saves its weights anyway.
     """
-    wanted = run.settings.along.keys() - {run.settings.pretrain.epochs}
+    wanted = run.settings.kept_epochs
     made = {"settings_digest": run.settings.pretrain_digest, "data_digest": data.digest}
 
     def keep(epoch: int, encoder: Encoder, bank: MemoryBank) -> None:

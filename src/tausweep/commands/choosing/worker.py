@@ -69,13 +69,14 @@ def _work(asked: dict[str, Any], options: argparse.Namespace, stop: Callable[[],
     study, results = asked["study"], Path(options.results)
     device = options.device or "auto"
     run = planned_run(studies.load(study), asked["run"], "pretrain", None)
-    folder = Layout(results).run(run)
+    layout = Layout(results)
+    folder, trained_in = layout.run(run), layout.trained(run)
     if (folder / File.RECORD).exists():
         return True
     data = prepared_data([run], results)
     kept = Path(asked["keep"]) if asked["keep"] else None
     if asked["goes_on"] and not outputs.is_pretrained(folder, run, data):
-        continuation.adopt(Path(asked["goes_on"]), run, data, folder, say)
+        continuation.adopt(Path(asked["goes_on"]), run, data, trained_in, say)
     until = None
     if kept is not None and not kept.exists():
         until = continuation.before_decay(run.settings.pretrain)
@@ -92,7 +93,7 @@ def _work(asked: dict[str, Any], options: argparse.Namespace, stop: Callable[[],
         except StoppedError:
             if stop() or until is None or kept is None:
                 raise
-            continuation.keep(outputs.checkpoints_of(run, data, folder), kept)
+            continuation.keep(outputs.checkpoints_of(run, data, trained_in), kept)
             train(None)
     except StoppedError as error:
         say(f"{run.id}: {error}")
