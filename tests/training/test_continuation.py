@@ -101,7 +101,7 @@ def test_a_missing_or_damaged_state_is_not_used(tmp_path: Path, state: Path) -> 
 
 
 def test_losses_that_may_look_at_the_epochs_are_refused(tmp_path: Path, state: Path) -> None:
-    losses = {"cosine_tau": {}}
+    losses: dict[str, object] = {"cosine_tau": {}}
     _, run, results, data = of_epochs(tmp_path / "schedule", 8, losses=losses)
     with pytest.raises(StudyError, match="only runs of the paper's losses"):
         continuation.adopt(state, run, data, Layout(results).run(run), said)
