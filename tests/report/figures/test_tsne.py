@@ -57,7 +57,7 @@ def test_embeddings_without_a_direction_have_no_map(value: float, tmp_path: Path
 def test_a_map_without_labels_is_grey_and_says_so(tmp_path: Path) -> None:
     frame = frames.records(("cifar10",), (0.07, 0.3), ("contrastive",), (0,))
     frames.run_folders(tmp_path, frame, images=60, bank=80, epochs=2)
-    for path in tmp_path.rglob(File.EMBEDDINGS):
+    for path in tmp_path.rglob(str(File.EMBEDDINGS)):
         tensors = load_file(path)
         save_file(tensors | {"test_labels": np.full(len(tensors["test"]), -1)}, path)
     shown = texts("fig2_tsne", StudyResults(tmp_path, frame, classes={"cifar10": []})).split("\n")
