@@ -18,6 +18,7 @@ from tausweep.results import records
 from tausweep.storage.layout import File, Layout
 
 SIDE = 12
+RECORDS = "coarse/runs/*/*/*/*/record.json"
 ASKED = ("--image-size", "8", "--encoder", "resnet10:8", "--minutes", "6", "--yes")
 
 
@@ -58,7 +59,7 @@ def test_a_stopped_choice_goes_on_to_an_answer_or_none_and_leaves_all_of_it(
 
     def stop() -> None:
         for _ in range(1800):
-            if any((out / "results").glob("coarse/runs/*/*/*/*/record.json")):
+            if any((out / "results").glob(RECORDS)):
                 break
             time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -71,7 +72,7 @@ def test_a_stopped_choice_goes_on_to_an_answer_or_none_and_leaves_all_of_it(
     said = capsys.readouterr().err
     assert "first: tau = 0.2, 1, 2 seeds, 4 epochs" in said
     assert "to go on: tausweep choose" in said
-    done = {p: p.stat().st_mtime_ns for p in (out / "results").rglob("record.json")}
+    done = {p: p.stat().st_mtime_ns for p in (out / "results").glob(RECORDS)}
     assert done
     assert session.load(out).used > 0
 
@@ -85,7 +86,7 @@ def test_a_stopped_choice_goes_on_to_an_answer_or_none_and_leaves_all_of_it(
     more = ("--minutes", "20")  # it ends when all is done; a busy machine needs more than is left
     code = choose(str(images), "--out", str(out), "--continue", "--yes", "--json", *more)
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())
-    assert len([*(out / "results").rglob("record.json")]) == 2 * 2 + 2 + 1
+    assert len([*(out / "results").glob(RECORDS)]) == 2 * 2 + 2 + 1
     document = json.loads(capsys.readouterr().out)
     assert document["document"] == "tausweep choose"
     assert code == (0 if document["answer"] is not None else 3)
