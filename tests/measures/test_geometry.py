@@ -220,7 +220,7 @@ def test_measures_neither_change_their_input_nor_depend_on_row_order() -> None:
     kept = x.clone()
     order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
     before = geometry.measure(x, labels)
-    after = geometry.measure(x[order], labels[order] * 7 - 3)
+    after = geometry.measure(x[order], labels[order] * 7 + 3)
     assert torch.equal(x, kept)
     # Of the measures only the uniformity is summed in float32.
     allowed = 2 * tolerance.averaged_uniformity(200, 16)
