@@ -17,7 +17,8 @@ from other_losses import LOSSES as OTHER_LOSSES
 from other_losses import settings_of
 from tausweep.data.prepared import Prepared
 from tausweep.measures import evaluate, linear
-from tausweep.measures.evaluate import Evaluation, finite
+from tausweep.measures.evaluate import Evaluation
+from tausweep.measures.json_values import finite
 from tausweep.results import records
 from tausweep.study import MEASURED, LinearSettings
 from tausweep.training.trainer import Trainer

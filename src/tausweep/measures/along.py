@@ -18,7 +18,8 @@ from pathlib import Path
 from torch import Tensor
 
 from tausweep.measures import geometry, knn, linear
-from tausweep.measures.evaluate import Evaluation, Values, finite
+from tausweep.measures.evaluate import Evaluation, Values
+from tausweep.measures.json_values import finite
 from tausweep.storage.atomic import write_json
 from tausweep.storage.layout import KEPT_BYTES, File, weights_after
 from tausweep.storage.provenance import code_version

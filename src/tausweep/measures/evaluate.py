@@ -7,7 +7,6 @@ from, so a changed setting recomputes only that measure. The same holds for embe
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +21,8 @@ from tausweep.machine.devices import free_bytes
 from tausweep.machine.repeatable import set_repeatable
 from tausweep.measures import geometry, knn, linear, own_measure, penalty, separation
 from tausweep.measures.embed import PROBE_VIEWS, Embedder
+from tausweep.measures.json_values import finite
+from tausweep.measures.trained_weights import trained_weights
 from tausweep.model.encoder import Encoder, set_tf32
 from tausweep.storage.atomic import write_json
 from tausweep.storage.layout import File
@@ -80,23 +81,7 @@ class Evaluation:
 
     @cached_property
     def _trained(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        path = self.weights
-        try:
-            tensors, metadata = load_tensors(path)
-        except FileNotFoundError:
-            raise StudyError(f"{path}: is missing; pretrain this run first") from None
-        except DamagedFileError as error:
-            raise StudyError(f"{error}; delete it and pretrain this run again") from None
-        for name, wanted in (
-            ("settings_digest", self.settings.pretrain_digest),
-            ("data_digest", self.data.digest),
-        ):
-            if metadata[name] != wanted:
-                raise StudyError(
-                    f"{path}: its {name} is {metadata[name]}, the study's is {wanted}; "
-                    "pretrain this run again"
-                )
-        return tensors, metadata
+        return trained_weights(self.weights, self.settings.pretrain_digest, self.data.digest)
 
     def __post_init__(self) -> None:
         set_repeatable()
@@ -400,14 +385,3 @@ def evaluate(evaluation: Evaluation) -> dict[str, Values]:
     except FloatingPointError as error:
         evaluation.say(f"diverged: {error}")
         return {}
-
-
-def finite(value: Any) -> Any:
-    """Replace NaN and infinity, which JSON does not have, by null."""
-    if isinstance(value, dict):
-        return {k: finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    if isinstance(value, Tensor):
-        return finite(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
