@@ -92,7 +92,9 @@ def record(command: Sequence[str], folder: Path) -> tuple[int, list[Event]]:
         os.chdir(folder)
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         environment = {name: text for name, text in os.environ.items() if name != "NO_COLOR"}
-        os.execvpe(command[0], command, environment | {"TERM": "xterm-256color"})
+        # The command of this Python, even if it is not activated.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        os.execvpe(command[0], command, environment | {"TERM": "xterm-256color", "PATH": path})
     events: list[Event] = []
     start, rest = time.monotonic(), b""
     while True:
