@@ -16,9 +16,13 @@ TRAINING = cost.pretraining_operations(SETTINGS, COUNT)
 EVALUATION = cost.evaluation_operations(SETTINGS, COUNT)
 
 
-def job(*outputs: str, ahead: bool = False, of_run: bool = True) -> PlannedJob:
+def job(
+    *outputs: str, ahead: bool = False, served: bool = False, of_run: bool = True
+) -> PlannedJob:
     settings, run = (SETTINGS, RUN) if of_run else (None, "")
-    return planned_job(1, "rule", run, outputs, settings, COUNT, needed=True, ahead=ahead)
+    return planned_job(
+        1, "rule", run, outputs, settings, COUNT, needed=True, ahead=ahead, served=served
+    )
 
 
 def test_a_training_and_an_evaluation_are_their_operations_and_a_start() -> None:
@@ -38,3 +42,10 @@ def test_the_process_that_trains_a_run_may_measure_it_too() -> None:
 def test_a_rule_that_makes_nothing_is_no_work_and_others_a_start() -> None:
     assert job(of_run=False).work == 0
     assert job("results/tiny/report.html", of_run=False).work == START
+
+
+def test_a_forked_process_of_a_run_starts_at_once() -> None:
+    assert job(f"{FOLDER}/pretrain.json", served=True).work == TAKING + TRAINING
+    assert job(f"{FOLDER}/record.json", served=True).work == TAKING + EVALUATION
+    assert job(f"{FOLDER}/record.json", served=True, ahead=True).work == TAKING
+    assert job("results/tiny/report.html", served=True, of_run=False).work == START

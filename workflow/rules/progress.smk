@@ -30,7 +30,7 @@ def run_id(job):
     return "{dataset}/{loss}/{tau}/seed{seed}".format(**found)
 
 
-def planned_job(job, trained):
+def planned_job(job, trained, served):
     run = run_id(job)
     settings = RUNS[run].settings if run else None
     count = image_count(settings.dataset) if settings else 0
@@ -43,6 +43,7 @@ def planned_job(job, trained):
         count,
         needed=workflow.dag.needrun(job),
         ahead=run in trained,
+        served=served,
         trained_in=layout.Layout().trained(RUNS[run]) if run else None,
     )
 
@@ -55,6 +56,9 @@ onstart:
         for job in dag.needrun_jobs()
         if job.rule.name == "pretrain" and job.resources.gpu <= 1
     }
-    jobs = tuple(planned_job(job, trained) for job in dag.jobs)
+    served = has_server()
+    jobs = tuple(planned_job(job, trained, served) for job in dag.jobs)
     planned = planned_work.PlannedJobs(jobs, next(iter(log), ""))
     logger.info(None, extra={planned_work.JOBS_RECORD: planned})
+    if served:
+        start_server()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tausweep.commands import cost, machine_speed, rates, status
+from tausweep.commands import cost, job_server, machine_speed, rates, status
 from tausweep.commands.machine_speed import AT_ONCE, MachineSpeed, TimingError
 from tausweep.commands.messages import say
 from tausweep.machine import devices
@@ -19,6 +19,9 @@ from tausweep.study import Run, RunSettings, Study
 IMPORT_SECONDS = 2.5
 RUN_SECONDS = 7.0
 """Starting a run's two jobs, and Snakemake's share in them."""
+
+SERVED_SECONDS = 1.5
+"""The same if a server forks their processes (``job_server``)."""
 
 IMAGE_SECONDS = 0.0015
 """Measures that pass no image through the encoder, mostly linear classifiers, by training image."""
@@ -118,10 +121,11 @@ def duration(study: Study, layout: Layout, *, measure: bool) -> Duration:
             training += settings.pretrain.epochs * epoch
             passes = cost.evaluation_passes(settings) / cost.forward_passes(settings)
             evaluation += passes * epoch
+    start = SERVED_SECONDS if job_server.serves(run for run, _ in counted) else RUN_SECONDS
     return Duration(
         training=training,
         evaluation=evaluation,
-        starts=RUN_SECONDS * len(counted) * pace,
+        starts=start * len(counted) * pace,
         once=STUDY_SECONDS * pace,
         cores=machine_speed.cores(),
         runs=len(left),

@@ -18,7 +18,7 @@ START = 4 * cost.CPU_FLOPS
 """Work that counts for starting a job's process: what a CPU core does in about four seconds."""
 
 TAKING = 0.5 * cost.CPU_FLOPS
-"""The same for a job that only takes a record made ahead."""
+"""The same for a job that only takes a record made ahead, or whose process is forked."""
 
 STUDY_RECORD = "tausweep_study"
 JOBS_RECORD = "tausweep_jobs"
@@ -83,6 +83,7 @@ def planned_job(
     *,
     needed: bool,
     ahead: bool,
+    served: bool = False,
     trained_in: Path | None = None,
 ) -> PlannedJob:
     """A job and its work, which follows from the files that it makes.
@@ -96,11 +97,13 @@ def planned_job(
         count: N, the number of training images.
         needed: Whether it has to run.
         ahead: Whether the process that trains the run measures it too (``commands.ahead``).
+        served: Whether a server forks the processes of runs (``commands.job_server``).
         trained_in: Where the run is trained.
     """
     made = {PurePath(path).name: Path(path) for path in outputs}
     training, work, record = 0.0, START if made else 0.0, made.get(File.RECORD)
     if settings is not None:
+        work = TAKING if served and made else work
         evaluation = cost.evaluation_operations(settings, count)
         if File.PRETRAIN in made:
             training = cost.pretraining_operations(settings, count)

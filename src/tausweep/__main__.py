@@ -1,0 +1,60 @@
+"""The command `tausweep`, and `python -m tausweep`.
+
+A job of a workflow runs in a process that has loaded torch already, if there is a server for that
+(``tausweep.machine.forkserver``).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from importlib import import_module
+
+from tausweep.machine import forkserver
+
+LOADED = (
+    "tausweep.commands.pretrain",
+    "tausweep.commands.evaluate",
+    "tausweep.training.pretrain",
+    "tausweep.training.outputs",
+    "tausweep.measures.evaluate",
+    "tausweep.measures.along",
+)
+"""What the server loads: all that training and measuring a run need."""
+
+
+def main() -> int:
+    """Run a command; returns its exit code (see ``tausweep.cli``)."""
+    if sys.argv[1:2] == [forkserver.FLAG]:
+        return serve(*map(int, sys.argv[2:]))
+    code = forkserver.served(sys.argv)
+    return _run() if code is None else code
+
+
+def serve(listener: int, alive: int) -> int:
+    """Be the server, and in each process that it forks, run its job.
+
+    Args:
+        listener: The socket where commands connect, as the number of an open file.
+        alive: See ``forkserver.Server``.
+    """
+    from tausweep.machine import devices, instructions
+
+    environment = {**os.environ}
+    instructions.use(instructions.of_float32(), restart=False)
+    devices.set_threads(1)
+    for name in LOADED:
+        import_module(name)
+    server = forkserver.Server(socket.socket(fileno=listener), alive, environment)
+    return 0 if server.serve() is None else _run()
+
+
+def _run() -> int:
+    from tausweep import cli
+
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
