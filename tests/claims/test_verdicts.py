@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import pandas as pd
 import pytest
@@ -43,6 +44,14 @@ def test_a_miniature_contradicts_nothing_but_in_the_miniature() -> None:
         "A miniature cannot settle what happens at the paper's own scale. The implementation "
         "passes 4 of 4 identity checks."
     )
+
+
+def test_the_headline_counts_every_empirical_claim_once() -> None:
+    said = verdict_shapes.headline(judge(without("simple")(study())), "digits", 3, miniature=True)
+    assert re.search(r"none left undecided and \d+ not measured\. ", said), said
+    counts = re.findall(r"(\d+|none)(?= of the|, | not| contradicted| left)", said.split(". ")[0])
+    supported, *others = [0 if count == "none" else int(count) for count in counts]
+    assert supported + sum(others) == 14, said
 
 
 @pytest.mark.parametrize(

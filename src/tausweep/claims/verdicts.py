@@ -279,16 +279,21 @@ def headline(verdicts: Iterable[Verdict], where: str, seeds: int, miniature: boo
 
 def _share(counts: Mapping[Outcome, int], findings: int, miniature: bool) -> str:
     """How many findings got each verdict: the main clause of the headline."""
-    rest = " and ".join(f"{counts[kind]} {kind}" for kind in OUTCOMES[3:] if counts[kind])
+    rest = [f"{counts[kind]} {kind}" for kind in OUTCOMES[3:] if counts[kind]]
     if not any(counts[kind] for kind in OUTCOMES[:3]):
-        return f"none of the paper's {findings} empirical claims could be judged ({rest})"
+        return (
+            f"none of the paper's {findings} empirical claims could be judged "
+            f"({' and '.join(rest)})"
+        )
     known = {kind: str(count or "none") for kind, count in counts.items()}
-    text = (
+    *first, last = [
         f"{known['supported']} of the paper's {findings} empirical claims "
-        f"{'was' if counts['supported'] == 1 else 'were'} supported, {known['contradicted']} "
-        f"{shown('contradicted', miniature)} and {known['undecided']} left undecided"
-    )
-    return f"{text} ({rest})" if rest else text
+        f"{'was' if counts['supported'] == 1 else 'were'} supported",
+        f"{known['contradicted']} {shown('contradicted', miniature)}",
+        f"{known['undecided']} left undecided",
+        *rest,
+    ]
+    return f"{', '.join(first)} and {last}"
 
 
 def multiplicity(verdicts: Iterable[Verdict]) -> str:
