@@ -230,3 +230,18 @@ def test_a_second_view_is_paid_for() -> None:
     memory = {name: cost.gpu_memory(run.settings, 1437) for name, run in runs.items()}
     assert memory["bank"] < memory["queue"]
     assert memory["bank"] < memory["batch"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (119, "119 s"),
+        (120, "2 min"),
+        (7200, "2.0 h"),
+        (359_000, "99.7 h"),
+        (4_187_520, "1,163 h"),
+        (311_727_600, "9.9 years"),
+    ],
+)
+def test_a_time_has_the_digits_that_an_estimate_has(seconds: float, said: str) -> None:
+    assert cost.hours(seconds) == said

@@ -320,10 +320,14 @@ def _gigabytes(size: float) -> str:
 
 
 def hours(seconds: float) -> str:
-    """A time in seconds, minutes or hours."""
+    """A time in seconds, minutes, hours or years."""
     if seconds < 120:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 360_000:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 3600:,.0f} h" if seconds < 36e6 else f"{seconds / 31_557_600:,.1f} years"
 
 
 def describe(study: Study, layout: Layout) -> list[str]:
