@@ -84,8 +84,38 @@ def test_encoders_that_fail_are_told(answer: str, said: str, tmp_path: Path) -> 
         embedding.embed(found, encoder(Wrong(answer)), "x", CPU, 1, silent)
 
 
-def test_a_damaged_image_is_named(tmp_path: Path) -> None:
+def test_a_few_damaged_images_are_left_out_and_named(tmp_path: Path) -> None:
     found = image_tree.read(tree(tmp_path, per_class=4))
+    whole = embedding.embed(found, encoder(nn.Flatten()), "x", CPU, 2, silent)
     found.paths[2].write_bytes(b"no image")
-    with pytest.raises(StudyError, match=f"{found.paths[2].name}: cannot be read as an image"):
+    found.train_paths[1].write_bytes(b"")
+    said: list[str] = []
+    got = embedding.embed(found, encoder(nn.Flatten()), "x", CPU, 2, said.append)
+    assert "x: 2 damaged images are left out: " in "\n".join(said)
+    assert got.what is not None
+    assert f"{found.paths[2]}: cannot be read as an image" in got.what
+    assert whole.train is not None
+    assert whole.labels is not None
+    assert whole.train_labels is not None
+    assert got.train is not None
+    assert got.labels is not None
+    assert got.train_labels is not None
+    kept, kept_train = [0, 1, 3], [0, *range(2, 8)]
+    assert torch.equal(got.x, whole.x[kept])
+    assert torch.equal(got.labels, whole.labels[kept])
+    assert torch.equal(got.train, whole.train[kept_train])
+    assert torch.equal(got.train_labels, whole.train_labels[kept_train])
+    assert got.views is not None
+    assert len(got.views[0]) == 3
+
+
+def test_many_damaged_images_are_an_error(tmp_path: Path) -> None:
+    found = image_tree.read(tree(tmp_path, per_class=4))
+    for path in found.train_paths[:4]:
+        path.write_bytes(b"no image")
+    with pytest.raises(StudyError, match=r"^4 of 12 images are damaged; .*cannot be read"):
+        embedding.embed(found, encoder(nn.Flatten()), "x", CPU, 1, silent)
+    for path in found.paths:
+        path.write_bytes(b"no image")
+    with pytest.raises(StudyError, match=r"^no image can be read; the first: .*cannot be read"):
         embedding.embed(found, encoder(nn.Flatten()), "x", CPU, 1, silent)

@@ -46,7 +46,8 @@ def embed(
         say: Receives progress messages.
 
     Raises:
-        StudyError: An image cannot be read, or the encoder fails or does not return B x d.
+        StudyError: More than a few images cannot be read (``pictures.left_out``), or the encoder
+            fails or does not return B x d.
     """
     set_tf32(False)
     encoder.module.to(device).to(memory_format=torch.channels_last)
@@ -57,18 +58,27 @@ def embed(
     if tree.train_paths:
         say(f"{name}: {len(tree.train_paths):,} images of the training split")
         train = matrix(work.plain(tree.train_paths), f"{name}, training split")
+    what = encoder.what
+    if work.damaged:
+        listed = [*tree.paths, *tree.train_paths]
+        # Threads find them in any order.
+        why = [work.damaged[path] for path in listed if path in work.damaged]
+        note = pictures.left_out(why, len(listed))
+        say(f"{name}: {note}")
+        what = f"{what}; {note}"
+        tree = tree.without(work.damaged)
     order = rendering.order(len(tree.paths), 0, 0)[:ALIGNED].sort().values.tolist()
     chosen = [tree.paths[row] for row in order]
     say(f"{name}: two views of {len(chosen):,} images")
     views = tuple(matrix(part, f"{name}, views") for part in work.two_views(chosen))
     described = f"two views of {len(chosen):,} images, {_words(encoder)}"
     if tree.labels is None:
-        return Embedded(name, x, None, None, None, (views[0], views[1]), encoder.what, described)
+        return Embedded(name, x, None, None, None, (views[0], views[1]), what, described)
     every = codes([*tree.labels, *tree.train_labels], len(x) + len(tree.train_labels), name, name)
     own, theirs = torch.from_numpy(every).split([len(x), len(tree.train_labels)])
     return Embedded(
         name, x, own, train, theirs if train is not None else None, (views[0], views[1]),
-        encoder.what, described,
+        what, described,
     )  # fmt: skip
 
 
@@ -92,18 +102,21 @@ class _Embedding:
         self.encoder, self.device, self.threads, self.say = encoder, device, threads, say
         self.outer = round(encoder.size / encoder.crop)
         self.at_once = max(1, PIXELS_AT_ONCE // self.outer**2)
+        self.damaged: dict[Path, str] = {}
+        """Images that could not be read, and why; they have no row."""
 
     def plain(self, paths: Sequence[Path]) -> Tensor:
-        """Embeddings of the un-augmented images, n x d float32."""
+        """Embeddings of the un-augmented images that can be read, n x d float32."""
         e = self.encoder
         edge = (self.outer - e.size) // 2
         inner = slice(edge, edge + e.size)
-        return torch.cat(
-            [
-                self._run(rendering.plain(squares[:, inner, inner], e.size, e.mean, e.std))
-                for squares in self._squares(paths)
-            ]
-        )
+        parts = [
+            self._run(rendering.plain(squares[:, inner, inner], e.size, e.mean, e.std))
+            for squares in self._squares(paths)
+        ]
+        if not parts:
+            raise StudyError(f"no image can be read; the first: {self.damaged[paths[0]]}")
+        return torch.cat(parts)
 
     def two_views(self, paths: Sequence[Path]) -> list[Tensor]:
         """Embeddings of two views of the images, each n x d float32."""
@@ -123,10 +136,18 @@ class _Embedding:
         return [torch.cat(parts) for parts in found]
 
     def _squares(self, paths: Sequence[Path]) -> Iterator[Tensor]:
-        """Squares of side O = ``outer`` by path: uint8 B x O x O x 3, on the device."""
+        """Squares of side O = ``outer``: uint8 B x O x O x 3, on the device.
 
-        def decode(path: Path) -> Tensor:
-            return torch.from_numpy(np.array(pictures.square(pictures.read(path), self.outer)))
+        Images that cannot be read are left out, and are in ``damaged``.
+        """
+
+        def decode(path: Path) -> Tensor | None:
+            try:
+                square = pictures.square(pictures.read(path), self.outer)
+            except StudyError as error:
+                self.damaged[path] = str(error)
+                return None
+            return torch.from_numpy(np.array(square))
 
         said = time.monotonic()
         with ThreadPoolExecutor(self.threads) as pool:
@@ -135,7 +156,9 @@ class _Embedding:
                     said = time.monotonic()
                     self.say(f"{start:,} of {len(paths):,} images")
                 part = paths[start : start + self.at_once]
-                yield torch.stack(list(pool.map(decode, part))).to(self.device)
+                squares = [square for square in pool.map(decode, part) if square is not None]
+                if squares:
+                    yield torch.stack(squares).to(self.device)
 
     def _run(self, views: Tensor) -> Tensor:
         with torch.inference_mode():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 from tausweep.commands import embeddings_file
@@ -31,6 +33,17 @@ class ImageTree:
     labels: list[str] | None
     train_paths: list[Path]
     train_labels: list[str]
+
+    def without(self, paths: Container[Path]) -> ImageTree:
+        """It, without some of its images."""
+        kept = [path not in paths for path in self.paths]
+        kept_train = [path not in paths for path in self.train_paths]
+        return ImageTree(
+            list(compress(self.paths, kept)),
+            None if self.labels is None else list(compress(self.labels, kept)),
+            list(compress(self.train_paths, kept_train)),
+            list(compress(self.train_labels, kept_train)),
+        )
 
 
 def read(folder: Path) -> ImageTree:

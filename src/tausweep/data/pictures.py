@@ -12,6 +12,12 @@ from PIL import Image, ImageOps
 
 from tausweep.study import StudyError
 
+FEW_DAMAGED = 0.01
+"""Share of damaged images that may be left out, or ``FEW``; more are an error."""
+FEW = 3
+_NAMED = 5
+"""Damaged images that a message names."""
+
 
 class Pictures(Sequence[Image.Image]):
     """Image files as a sequence of RGB images that are decoded on access."""
@@ -46,6 +52,27 @@ def read(path: Path) -> Image.Image:
         reason = error.strerror if isinstance(error, OSError) and error.errno else error
         text = "no image format recognises it" if "cannot identify" in str(reason) else reason
         raise StudyError(f"{path}: cannot be read as an image: {text}") from error
+
+
+def left_out(damaged: Sequence[str], count: int) -> str:
+    """What to say of a few images that cannot be read and are left out.
+
+    Args:
+        damaged: What ``read`` says of each of them, at least one.
+        count: Number of all images.
+
+    Raises:
+        StudyError: They are more than a few: ``FEW``, or the share ``FEW_DAMAGED``.
+    """
+    shown = "; ".join(damaged[:_NAMED]) + (" ..." if damaged[_NAMED:] else "")
+    if len(damaged) > max(FEW, FEW_DAMAGED * count):
+        raise StudyError(
+            f"{len(damaged):,} of {count:,} images are damaged; repair them or take them out: "
+            f"{shown}"
+        )
+    if len(damaged) == 1:
+        return f"1 damaged image is left out: {shown}"
+    return f"{len(damaged)} damaged images are left out: {shown}"
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -25,9 +25,6 @@ from tausweep.study import StudyError
 TESTS = ("test", "val")
 MOST = 20_000
 """Images that are used at most: more are seen too seldom in the time that people have."""
-FEW_DAMAGED = 0.01
-"""Share of damaged images that are left out, or ``FEW``; more are an error."""
-FEW = 3
 LEAST = 40
 """Training images: with fewer there is nothing to contrast with."""
 _NAMED = 5
@@ -97,13 +94,9 @@ def read(given: Path, threads: int, say: Callable[[str], None]) -> Images:
     say(f"opening {len(used):,} images")
     whole, damaged, sides = _opened(folder, used, threads)
     if damaged:
-        shown = "; ".join(damaged[:_NAMED]) + (" ..." if damaged[_NAMED:] else "")
-        if len(damaged) > max(FEW, FEW_DAMAGED * len(used)):
-            raise StudyError(
-                f"{len(damaged):,} of {len(used):,} images are damaged; repair them or take them "
-                f"out: {shown}"
-            )
-        notes.append(f"{len(damaged)} damaged images are left out: {shown}")
+        from tausweep.data import pictures
+
+        notes.append(pictures.left_out(damaged, len(used)))
     divided = whole
     if any(entry.split is None for entry in whole):
         divided = entries.divided(whole, entries.digests(folder, [e.path for e in whole]))
