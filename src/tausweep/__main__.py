@@ -40,12 +40,15 @@ def serve(listener: int, alive: int) -> int:
         alive: See ``forkserver.Server``.
     """
     from tausweep.machine import devices, instructions
+    from tausweep.storage import provenance
 
     environment = {**os.environ}
     instructions.use(instructions.of_float32(), restart=False)
     devices.set_threads(1)
     for name in LOADED:
         import_module(name)
+    for stage in provenance.NUMBERS:
+        provenance.code_version(stage)  # it is remembered; the server declines jobs after a change
     server = forkserver.Server(socket.socket(fileno=listener), alive, environment)
     return 0 if server.serve() is None else _run()
 
