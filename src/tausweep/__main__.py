@@ -42,14 +42,14 @@ def serve(listener: int, alive: int) -> int:
     from tausweep.machine import devices, instructions
     from tausweep.storage import provenance
 
-    environment = {**os.environ}
+    environment, code = {**os.environ}, forkserver.state_of_code()
     instructions.use(instructions.of_float32(), restart=False)
     devices.set_threads(1)
     for name in LOADED:
         import_module(name)
     for stage in provenance.NUMBERS:
         provenance.code_version(stage)  # it is remembered; the server declines jobs after a change
-    server = forkserver.Server(socket.socket(fileno=listener), alive, environment)
+    server = forkserver.Server(socket.socket(fileno=listener), alive, environment, code)
     return 0 if server.serve() is None else _run()
 
 

@@ -32,7 +32,8 @@ from tausweep.machine import forkserver
 given = {**os.environ}
 os.environ["LOADED"] = "yes"
 listener = socket.socket(fileno=int(sys.argv[1]))
-if forkserver.Server(listener, int(sys.argv[2]), given).serve() is not None:
+code = forkserver.state_of_code()
+if forkserver.Server(listener, int(sys.argv[2]), given, code).serve() is not None:
     del sys.argv[0]
     runpy.run_path(sys.argv[0], run_name="__main__")
 """

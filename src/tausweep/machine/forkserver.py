@@ -242,16 +242,23 @@ class Server:
     It ends when the process that started it has ended and no job is left.
     """
 
-    def __init__(self, listener: socket.socket, alive: int, environment: Mapping[str, str]):
+    def __init__(
+        self,
+        listener: socket.socket,
+        alive: int,
+        environment: Mapping[str, str],
+        code: list[tuple[str, int, int]],
+    ) -> None:
         """Call this after the libraries are loaded.
 
         Args:
             listener: Where commands connect.
             alive: A pipe that is closed when the process that started the server ends.
             environment: The environment that the server was started with.
+            code: ``state_of_code`` before anything of it was loaded.
         """
         self.listener, self.alive = listener, alive
-        self.given, self.here, self.code = dict(environment), place(), state_of_code()
+        self.given, self.here, self.code = dict(environment), place(), code
         # What loading the libraries needed is also set for each job.
         self.changed = {k: v for k, v in os.environ.items() if environment.get(k) != v}
         self.removed = {*environment} - {*os.environ}
