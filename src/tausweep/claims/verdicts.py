@@ -281,16 +281,13 @@ def _share(counts: Mapping[Outcome, int], findings: int, miniature: bool) -> str
     """How many findings got each verdict: the main clause of the headline."""
     rest = [f"{counts[kind]} {kind}" for kind in OUTCOMES[3:] if counts[kind]]
     if not any(counts[kind] for kind in OUTCOMES[:3]):
-        return (
-            f"none of the paper's {findings} empirical claims could be judged "
-            f"({' and '.join(rest)})"
-        )
-    known = {kind: str(count or "none") for kind, count in counts.items()}
+        why = " and ".join(rest)
+        return f"none of the paper's {findings} empirical claims could be judged ({why})"
     *first, last = [
-        f"{known['supported']} of the paper's {findings} empirical claims "
+        f"{counts['supported'] or 'none'} of the paper's {findings} empirical claims "
         f"{'was' if counts['supported'] == 1 else 'were'} supported",
-        f"{known['contradicted']} {shown('contradicted', miniature)}",
-        f"{known['undecided']} left undecided",
+        f"{counts['contradicted'] or 'none'} {shown('contradicted', miniature)}",
+        f"{counts['undecided'] or 'none'} left undecided",
         *rest,
     ]
     return f"{', '.join(first)} and {last}"
