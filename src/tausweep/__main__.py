@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Callable
 from importlib import import_module
 
-from tausweep.machine import forkserver
+from tausweep.machine.served_job import served
 
 LOADED = (
     "tausweep.commands.pretrain",
@@ -26,9 +27,9 @@ LOADED = (
 
 def main() -> int:
     """Run a command; returns its exit code (see ``tausweep.cli``)."""
-    if sys.argv[1:2] == [forkserver.FLAG]:
+    if sys.argv[1:2] == ["--forkserver"]:
         return serve(*map(int, sys.argv[2:]))
-    code = forkserver.served(sys.argv)
+    code = _interruptible(lambda: served(sys.argv))
     return _run() if code is None else code
 
 
@@ -39,9 +40,10 @@ def serve(listener: int, alive: int) -> int:
         listener: The socket where commands connect, as the number of an open file.
         alive: See ``forkserver.Server``.
     """
-    from tausweep.machine import devices, instructions
+    from tausweep.machine import devices, forkserver, instructions
     from tausweep.storage import provenance
 
+    forkserver.ignore_signals()
     environment, code = {**os.environ}, forkserver.state_of_code()
     instructions.use(instructions.of_float32(), restart=False)
     devices.set_threads(1)
@@ -50,13 +52,25 @@ def serve(listener: int, alive: int) -> int:
     for stage in provenance.NUMBERS:
         provenance.code_version(stage)  # it is remembered; the server declines jobs after a change
     server = forkserver.Server(socket.socket(fileno=listener), alive, environment, code)
-    return 0 if server.serve() is None else _run()
+    if server.serve() is None:
+        return 0
+    return _interruptible(lambda: forkserver.run_forked(_run)) or 0
 
 
 def _run() -> int:
     from tausweep import cli
 
     return cli.main()
+
+
+def _interruptible(work: Callable[[], int | None]) -> int | None:
+    """Do what comes before a command; if it is interrupted, say what the command would say."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        from tausweep import cli
+
+        return cli.interrupted()
 
 
 if __name__ == "__main__":

@@ -119,16 +119,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         return _fail(str(error), error.code)
     except KeyboardInterrupt:
-        return _fail(
-            "interrupted; nothing finished is lost: start the same command again to continue",
-            128 + signal.SIGINT,
-        )
+        return interrupted()
     except BrokenPipeError:
         # The reader of the pipe has closed it (`| head`), which is not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         return _fail(_system_sentence(error), 1)
+
+
+def interrupted() -> int:
+    """Say that the user has interrupted a command; returns its exit code."""
+    return _fail(
+        "interrupted; nothing finished is lost: start the same command again to continue",
+        128 + signal.SIGINT,
+    )
 
 
 def command_of(typed: Sequence[str]) -> Command | None:

@@ -22,7 +22,7 @@ from types import MappingProxyType
 import psutil
 import pytest
 
-from tausweep.machine import forkserver
+from tausweep.machine import forkserver, served_job
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the server")
 
@@ -35,11 +35,16 @@ listener = socket.socket(fileno=int(sys.argv[1]))
 code = forkserver.state_of_code()
 if forkserver.Server(listener, int(sys.argv[2]), given, code).serve() is not None:
     del sys.argv[0]
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    forkserver.run_forked(lambda: runpy.run_path(sys.argv[0], run_name="__main__") and 0)
 """
 """A server whose jobs are Python files."""
 
-COMMAND = "import sys; from tausweep.machine import forkserver; sys.exit(forkserver.served({}))"
+COMMAND = """
+import os, signal, sys
+{before}
+from tausweep.machine.served_job import served
+sys.exit(served({arguments}))
+"""
 """A job's command; where nobody serves it, `sys.exit(None)` is 0."""
 
 
@@ -59,15 +64,16 @@ class Served:
         *arguments: str,
         folder: Path | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
+        before: str = "",
     ) -> subprocess.Popen[str]:
         """Start the command of a job that runs a Python program."""
         program = self.folder / "job.py"
         program.write_text(does, encoding="utf-8")
-        given = ["tausweep", str(program), *arguments]
+        given = [str(self.folder / "tausweep"), str(program), *arguments]
         return subprocess.Popen(
-            [sys.executable, "-c", COMMAND.format(given)],
+            [sys.executable, "-P", "-c", COMMAND.format(before=before, arguments=given)],
             cwd=folder or self.folder,
-            env=self.environment | {forkserver.VARIABLE: str(self.address), **environment},
+            env=self.environment | {served_job.VARIABLE: str(self.address), **environment},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             process_group=self.process.pid,
         )  # fmt: skip
@@ -85,7 +91,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
             listener.bind(address.name)
         listener.listen()
         process = subprocess.Popen(
-            [sys.executable, "-c", SERVER, str(listener.fileno()), str(alive)],
+            [sys.executable, "-P", "-c", SERVER, str(listener.fileno()), str(alive)],
             env=environment, pass_fds=(listener.fileno(), alive), process_group=0,
             cwd=address.parent,
         )  # fmt: skip
@@ -119,6 +125,16 @@ def say_started():
         print(os.getpid(), file=file)
 """
 
+WAITS = (
+    START
+    + """
+say_started()
+while not os.path.exists("go"):
+    time.sleep(0.02)
+print("done")
+"""
+)
+
 
 def test_a_job_has_its_command_s_files_folder_environment_and_arguments(served: Served) -> None:
     other = served.folder / "other"
@@ -138,7 +154,7 @@ def test_a_job_has_its_command_s_files_folder_environment_and_arguments(served: 
     assert (folder, arguments, temporary) == (str(other), ["one", "two"], str(other))
     assert environment["LOADED"] == "yes"  # what loading set
     assert environment["PWD"] == "/nowhere"
-    assert forkserver.VARIABLE not in environment  # what a job starts itself is no job
+    assert served_job.VARIABLE not in environment  # what a job starts itself is no job
 
 
 @pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "CONDA_PREFIX", "TAUSWEEP_DEVICE"])
@@ -146,15 +162,6 @@ def test_a_job_with_another_environment_is_declined(served: Served, name: str) -
     process = served.command("print('done')", environment={name: "another"})
     assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 0
-
-
-def test_a_job_of_another_place_or_after_a_change_of_the_code_is_declined() -> None:
-    environment, here = {"A": "1", "PATH": "p"}, forkserver.place()
-    job = forkserver.Job([], "/", {"A": "1", "PATH": "q"}, here)
-    assert forkserver.fits(job, environment, here)
-    assert not forkserver.fits(job, environment, [*here[:-1], "another"])
-    assert not forkserver.fits(job, {**environment, "B": "2"}, here)
-    assert len(here) >= 2
 
 
 def test_the_same_code_is_recognised(tmp_path: Path) -> None:
@@ -172,15 +179,6 @@ def test_an_uncaught_error_is_the_job_s(served: Served) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert err.endswith("ValueError: why\n")
-
-
-def test_without_a_server_the_command_runs_the_job_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv(forkserver.VARIABLE, raising=False)
-    assert forkserver.served(["tausweep"]) is None
-    monkeypatch.setenv(forkserver.VARIABLE, str(tmp_path / "nobody"))
-    assert forkserver.served(["tausweep"]) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
@@ -246,24 +244,6 @@ def test_an_interrupt_of_all_is_one_interrupt(served: Served) -> None:
     assert process.returncode == 130
 
 
-def test_a_second_interrupt_ends_a_job_at_once() -> None:
-    program = (
-        "import os, signal, time\n"
-        "from tausweep.machine import stop_signals\n"
-        "arrived = stop_signals.catch(patient=False)\n"
-        "os.kill(os.getpid(), signal.SIGINT)\n"
-        "os.kill(os.getpid(), signal.SIGINT)\n"
-        "print(arrived, flush=True)\n"
-        f"time.sleep({forkserver.SAME_SECONDS} + 0.1)\n"
-        "os.kill(os.getpid(), signal.SIGINT)\n"
-        "print('not reached')\n"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-    assert (ended.returncode, ended.stdout) == (-signal.SIGINT, f"[{int(signal.SIGINT)}]\n")
-
-
 def test_the_server_ends_after_its_starter_and_its_last_job(served: Served) -> None:
     process = served.command(
         START
@@ -296,3 +276,81 @@ def test_several_jobs_at_once(served: Served) -> None:
     for process in processes:
         process.communicate(timeout=60)
     assert [process.returncode for process in processes] == list(range(8))
+
+
+def test_a_command_that_comes_as_the_server_closes_ends_no_job(served: Served) -> None:
+    process = served.command(WAITS)
+    started(served.folder)
+    served.process.send_signal(signal.SIGSTOP)
+    os.close(served.alive)
+    late = served.command("print('never')")
+    time.sleep(0.5)  # until it has connected
+    served.process.send_signal(signal.SIGCONT)
+    assert late.communicate(timeout=60) == ("", "")
+    (served.folder / "go").touch()
+    assert process.communicate(timeout=60) == ("done\n", "")
+    assert served.process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("said", [b"", b"\0\0", b"\0\0\0\2[]", b"\0\0\0\2{}", b"\xff\xff\xff\xff"])
+def test_whoever_says_something_else_is_declined_and_ends_no_job(
+    served: Served, said: bytes
+) -> None:
+    process = served.command(WAITS)
+    started(served.folder)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        other.connect(str(served.address))
+        if said:
+            socket.send_fds(other, [said], [0, 1, 2])
+        other.shutdown(socket.SHUT_WR)
+        assert other.recv(4) in (b"", bytes(4))
+    (served.folder / "go").touch()
+    assert process.communicate(timeout=60) == ("done\n", "")
+
+
+def test_ignored_signals_stay_ignored(served: Served) -> None:
+    process = served.command(
+        WAITS,
+        before="signal.signal(signal.SIGHUP, signal.SIG_IGN)",
+    )
+    job = started(served.folder)
+    for number in (process.pid, job):
+        os.kill(number, signal.SIGHUP)
+    (served.folder / "go").touch()
+    assert process.communicate(timeout=60) == ("done\n", "")
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("before", ["os.umask(0o7)", "os.nice(3)", "os.sched_setaffinity(0, {0})"])
+def test_a_job_with_other_limits_is_declined(served: Served, before: str) -> None:
+    if "affinity" in before and len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("this machine has one core")
+    process = served.command("print('done')", before=before)
+    assert process.communicate(timeout=60) == ("", "")
+
+
+def test_modules_of_the_working_folder_are_not_seen(served: Served) -> None:
+    (served.folder / "other").mkdir()
+    (served.folder / "other" / "queue.py").write_text("raise ValueError", encoding="utf-8")
+    process = served.command(
+        "import queue, sys; print(sys.path[0])", folder=served.folder / "other"
+    )
+    out, err = process.communicate(timeout=60)
+    assert (out, err) == (f"{served.folder}\n", "")  # the folder of the job's program
+
+
+def test_a_command_without_input_or_output_runs_its_job_itself(served: Served) -> None:
+    process = served.command("print('done')", before="os.close(0)")
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 0
+
+
+def test_a_command_can_be_ended_while_the_server_does_not_answer(served: Served) -> None:
+    served.process.send_signal(signal.SIGSTOP)
+    process = served.command("print('never')")
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == -signal.SIGTERM
+    served.process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=60)
+    assert served.command("print('next')").communicate(timeout=60) == ("next\n", "")

@@ -12,7 +12,7 @@ import pytest
 
 from checkout import TINY, Checkout
 from tausweep.commands import job_log
-from tausweep.machine import forkserver
+from tausweep.machine.served_job import VARIABLE
 
 COMMAND = (sys.executable, "-m", "tausweep.cli", "run", "study.yaml", "--cores", "2")
 LOG = ".snakemake/tausweep/forkserver.log"
@@ -34,7 +34,7 @@ def test_a_study_by_a_server_stopped_and_continued_is_the_same_to_the_byte(
     prepared: Checkout, tmp_path: Path
 ) -> None:
     alone = prepared.copy(tmp_path / "alone")
-    alone.complete(environment={forkserver.VARIABLE: ""})
+    alone.complete(environment={VARIABLE: ""})
     assert not (alone.folder / LOG).exists()
 
     checkout = prepared.copy(tmp_path / "served")

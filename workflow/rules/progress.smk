@@ -60,5 +60,4 @@ onstart:
     jobs = tuple(planned_job(job, trained, served) for job in dag.jobs)
     planned = planned_work.PlannedJobs(jobs, next(iter(log), ""))
     logger.info(None, extra={planned_work.JOBS_RECORD: planned})
-    if served:
-        start_server()
+    start_server(served)
