@@ -20,7 +20,7 @@ from pictures import tree
 from points import clustered, gaussian
 from tausweep import cli
 from tausweep.measures import geometry
-from tausweep.measures.quality import MEASURES
+from tausweep.measures.quality import QUALITIES
 from tausweep.study import StudyError
 
 Command = Callable[..., tuple[int, str, str]]
@@ -65,7 +65,7 @@ def test_json_is_one_document_with_all_numbers(measure: Command) -> None:
     (found,) = json.loads(out)["inputs"]
     x = torch.from_numpy(np.load("x.npy"))
     assert found["measures"]["uniformity"]["value"] == geometry.uniformity(x)
-    assert set(found["measures"]) | set(found["missing"]) == set(MEASURES)
+    assert set(found["measures"]) | set(found["missing"]) == set(QUALITIES)
     assert len(found["plane"]) == 3
     flag = next(flag for flag in found["flags"] if flag["measure"] == "tolerance_gap")
     assert flag["enough"] > 400

@@ -9,7 +9,7 @@ import torch
 from points import clustered, gaussian
 from tausweep.measures import geometry
 from tausweep.measures.assess import assess
-from tausweep.measures.quality import MEASURES, differences
+from tausweep.measures.quality import QUALITIES, differences
 from tausweep.measures.sphere_dimension import effective_dimension
 
 pytestmark = pytest.mark.numerical
@@ -20,7 +20,7 @@ def test_values_are_those_of_the_single_measures() -> None:
     y = x + 0.1 * gaussian(300, 16, 9)
     found = assess(x, labels, views=(x, y))
     values = {name: one.value for name, one in found.estimates.items()}
-    assert list(values) == list(MEASURES)
+    assert list(values) == list(QUALITIES)
     assert values["uniformity"] == geometry.uniformity(x)
     assert values["tolerance"] == geometry.tolerance(x, labels)
     assert values["interclass_similarity"] == geometry.interclass_similarity(x, labels)

@@ -32,7 +32,7 @@ def test_a_classifier_that_remembers_is_right_by_chance_only() -> None:
     x = torch.randn(500, 8, generator=generator)
     labels = torch.randint(0, 2, (500,), generator=generator)
     splits = held_out.folds(labels)
-    for classify in (held_out.nearest(1, 0.07), held_out.linearly):
+    for classify in (held_out.by_neighbours(1, 0.07), held_out.linearly):
         right = held_out.correct(classify, x, labels, splits)
         assert 0.4 < float(right.double().mean()) < 0.6
 
@@ -43,14 +43,14 @@ def test_answers_come_in_the_order_of_the_rows() -> None:
     wrong[17] = (wrong[17] + 1) % 3
     splits = held_out.folds(labels)
     # Without a penalty the linear classifier would bend to the one wrong label.
-    right = held_out.correct(held_out.nearest(200, 0.07), x, wrong, splits)
+    right = held_out.correct(held_out.by_neighbours(200, 0.07), x, wrong, splits)
     assert torch.nonzero(~right)[:, 0].tolist() == [17]
 
 
 def test_a_given_split_is_that_of_knn() -> None:
     x, labels = clustered(80, 6, 4, 1.5)
     split = held_out.Split(torch.arange(20, 80), torch.arange(20))
-    found = held_out.correct(held_out.nearest(10, 0.07), x, labels, [split])
+    found = held_out.correct(held_out.by_neighbours(10, 0.07), x, labels, [split])
     expected = knn.correct(x[20:], labels[20:], x[:20], labels[:20], 10, 0.07)
     assert torch.equal(found, expected)
 

@@ -77,8 +77,8 @@ def assess(
         found = replace(found, classes=len(torch.unique(labels)))
         _of_classes(found, x, labels)
         found = _of_classifiers(found, x, labels, train, train_labels, collapsed, (k, temperature))
-    estimates = {m: found.estimates[m] for m in quality.MEASURES if m in found.estimates}
-    missing = {m: found.missing[m] for m in quality.MEASURES if m in found.missing}
+    estimates = {m: found.estimates[m] for m in quality.QUALITIES if m in found.estimates}
+    missing = {m: found.missing[m] for m in quality.QUALITIES if m in found.missing}
     flags = [*_general_flags(found, x, collapsed), *quality.too_few(estimates), *found.flags]
     return replace(found, estimates=estimates, missing=missing, flags=flags)
 
@@ -196,7 +196,7 @@ def _of_classifiers(
     trained_on = min(len(part.train) for part in splits)
     neighbours = min(votes[0], trained_on)
     classifiers = {
-        "knn_accuracy": held_out.nearest(*votes),
+        "knn_accuracy": held_out.by_neighbours(*votes),
         "linear_accuracy": held_out.linearly,
     }
     for name, classify in classifiers.items():

@@ -72,7 +72,7 @@ def correct(classify: Classify, x: Tensor, labels: Tensor, splits: list[Split]) 
     return torch.cat(found)[rows.argsort()]
 
 
-def nearest(k: int, temperature: float) -> Classify:
+def by_neighbours(k: int, temperature: float) -> Classify:
     """The weighted kNN classifier; if there are fewer than k training instances, all vote."""
 
     def classify(train: Tensor, own: Tensor, test: Tensor, truth: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tausweep.measures import estimate
 from tausweep.measures.estimate import Estimate, Values
 
-MEASURES = (
+QUALITIES = (
     *("uniformity", "tolerance", "interclass_similarity", "tolerance_gap", "alignment"),
     *("effective_dimension", "rankme", "common_mean", "knn_accuracy", "linear_accuracy"),
 )
@@ -77,7 +77,7 @@ class Quality:
         n: Number of instances.
         dim: Length d of an embedding.
         classes: Number of classes; none without labels.
-        estimates: Estimates of the measures that could be taken, in the order of ``MEASURES``.
+        estimates: Estimates of the measures that could be taken, in the order of ``QUALITIES``.
         missing: For each other measure, why it could not be taken.
         flags: See ``Flag``.
         split: In words, what kNN and the linear classifier were trained on; none without them.
@@ -147,7 +147,7 @@ def differences(a: Quality, b: Quality) -> dict[str, Estimate]:
             "paired by instance, so both need the same ones in the same order"
         )
     found = {}
-    for name in MEASURES:
+    for name in QUALITIES:
         if name not in a.estimates or name not in b.estimates:
             continue
         one, other = a.correct.get(name), b.correct.get(name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tausweep.measures.estimate import Estimate, finite
-from tausweep.measures.quality import MEASURES, Quality
+from tausweep.measures.quality import QUALITIES, Quality
 from tausweep.report.quality import plane
 from tausweep.results import labels
 
@@ -50,7 +50,7 @@ class Measurement:
             "dim": quality.dim,
             "classes": quality.classes,
         }
-        for name in MEASURES:
+        for name in QUALITIES:
             found = quality.estimates.get(name)
             cells[name] = math.nan if found is None else found.value
             for end in ("low", "high"):
@@ -64,7 +64,11 @@ class Measurement:
         return {
             "inputs": [
                 quality.to_json()
-                | {"plane": [p.to_json() | {"distance": far} for p, far in plane.nearest(quality)]}
+                | {
+                    "plane": [
+                        p.to_json() | {"distance": far} for p, far in plane.nearest_points(quality)
+                    ]
+                }
                 for quality in self.inputs
             ],
             "differences": {
@@ -115,7 +119,7 @@ def heading(quality: Quality) -> str:
 def rows(quality: Quality) -> list[tuple[str, str, str, str]]:
     """One row per measure in print: measure, value, interval and number of instances."""
     lines = []
-    for name in MEASURES:
+    for name in QUALITIES:
         label = label_of(name)
         if name in quality.estimates:
             found = quality.estimates[name]

@@ -60,7 +60,7 @@ def points() -> list[PublishedPoint]:
     ]
 
 
-def nearest(quality: Quality) -> list[tuple[PublishedPoint, float]]:
+def nearest_points(quality: Quality) -> list[tuple[PublishedPoint, float]]:
     """The published points nearest to an encoder, and their distances.
 
     Each axis is in units of its range. Empty without labels, which tolerance needs.
@@ -85,7 +85,7 @@ def nearest(quality: Quality) -> list[tuple[PublishedPoint, float]]:
 
 def sentences(quality: Quality) -> list[str]:
     """Where an encoder is on the plane, in words; empty without tolerance."""
-    found = nearest(quality)
+    found = nearest_points(quality)
     if not found:
         return []
     near = "; ".join(f"{p.words()} ({p.uniformity:g}, {p.tolerance:g})" for p, _ in found)
