@@ -44,10 +44,13 @@ if [ "$(uname -s)" = Linux ]; then
   fi
 fi
 [ -z "$DEV" ] || lists="$lists --requirement requirements-dev.lock"
-if [ "$(uname -s)" != Linux ]; then size="0.4 GB to download, 1.6 GB on disk, a minute or two"
-elif [ $from_cpu_index ]; then size="0.4 GB to download, 1.6 GB on disk, a minute or two"
-else size="3.2 GB to download, 6.2 GB on disk, 4 to 8 minutes"; fi
-say "PyTorch for $TORCH ($why): some $size"
+if [ "$(uname -s)" != Linux ] || [ $from_cpu_index ]; then
+  size="0.4 GB to download, 1.6 GB on disk" time="a minute or two"
+else
+  size="3.2 GB to download, 6.2 GB on disk" time="4 to 8 minutes"
+  ! command -v uv > /dev/null || time="one to four minutes"
+fi
+say "PyTorch for $TORCH ($why): some $size, $time"
 
 # One build of PyTorch does not replace another of the same version.
 [ "$(cat "$VENV/.torch" 2> /dev/null || echo $TORCH)" = $TORCH ] || rm -rf "$VENV"
