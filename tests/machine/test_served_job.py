@@ -9,12 +9,12 @@ import pytest
 from tausweep.machine import served_job
 
 
-def test_a_job_of_another_environment_or_place_does_not_fit() -> None:
+def test_what_a_job_would_find_otherwise_is_named() -> None:
     environment, here = {"A": "1", "PATH": "p"}, served_job.place()
     job = served_job.Job([], "/", {"A": "1", "PATH": "q"}, [], here)
-    assert served_job.fits(job, environment, here)
-    assert not served_job.fits(job, environment, [*here[:-1], "another"])
-    assert not served_job.fits(job, {**environment, "B": "2"}, here)
+    assert served_job.differences(job, environment, here) == []
+    assert served_job.differences(job, {**environment, "B": "2"}, here) == ["B"]
+    assert served_job.differences(job, environment, [*here, "another"]) == ["another"]
     assert len(here) >= 2
 
 

@@ -190,9 +190,10 @@ class Server:
             command.settimeout(SEND_SECONDS)
             files, job = served_job.receive(command)
             command.settimeout(None)
-            if job is not None and self._fits(job):
+            why = self._differences(job)
+            if job is not None and not why:
                 return self._fork(command, files, job)
-            _say("declined", job)
+            _say(f"declined ({', '.join(why)})", job)
             command.sendall(NUMBER.pack(0))
             command.close()
         except OSError:
@@ -202,8 +203,11 @@ class Server:
                 os.close(file)
         return None
 
-    def _fits(self, job: Job) -> bool:
-        return served_job.fits(job, self.given, self.here) and state_of_code() == self.code
+    def _differences(self, job: Job | None) -> list[str]:
+        if job is None:
+            return ["not a job"]
+        changed = [] if state_of_code() == self.code else ["code"]
+        return served_job.differences(job, self.given, self.here) + changed
 
     def _fork(self, command: socket.socket, files: Sequence[int], job: Job) -> Job | None:
         # A signal to the new process must wait until it can take it.

@@ -75,17 +75,22 @@ def _proc(name: str) -> str:
         return ""
 
 
-def fits(job: Job, environment: Mapping[str, str], here: Sequence[str]) -> bool:
-    """Whether a job of one thread would find the same libraries in the same state by itself.
+def differences(job: Job, environment: Mapping[str, str], here: Sequence[str]) -> list[str]:
+    """What a job of one thread would find otherwise by itself; nothing if a server can run it.
 
     Args:
         job: It.
         environment: What the server was started with.
         here: The server's ``place``.
+
+    Returns:
+        Names of environment variables, and lines of ``place``.
     """
     names = ({*job.environment} | {*environment}) - OWN
-    same = all(job.environment.get(name) == environment.get(name) for name in names)
-    return same and job.place == list(here)
+    found = sorted(n for n in names if job.environment.get(n) != environment.get(n))
+    if job.place != list(here):
+        found += sorted({*job.place} ^ {*here}) or ["place"]
+    return found
 
 
 def served(arguments: Sequence[str]) -> int | None:
