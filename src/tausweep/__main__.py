@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
-from tausweep.machine.served_job import served
+from tausweep.machine.served_job import FLAG, served
 
 LOADED = (
     "tausweep.commands.pretrain",
@@ -27,7 +27,7 @@ LOADED = (
 
 def main() -> int:
     """Run a command; returns its exit code (see ``tausweep.cli``)."""
-    if sys.argv[1:2] == ["--forkserver"]:
+    if sys.argv[1:2] == [FLAG]:
         return serve(*map(int, sys.argv[2:]))
     code = _interruptible(lambda: served(sys.argv))
     return _run() if code is None else code

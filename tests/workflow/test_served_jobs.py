@@ -38,7 +38,8 @@ def test_a_study_by_a_server_stopped_and_continued_is_the_same_to_the_byte(
     assert not (alone.folder / LOG).exists()
 
     checkout = prepared.copy(tmp_path / "served")
-    process = checkout.start([*COMMAND, "--", checkout.records()])
+    # An activated environment exports PS1, and the shell of a job drops it.
+    process = checkout.start([*COMMAND, "--", checkout.records()], environment={"PS1": "$ "})
     training = checkout.folder / f"results/tiny/logs/{RUN}/pretrain.log"
     while "epoch 2/" not in job_log.read(training):
         assert process.poll() is None, process.communicate()[0]

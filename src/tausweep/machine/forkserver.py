@@ -34,10 +34,7 @@ from pathlib import Path
 from types import FrameType
 
 from tausweep.machine import served_job, stop_signals
-from tausweep.machine.served_job import NUMBER, PASSED_ON, VARIABLE, Job
-
-FLAG = "--forkserver"
-"""``python -m tausweep --forkserver LISTENER ALIVE`` is the server; the numbers are open files."""
+from tausweep.machine.served_job import FLAG, NUMBER, PASSED_ON, VARIABLE, Job
 
 THREADS = (
     "OMP_NUM_THREADS", "GOTO_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
@@ -57,9 +54,7 @@ def possible() -> bool:
 
     Other systems than Linux cannot fork a process that has loaded everything.
     """
-    if VARIABLE in os.environ:
-        return False
-    if sys.platform != "linux":
+    if VARIABLE in os.environ or sys.platform != "linux":
         return False
     try:
         os.close(os.pidfd_open(os.getpid()))  # Linux 5.3
@@ -87,9 +82,12 @@ def start(log: Path) -> str | None:
         with log.open("wb") as said, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(folder / "forkserver"))
             listener.listen(128)  # jobs that come before it is ready wait
+            # -P: files of the study's folder are no modules.
+            server = [sys.executable, "-P", "-m", "tausweep", FLAG]
             subprocess.Popen(
-                # -P: files of the study's folder are no modules.
-                [sys.executable, "-P", "-m", "tausweep", FLAG, f"{listener.fileno()}", f"{alive}"],
+                # Through the shell that Snakemake starts jobs with, which changes the environment:
+                # bash drops PS1, which an activated environment exports.
+                ["bash", "-c", 'exec "$@"', "bash", *server, f"{listener.fileno()}", f"{alive}"],
                 env=os.environ | dict.fromkeys(THREADS, "1"),
                 # Not the terminal or pipes of this process, which end with it.
                 stdin=subprocess.DEVNULL, stdout=said, stderr=said,

@@ -21,6 +21,9 @@ from types import FrameType
 VARIABLE = "TAUSWEEP_FORKSERVER"
 """Environment variable with the address of the server; empty where there must not be one."""
 
+FLAG = "--forkserver"
+"""``python -m tausweep --forkserver LISTENER ALIVE`` is the server; the numbers are open files."""
+
 OWN = {"PATH", "PWD", "OLDPWD", "SHLVL", "_", "TMPDIR", "TMP", "TEMPDIR", "TEMP", VARIABLE}
 """Variables that may differ between a job and the server: no library reads them as it is loaded."""
 
@@ -62,17 +65,15 @@ def place() -> list[str]:
     for name in ("ns/mnt", "ns/pid", "ns/net"):
         with contextlib.suppress(OSError):
             found.append(str(Path(f"/proc/self/{name}").readlink()))
-    for name in ("cgroup", "limits"):
-        found.append(_proc(name))
-    found += [line for line in _proc("status").splitlines() if line.startswith(STATUS)]
-    return found
+    found += [*_lines("cgroup"), *_lines("limits")]
+    return found + [line for line in _lines("status") if line.startswith(STATUS)]
 
 
-def _proc(name: str) -> str:
+def _lines(name: str) -> list[str]:
     try:
-        return Path(f"/proc/self/{name}").read_text(encoding="utf-8")
+        return Path(f"/proc/self/{name}").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return ""
+        return []
 
 
 def differences(job: Job, environment: Mapping[str, str], here: Sequence[str]) -> list[str]:
@@ -88,9 +89,7 @@ def differences(job: Job, environment: Mapping[str, str], here: Sequence[str]) -
     """
     names = ({*job.environment} | {*environment}) - OWN
     found = sorted(n for n in names if job.environment.get(n) != environment.get(n))
-    if job.place != list(here):
-        found += sorted({*job.place} ^ {*here}) or ["place"]
-    return found
+    return found + sorted({*job.place} ^ {*here})
 
 
 def served(arguments: Sequence[str]) -> int | None:
