@@ -212,7 +212,7 @@ def test_separation_and_penalties_are_those_of_the_cpu(points: tuple[Tensor, Ten
     # float64: similarities over the least temperature of the grid, and sums over the bank.
     rounding = 8 * tolerance.weights(min(penalty.TEMPERATURES), 3000)
     for name, expected in mine.items():
-        # Those that show how near an identity holds are 0 but for rounding, in two ways of summing.
+        # Those that show how near an identity holds are 0 up to rounding, in two ways of summing.
         is_error = name in ("gradient_balance", "exchange_difference") or "_error" in name
         scale = 1e4 if is_error else np.abs(expected).max() if expected is not None else 0
         tolerance.check(its[name], expected, rounding * max(1.0, float(scale)), name)

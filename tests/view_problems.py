@@ -33,7 +33,7 @@ def photographs(n: int, height: int, width: int, seed: int = 0) -> Tensor:
 
 
 def untouched(n: int, height: int, width: int, **changes: Any) -> ViewParameters:
-    """Parameters that leave images as they are, but for ``changes``."""
+    """Parameters that leave images as they are, except for ``changes``."""
     still = ViewSettings(
         crop_scale=None,
         brightness=0,

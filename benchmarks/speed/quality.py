@@ -1,10 +1,10 @@
 """Seconds of training until kNN reaches an accuracy: ours, and lightly's SimCLR on the same trunk.
 
 The miniature of docs/findings.md: 6,000 CIFAR-10 images of 16 pixels, which are not in the
-repository; without them there is no row. Each has one thread, as a run of a study has, and its CPU
-time counts, which other work does not lengthen: of training, with data loading. After an epoch the
-same kNN classifies the 10,000 test images, by ours by its embeddings, by SimCLR by features of the
-trunk or embeddings, whichever is better.
+repository; without them the row is left out. Each uses one thread, like a run of a study. CPU time
+of training and data loading is compared, because other work on the machine does not lengthen it.
+After each epoch the same kNN classifies the 10,000 test images: by our embeddings, and by SimCLR's
+embeddings or features of its trunk, whichever are better.
 """
 
 from __future__ import annotations

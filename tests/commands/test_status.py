@@ -34,7 +34,7 @@ def today() -> str:
 
 
 def write_record(run: Run, layout: Layout, **columns: Any) -> Path:
-    """A record of today's settings, data and code, but for the given columns."""
+    """A record of today's settings, data and code, except for the given columns."""
     content = records.record(
         run,
         status="diverged",

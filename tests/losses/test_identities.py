@@ -62,7 +62,7 @@ def test_negative_gradients_over_the_positive_one_are_equations_5_and_8(
     expected = reference.relative_penalties(s.numpy(), index.numpy(), tau, hard)
     allowed = 2 * tolerance.weights(tau, 30)
     np.testing.assert_allclose(ratio, expected, rtol=2 * allowed, atol=1e-200)
-    # The positive's gradient is the mean under the softmax, -sum r_k: exact but for their sum.
+    # The positive's gradient is the mean under the softmax, -sum r_k: exact except for their sum.
     np.testing.assert_allclose(ratio.sum(1), 1.0, rtol=4 * tolerance.summed(30))
 
 

@@ -243,7 +243,7 @@ def test_features_that_do_not_fit_stay_in_main_memory(
     ]
     losses = [one["probe"]["train_loss"] for one in found]
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
-    # Both by scikit-learn, so equal but for the features' last digits.
+    # Both by scikit-learn, so equal except for the features' last digits.
     for name in ("accuracy", "train_accuracy", "train_loss"):
         here, there = (one["converged"][name] for one in found)
         assert there == pytest.approx(here, rel=1e-5, abs=1e-5), name

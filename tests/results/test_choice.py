@@ -16,7 +16,7 @@ IMAGES = 500
 def right(
     shares: tuple[float, ...], seeds: int = 3, images: int = IMAGES, draw: int = 0
 ) -> NDArray[np.bool_]:
-    """T x S x M: images are of different difficulty, and alike for all runs but for some noise."""
+    """T x S x M: images differ in difficulty, in the same way for all runs up to some noise."""
     draws = np.random.default_rng(draw)
     hard = draws.normal(size=images)
     own = 0.4 * draws.normal(size=(len(shares), 1, images))

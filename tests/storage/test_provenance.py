@@ -121,7 +121,7 @@ def imports() -> grimp.ImportGraph:
 def test_a_stage_names_every_module_that_makes_its_numbers(
     stage: str, imports: grimp.ImportGraph
 ) -> None:
-    """All that its own module imports, at any distance, but for what makes none."""
+    """All that its own module imports, at any distance, except for what makes none."""
     first, *_ = NUMBERS[stage]
     found = imports.find_upstream_modules(f"tausweep.{first}")
     names = {module.removeprefix("tausweep").removeprefix(".") for module in found} | {first}

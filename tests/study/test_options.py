@@ -1,4 +1,4 @@
-"""The study files of benchmarks/ are what they say: the paper, or the paper but for one setting."""
+"""Study files of benchmarks/ are what they say: the paper, or the paper with one other setting."""
 
 import csv
 import json

@@ -219,7 +219,7 @@ class Evidence:
             loss: A loss with a temperature.
             column: What to read.
             grid: The temperatures; by default all that the study asks for.
-            minimum: With fewer temperatures there is no evidence.
+            minimum: With fewer temperatures the curve is empty and says why.
         """
         name = in_words(column)
         chosen = sorted(self.temperatures(loss, column) if grid is None else grid)
@@ -240,7 +240,7 @@ class Evidence:
     def runs(self, loss: str, column: str) -> Reading:
         """A column of all complete runs of a loss, indexed by temperature and seed.
 
-        There is no evidence if a complete run lacks the number (a number that could not be computed
+        It is empty and says why if a complete run lacks the number (one that could not be computed
         may be the one that breaks the claim), or if fewer than half of the runs are complete. If
         some runs are missing, the ``note`` says so.
         """

@@ -1,7 +1,7 @@
 """What a claim reads: one number per seed, for a cell or for each temperature of a loss.
 
 If a number cannot be used, the reading says why in words, so that a verdict can repeat it. A cell
-with a diverged run is no evidence at all, because its other seeds are the survivors. A cell that
+with a diverged run is not used at all, because its other seeds are the survivors. A cell that
 the study never asked for differs from one that failed.
 """
 
@@ -33,7 +33,7 @@ class Reading:
     Attributes:
         name: What it is, in words.
         values: Indexed by seed, without NaN; empty if there is a ``problem``.
-        problem: Why there is no evidence; empty if there is.
+        problem: Why it cannot be used; empty if it can.
         state: The outcome of a claim that reads it if there is a ``problem``: not measured if the
             study lacks the loss or the measure, not tested if it lacks the temperature, undecided
             if runs failed.
@@ -61,7 +61,7 @@ class Curve:
         loss: Its loss.
         column: What was measured, in words.
         table: Seeds x ascending temperatures, without NaN: the seeds that have all of them.
-        problem: Why there is no evidence; empty if there is.
+        problem: Why it cannot be used; empty if it can.
         state: As for ``Reading``.
     """
 

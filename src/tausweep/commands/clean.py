@@ -126,7 +126,7 @@ def _others(study: Study, layout: Layout) -> list[Study]:
 
 
 def _stored(named: list[Study], layout: Layout, gone: list[Path]) -> Iterable[Leftover]:
-    """Stored runs that no study names, and that no folder of a run links but for those that go."""
+    """Stored runs that no study names, and that no folder links except those that go."""
     runs = [run for study in named for run in study.runs()]
     needed = {layout.trained(run) for run in runs} | {layout.evaluated(run) for run in runs}
     linked = {

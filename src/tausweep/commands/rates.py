@@ -86,7 +86,7 @@ def best(settings: RunSettings) -> dict[str, Rate]:
 
 
 def kind(settings: RunSettings) -> str:
-    """Digest of what decides how fast a run trains on a machine, but for its number of images.
+    """Digest of what decides how fast a run trains on a machine, except its number of images.
 
     Runs of a kind may differ in temperature, K, schedule and seed.
     """

@@ -299,7 +299,7 @@ def store_evaluated(folder: Path, entry: Path, content: Mapping[str, Any]) -> No
 
 
 def files_of(content: Mapping[str, Any], folder: Path) -> list[str]:
-    """The files of a record that are in its run's folder, but for itself."""
+    """The files of a record that are in its run's folder, except itself."""
     named = content if "digests" in content else records.sealed(content, folder)
     return [name for name in sorted(named["digests"]["files"]) if (folder / name).is_file()]
 

@@ -89,7 +89,7 @@ class Comparison:
         return self.cells.to_csv(index=False, lineterminator="\n")
 
     def values(self) -> dict[str, Any]:
-        """The comparison in values that are JSON but for NaN (docs/commands.md)."""
+        """The comparison in values that are JSON, except NaN (docs/commands.md)."""
         return {
             "a": {"name": self.a.name, "source": self.a.source},
             "b": {"name": self.b.name, "source": self.b.source},
