@@ -117,6 +117,7 @@ def test_without_labels_there_is_a_hint(tmp_path: Path, capsys: pytest.CaptureFi
     [
         (("nowhere",), "nowhere: there is no such folder or CSV"),
         (("photos", "--minutes", "0"), "0 is not allowed; it should be 0.5 or more minutes"),
+        (("photos", "--minutes", "abc"), "abc is not allowed; it should be 0.5 or more minutes"),
         (("photos", "--encoder", "vgg"), "vgg is not allowed; it should be resnet10"),
         (("photos", "--encoder", "resnet18:4"), "resnet18:4 is not allowed"),
         (("photos", "--image-size", "4"), "4 is not allowed; it should be 8 or more"),

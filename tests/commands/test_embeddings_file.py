@@ -73,6 +73,9 @@ def test_an_npy_has_no_labels_but_those_of_a_file(tmp_path: Path) -> None:
     [
         ("label\n" + "\n".join(NAMES), None),
         ("\n".join(map(str, Y)), None),
+        ("species\n" + "\n".join(NAMES), None),
+        ("\n".join(NAMES).replace(NAMES[0], "NA"), None),
+        ("label\n" + "\n".join(NAMES) + "\n\n", None),
         ("id,kind\n" + "\n".join(f"{i},{n}" for i, n in enumerate(NAMES)), "kind"),
         ("id,class\n" + "\n".join(f"{i},{n}" for i, n in enumerate(NAMES)), None),
     ],
@@ -192,6 +195,18 @@ def test_an_empty_label_of_a_csv(tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text("id,label\n" + "".join(f"{i},a\n" for i in range(11)) + "11,\n")
     with pytest.raises(StudyError, match="the label at row 11"):
         embeddings_file.read(npy(tmp_path), labels=tmp_path / "l.csv")
+
+
+def test_a_blank_line_is_an_empty_label(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("label\na\n\n" + "a\n" * 10)
+    with pytest.raises(StudyError, match="the label at row 1 "):
+        embeddings_file.read(npy(tmp_path), labels=tmp_path / "l.csv")
+
+
+def test_a_file_that_is_none_is_not_said_to_hold_objects(tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_bytes(b"garbage" * 10)
+    with pytest.raises(StudyError, match="cannot be read as a NumPy array: it is damaged"):
+        embeddings_file.read(tmp_path / "x.npy")
 
 
 def test_a_label_column_that_is_not_there(tmp_path: Path) -> None:

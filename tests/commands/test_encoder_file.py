@@ -215,6 +215,13 @@ def test_a_python_file(tmp_path: Path) -> None:
     found = encoder_file.read(path, size=16)
     assert torch.equal(output(found.module), VIEWS.flatten(1))
     assert found.size == 16
+    # What the module does not say may stand in the file.
+    path.write_text(
+        "from torch import nn\n\nimage_size = 24\nmean = (0.1, 0.2, 0.3)\n\n"
+        "def make():\n    model = nn.Flatten()\n    model.mean = [0.5] * 3\n    return model\n"
+    )
+    found = encoder_file.read(path)
+    assert (found.size, found.mean) == (24, (0.5, 0.5, 0.5))
     path.write_text("def make():\n    return 3\n")
     with pytest.raises(StudyError, match=r"make\(\) returned int, not an nn.Module"):
         encoder_file.read(path)

@@ -147,6 +147,9 @@ def test_a_collapsed_encoder_is_told(measure: Command) -> None:
         (["x.npy", "--labels", "short_y.npy"], "399 labels given, but x.npy has 400 embeddings"),
         (["r.pth"], "r.pth: is an encoder; --images DIR names images"),
         (["x.npy", "--arch", "vgg11"], "--arch: x.npy is a file of embeddings"),
+        (["x.npy", "--images", "nowhere"], "--images: x.npy is a file of embeddings"),
+        (["r.pth", "--images", ".", "--key", "x"], "--key: r.pth is an encoder; it is for files"),
+        (["x.npy", "--html", "."], "--html .: is a folder; it should be a file"),
         (["x.docx"], "x.docx: files of this kind are not read"),
     ],
 )
@@ -221,6 +224,12 @@ def bad(change: Any) -> Any:
 def test_bad_arrays_are_refused(embeddings: Any, labels: Any, said: str) -> None:
     with pytest.raises(StudyError, match=said):
         tausweep.measure(embeddings, labels)
+
+
+def test_views_of_different_images_are_refused() -> None:
+    x = np.eye(5)
+    with pytest.raises(StudyError, match="views: 5 x 5 and 3 x 5 given; both need the same images"):
+        tausweep.measure(x, views=(x, x[:3]))
 
 
 def test_importing_tausweep_loads_nothing_heavy() -> None:

@@ -9,6 +9,7 @@ files, so `tausweep run` finds every run done.
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import shlex
 import signal
@@ -68,7 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _minutes(text: str) -> float:
-    minutes = flags.seconds(text)
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
     if not 0.5 <= minutes <= 100_000:
         raise argparse.ArgumentTypeError(f"{text} is not allowed; it should be 0.5 or more minutes")
     return minutes

@@ -15,6 +15,8 @@ from tausweep.study import StudyError, did_you_mean
 SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
 EMBEDDINGS = ("embeddings", "embedding", "features", "feature", "emb", "x", "X")
 LABELS = ("labels", "label", "y", "targets", "target", "class")
+NPY, PICKLE = b"\x93NUMPY", b"\x80"
+"""How files of an array and of a pickled object begin."""
 LISTED = 6
 """Most arrays that an error message names."""
 OBJECTS = (
@@ -56,7 +58,7 @@ def read(
     else:
         x, given, source, split = matrix(content, name), None, name, False
     if labels is not None:
-        given, source, split = read_labels(labels, label_column), str(labels), False
+        given, source, split = read_labels(labels, label_column, len(x)), str(labels), False
     if given is None:
         return Embedded(name, x)
     if split and isinstance(content, Mapping) and "train_labels" in content:
@@ -68,12 +70,13 @@ def read(
     return Embedded(name, x, torch.from_numpy(codes(_array(given), len(x), source, name)))
 
 
-def read_labels(path: Path, column: str | None = None) -> Any:
+def read_labels(path: Path, column: str | None = None, count: int | None = None) -> Any:
     """Read one label per row from a CSV or ``.npy`` file.
 
     Args:
         path: The file; a CSV file without a header must have a single column.
         column: The column of a CSV file; by default one of ``LABELS``, or the only one.
+        count: Number of embeddings. A single column of one row more has a header.
 
     Raises:
         StudyError: There is no such file or column.
@@ -82,7 +85,8 @@ def read_labels(path: Path, column: str | None = None) -> Any:
     if path.suffix.lower() == ".npy":
         return _numpy(path)
     table = table_of(path)
-    if column is None and len(table.columns) == 1 and table.columns[0] not in LABELS:
+    headed = table.columns[0] in LABELS or len(table) == count
+    if column is None and len(table.columns) == 1 and not headed:
         return _table(path, header=None).iloc[:, 0].to_numpy()
     return table[label_column(table.columns, str(path), column)].to_numpy()
 
@@ -124,7 +128,14 @@ def _table(path: Path, header: int | None) -> Any:
 
     _there(path)
     try:
-        return pd.read_csv(path, header=header)
+        # An empty cell is a missing label, the text NA is not. A blank line is an empty cell of the
+        # only column, but behind the last row it is nothing.
+        table = pd.read_csv(
+            path, header=header, keep_default_na=False, na_values=[""], skip_blank_lines=False
+        )
+        while len(table) and table.iloc[-1].isna().all():
+            table = table.iloc[:-1]
+        return table
     except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise StudyError(f"{path}: cannot be read as CSV: {error}") from None
 
@@ -151,6 +162,11 @@ def _numpy(path: Path) -> Any:
     try:
         found = np.load(path, allow_pickle=False)
     except ValueError as error:
+        # NumPy speaks of pickles wherever its own mark is missing.
+        if "pickle" in str(error) and not path.read_bytes()[:6].startswith((NPY, PICKLE)):
+            raise StudyError(
+                f"{path}: cannot be read as a NumPy array: it is damaged, or is none"
+            ) from None
         if "pickle" in str(error):
             raise StudyError(f"{path}: {OBJECTS}") from None
         raise StudyError(f"{path}: cannot be read as a NumPy array: {error}") from None

@@ -6,6 +6,7 @@ Nothing is downloaded. From a file of weights only tensors are unpickled
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging as stdlib_logging
 import pickle
@@ -91,10 +92,13 @@ def tensors(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"(?:Unsupported (?:global|class)|GLOBAL) ([\w.]+)", str(error))
-        named = f" ({found[1]})" if found else ""
+        if not found:
+            raise StudyError(
+                f"{path}: cannot be read as a PyTorch file: it is damaged, or is none"
+            ) from None
         raise StudyError(
-            f"{path}: holds more than tensors{named}, which is not read, since reading it can run "
-            "code; save the weights alone, with torch.save(model.state_dict(), path)"
+            f"{path}: holds more than tensors ({found[1]}), which is not read, since reading it "
+            "can run code; save the weights alone, with torch.save(model.state_dict(), path)"
         ) from None
     except (RuntimeError, ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -313,17 +317,18 @@ def _hugging_face(folder: Path, size: int | None) -> LoadedEncoder:
 
 def _own_module(path: Path, size: int | None) -> LoadedEncoder:
     """The module that ``make()`` of a Python file returns. Its output is measured unchanged."""
-    model = plugins.function(str(path), "make", "encoder")()
+    make = plugins.function(str(path), "make", "encoder")
+    model = make()
     if not isinstance(model, nn.Module):
         raise StudyError(
             f"encoder: {path}: make() returned {type(model).__name__}, not an nn.Module"
         )
     what = f"output of {type(model).__name__} from {path}"
-    chosen = size or int(getattr(model, "image_size", 224))
-    constants = (
-        _channels(getattr(model, "mean", None), IMAGENET[0]),
-        _channels(getattr(model, "std", None), IMAGENET[1]),
-    )
+    # What the module does not have may stand in the file.
+    file = getattr(inspect.unwrap(make), "__globals__", {})
+    given = {n: getattr(model, n, file.get(n)) for n in ("image_size", "mean", "std")}
+    chosen = size or int(given["image_size"] or 224)
+    constants = _channels(given["mean"], IMAGENET[0]), _channels(given["std"], IMAGENET[1])
     return _loaded(model, what, chosen, 0.875 if chosen >= 160 else 1.0, constants)
 
 

@@ -68,6 +68,7 @@ def run(options: argparse.Namespace) -> None:
 
     if len(options.inputs) > 2:
         raise StudyError(f"INPUT: {len(options.inputs)} given; one or two are allowed")
+    _check_flags([Path(name) for name in options.inputs], options)
     devices.set_threads(options.threads)
     with devices.device(options.device, say=say) as device:
         inputs = [_embedded(Path(name), options, device) for name in options.inputs]
@@ -156,6 +157,9 @@ def measure(
     elif labels is not None:
         own = torch.from_numpy(codes(_plain(labels), len(x), "labels", name))
     pair = None if views is None else (matrix(views[0], "views"), matrix(views[1], "views"))
+    if pair is not None and pair[0].shape != pair[1].shape:
+        sizes = " and ".join(" x ".join(map(str, view.shape)) for view in pair)
+        raise StudyError(f"views: {sizes} given; both need the same images and dimensions")
     inputs = [Embedded(name, x, own, learnt, theirs, pair)]
     if against is not None:
         inputs.append(Embedded("against", matrix(against, "against"), own))
@@ -191,13 +195,41 @@ def _assessed(one: Embedded, k: int) -> Quality:
     return replace(quality, what=one.what, views=one.compares)
 
 
+def _check_flags(inputs: list[Path], options: argparse.Namespace) -> None:
+    """Refuse flags that no input would use, and a page that cannot be written.
+
+    Raises:
+        StudyError: There is such a flag, or an input does not exist.
+    """
+    from tausweep.commands import encoder_file
+
+    for path in inputs:
+        if not path.exists():
+            raise StudyError(f"{path}: there is no such file or folder")
+    always = (*encoder_file.PICKLES, ".py")
+    perhaps = () if options.images is None else encoder_file.SUFFIXES
+    encoders = [
+        path
+        for path in inputs
+        if path.suffix.lower() in (*always, *perhaps) or (path.is_dir() and options.images)
+    ]
+    given = {
+        "--images": options.images, "--arch": options.arch, "--image-size": options.image_size
+    }  # fmt: skip
+    for flag, value in given.items():
+        if value is not None and not encoders:
+            raise StudyError(f"{flag}: {inputs[0]} is a file of embeddings; it is for encoders")
+    if options.key is not None and len(encoders) == len(inputs):
+        raise StudyError(f"--key: {inputs[0]} is an encoder; it is for files of embeddings")
+    if options.html is not None and options.html.is_dir():
+        raise StudyError(f"--html {options.html}: is a folder; it should be a file")
+
+
 def _embedded(path: Path, options: argparse.Namespace, device: torch.device) -> Embedded:
     """One input: a file of embeddings is read, an encoder is applied to the images."""
     from tausweep.commands import embeddings_file
 
     suffix = path.suffix.lower()
-    if not path.exists():
-        raise StudyError(f"{path}: there is no such file or folder")
     embedded = path / File.EMBEDDINGS
     if path.is_dir() and options.images is None and embedded.is_file():
         found = embeddings_file.read(embedded, options.key, options.labels, options.label_column)
@@ -214,9 +246,6 @@ def _embedded(path: Path, options: argparse.Namespace, device: torch.device) -> 
                 f"{path}: files of this kind are not read; embeddings are {known}, encoders "
                 f"{', '.join(encoder_file.SUFFIXES)} or folders, with --images"
             )
-        if options.arch or options.image_size:
-            flag = "--arch" if options.arch else "--image-size"
-            raise StudyError(f"{flag}: {path} is a file of embeddings; it is for encoders")
         return embeddings_file.read(path, options.key, options.labels, options.label_column)
     from tausweep.commands import image_tree
     from tausweep.commands.embedding import embed

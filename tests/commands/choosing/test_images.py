@@ -57,6 +57,16 @@ def test_labels_of_a_csv_may_cover_a_part(tmp_path: Path) -> None:
     )
 
 
+def test_a_csv_of_images_that_are_missing_is_refused(tmp_path: Path) -> None:
+    small(tmp_path, {"all": 80})
+    rows = [f"all/{i}.png,{'ab'[i % 2]}" for i in range(81)]
+    (tmp_path / "own.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    with pytest.raises(
+        StudyError, match=r"1 of its 81 images are missing, the first is all/80\.png"
+    ):
+        read(tmp_path / "own.csv")
+
+
 def test_a_few_damaged_images_are_named_and_many_refused(tmp_path: Path) -> None:
     small(tmp_path, {"ant": 30, "bee": 30})
     for i in range(3):

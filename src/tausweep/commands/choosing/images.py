@@ -123,7 +123,13 @@ def read(given: Path, threads: int, say: Callable[[str], None]) -> Images:
 
 def _listed(given: Path) -> list[Entry]:
     if given.is_file():
-        return entries.of_table(given)
+        found = entries.of_table(given)
+        if lacking := [e.path for e in found if not (given.parent / e.path).is_file()]:
+            raise StudyError(
+                f"{given}: {len(lacking):,} of its {len(found):,} images are missing, the first is "
+                f"{lacking[0]}; paths are relative to where the CSV lies"
+            )
+        return found
     there = trees.subfolders(given)
     tests = [name for name in TESTS if name in there]
     if "train" not in there:
