@@ -9,11 +9,12 @@ DEV_READY := .venv/.dev-ready
 # The property tests that make test-slow runs with random examples.
 PROPERTIES := -m 'hypothesis and not slow and not slurm'
 
-.PHONY: help demo data-cifar10 cifar10-small cifar10-longer cifar10-200 speed pages docs terminal-session break-it test test-instructions test-slurm test-crate test-slow lint lock clean
+.PHONY: help demo data-cifar10 cifar10-small cifar10-longer cifar10-200 many-classes speed pages docs terminal-session break-it test test-instructions test-slurm test-crate test-slow lint lock clean
 
 help:
 	@echo "make demo    the paper in miniature, from scratch to its tables: minutes on 2 cores"
 	@echo "make cifar10-small DATA=FOLDER  the study in docs/findings.md on CIFAR-10's images: an hour or two on 2 cores"
+	@echo "make many-classes DATA=FOLDER  10 and 100 classes of Tiny ImageNet: an hour on 2 cores"
 	@echo "make data-cifar10  CIFAR-10's original archive as image folders: 170 MB of download; then DATA=data/cifar10-png"
 	@echo "make speed   measure docs/speed.md on this machine: a quarter of an hour on 2 idle cores; installs other libraries"
 	@echo "make break-it  damage copies of an export of the kept demo, and show which check notices each: seconds"
@@ -57,6 +58,14 @@ cifar10-small cifar10-longer cifar10-200: $(READY)
 	@test -d "$(DATA)/train" -a -d "$(DATA)/test" || \
 	  { echo "DATA=$(DATA): a folder with train/<class>/ and test/<class>/ is needed"; exit 2; }
 	mkdir -p data && ln -sfn "$$(cd "$(DATA)" && pwd)" data/cifar10-images
+	$(BIN)/tausweep run benchmarks/$@.yaml
+
+# Which of Tiny ImageNet's images are taken is written as tables beside the link.
+many-classes: $(READY)
+	@test -d "$(DATA)/train" || \
+	  { echo "DATA=$(DATA): a folder with train/<class>/ of Tiny ImageNet's 200 classes is needed"; exit 2; }
+	mkdir -p data && ln -sfn "$$(cd "$(DATA)" && pwd)" data/tiny-imagenet
+	$(BIN)/python benchmarks/class_tables.py data/tiny-imagenet
 	$(BIN)/tausweep run benchmarks/$@.yaml
 
 # The original archive is checked and laid out as image folders; the studies of CIFAR-10 read them.
