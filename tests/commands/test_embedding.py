@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pictures import tree
 from tausweep.commands import embedding, image_tree
-from tausweep.commands.encoder_file import LoadedEncoder
+from tausweep.commands.loaded_encoder import LoadedEncoder
 from tausweep.data import pictures
 from tausweep.study import StudyError, ViewSettings
 

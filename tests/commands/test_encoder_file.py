@@ -14,6 +14,7 @@ from torch import nn
 from transformers import ViTConfig, ViTModel
 
 from tausweep.commands import encoder_file
+from tausweep.commands.loaded_encoder import IMAGENET
 from tausweep.model import Encoder
 from tausweep.storage.atomic import write_json
 from tausweep.storage.layout import File
@@ -94,20 +95,18 @@ def test_another_model_of_torchvision_by_its_name(tmp_path: Path) -> None:
         StudyError, match=r"is not the state dict of a torchvision ResNet .* --arch NAME"
     ):
         encoder_file.read(tmp_path / "x.pth")
-    with pytest.raises(StudyError, match="tensors of DenseNet are missing"):
+    with pytest.raises(StudyError, match="lacks 604 tensors of DenseNet"):
         encoder_file.read(tmp_path / "x.pth", "densenet121")
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     _, state = headless("resnet18")
     torch.save({k: v for k, v in state.items() if k != "layer2.0.bn1.bias"}, tmp_path / "less.pth")
-    with pytest.raises(
-        StudyError, match=r"1 tensors of ResNet are missing, such as layer2\.0\.bn1\.bias"
-    ):
+    with pytest.raises(StudyError, match=r"lacks 1 tensor of ResNet, such as layer2\.0\.bn1\.bias"):
         encoder_file.read(tmp_path / "less.pth")
     torch.save(state | {"layer2.0.extra": torch.ones(1)}, tmp_path / "more.pth")
     with pytest.raises(
-        StudyError, match=r"1 tensors do not belong to ResNet, such as layer2\.0\.extra"
+        StudyError, match=r"has 1 tensor that ResNet does not have, such as layer2\.0\.extra"
     ):
         encoder_file.read(tmp_path / "more.pth")
     torch.save(state | {"bn1.bias": torch.ones(3)}, tmp_path / "shape.pth")
@@ -222,9 +221,49 @@ def test_a_python_file(tmp_path: Path) -> None:
     )
     found = encoder_file.read(path)
     assert (found.size, found.mean) == (24, (0.5, 0.5, 0.5))
+    path.write_text(
+        "import torch\nfrom statistics import mean\nstd = 0.25\n\ndef make():\n"
+        "    model = torch.nn.Flatten()\n"
+        "    model.register_buffer('std', torch.full((1, 3, 1, 1), 0.5))\n    return model\n"
+    )
+    found = encoder_file.read(path)
+    assert (found.mean, found.std) == (IMAGENET[0], (0.5,) * 3)
     path.write_text("def make():\n    return 3\n")
     with pytest.raises(StudyError, match=r"make\(\) returned int, not an nn.Module"):
         encoder_file.read(path)
     path.write_text("def other():\n    return 3\n")
     with pytest.raises(StudyError, match="has no function make"):
         encoder_file.read(path)
+
+
+@pytest.mark.parametrize(
+    ("constant", "message"),
+    [
+        ("std = 0", "std: 0 is not allowed; it should be one number, or three, above 0"),
+        (
+            "mean = (0.5, 0.5)",
+            r"mean: \(0.5, 0.5\) is not allowed; it should be one number, or three",
+        ),
+        ("mean = ['a'] * 3", "mean: .* is not allowed"),
+        ("image_size = (32, 32)", r"image_size: \(32, 32\) is not allowed; .* an integer > 0"),
+    ],
+)
+def test_a_python_files_constants_are_checked(tmp_path: Path, constant: str, message: str) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(f"import torch\n{constant}\n\ndef make():\n    return torch.nn.Flatten()\n")
+    with pytest.raises(StudyError, match=message):
+        encoder_file.read(path)
+
+
+def test_one_number_stands_for_all_channels(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text("import torch\nstd = 0.25\n\ndef make():\n    return torch.nn.Flatten()\n")
+    assert encoder_file.read(path).std == (0.25, 0.25, 0.25)
+
+
+def test_weights_that_are_not_finite_are_named(tmp_path: Path) -> None:
+    _, state = headless("resnet18")
+    state["layer2.0.bn1.bias"][0] = float("nan")
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(StudyError, match=r"must be finite; layer2\.0\.bn1\.bias is not \(1 of "):
+        encoder_file.read(tmp_path / "x.pth")

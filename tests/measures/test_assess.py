@@ -9,7 +9,7 @@ import torch
 from points import clustered, gaussian
 from tausweep.measures import geometry
 from tausweep.measures.assess import assess
-from tausweep.measures.quality import QUALITIES, differences
+from tausweep.measures.quality import LOW_DIMENSION, QUALITIES, differences
 from tausweep.measures.sphere_dimension import effective_dimension
 
 pytestmark = pytest.mark.numerical
@@ -63,10 +63,25 @@ def test_a_large_common_mean_is_told() -> None:
     centre = torch.zeros(32)
     centre[0] = 8
     shifted = assess(gaussian(2000, 32) + centre)
-    assert "large_common_mean" in [flag.name for flag in shifted.flags]
+    # It makes the effective dimension small, which is no low rank.
+    assert shifted.estimates["effective_dimension"].value < LOW_DIMENSION
+    assert [flag.name for flag in shifted.flags] == ["large_common_mean"]
     # Any n points have 1/n of it: three random ones are not told.
     three = assess(torch.eye(32)[:3] + 0.01 * gaussian(3, 32))
     assert "large_common_mean" not in [flag.name for flag in three.flags]
+
+
+@pytest.mark.parametrize("labels", [[0, 0], [0, 0, 1], [0, 0, 1, 2, 3]])
+def test_a_single_pair_gives_no_interval(labels: list[int]) -> None:
+    found = assess(gaussian(len(labels), 16), torch.tensor(labels))
+    tolerance = found.estimates["tolerance"]
+    assert (tolerance.low, tolerance.high) == (None, None)
+    (flag,) = [flag for flag in found.flags if flag.measure == "tolerance"]
+    assert flag.sentence.startswith("no interval for tolerance: there is a single pair")
+    if len(labels) == 2:
+        assert all(one.low is None for one in found.estimates.values())
+    else:
+        assert found.estimates["interclass_similarity"].low is not None
 
 
 def test_copies_are_told() -> None:
@@ -122,9 +137,9 @@ def test_equal_inputs_differ_by_nothing() -> None:
     found = assess(x, labels)
     for name, one in differences(found, found).items():
         assert one.value == 0, name
-        assert one.low is not None
-        assert one.high is not None
-        assert one.low <= 0 <= one.high
+        # Only accuracies have an interval here: nothing scatters.
+        assert (one.low is not None) == name.endswith("accuracy"), name
+        assert one.low is None or one.high is None or one.low <= 0 <= one.high
 
 
 def test_paired_differences_are_sharper_than_the_inputs() -> None:

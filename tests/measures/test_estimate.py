@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 from tausweep.measures import estimate
@@ -24,15 +25,16 @@ def test_an_interval_ends_where_the_measure_does() -> None:
 
 
 def test_an_interval_holds_its_value_beyond_the_range_by_rounding() -> None:
-    found = estimate.by_influence(-1e-9, np.zeros(5), least=0.0)
+    found = estimate.by_influence(-1e-6, np.array([-1e-6, 1e-6, 0.0]), least=0.0)
     assert found.low is not None
     assert found.high is not None
     assert found.low <= found.value <= found.high
 
 
-def test_a_single_instance_has_no_interval() -> None:
-    found = estimate.by_influence(1.0, np.zeros(1))
-    assert found == Estimate(1.0, None, None, 1)
+@pytest.mark.parametrize("influence", [np.zeros(1), np.zeros(2), np.full(5, 1e-9)])
+def test_without_scatter_there_is_no_interval(influence: NDArray[np.float64]) -> None:
+    found = estimate.by_influence(1.0, influence)
+    assert found == Estimate(1.0, None, None, len(influence))
     assert found.half_width is None
 
 

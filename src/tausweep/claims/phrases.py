@@ -44,8 +44,8 @@ def loss_words(loss: str) -> str:
 
 
 def count_of(count: int, noun: str) -> str:
-    """``1 run``, ``2 runs``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """``1 run``, ``2 runs``, ``1,200 runs``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def comma_separated(items: Iterable[object]) -> str:

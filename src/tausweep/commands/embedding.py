@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tausweep.claims.phrases import count_of
 from tausweep.commands.embedded import Embedded, codes, matrix
-from tausweep.commands.encoder_file import LoadedEncoder
 from tausweep.commands.image_tree import ImageTree
+from tausweep.commands.loaded_encoder import LoadedEncoder
 from tausweep.data import pictures
 from tausweep.model.encoder import set_tf32
 from tausweep.study import StudyError
@@ -52,11 +53,11 @@ def embed(
     set_tf32(False)
     encoder.module.to(device).to(memory_format=torch.channels_last)
     work = _Embedding(encoder, device, threads, lambda line: say(f"{name}: {line}"))
-    say(f"{name}: {len(tree.paths):,} images at {encoder.size} pixels")
+    say(f"{name}: {count_of(len(tree.paths), 'image')} at {encoder.size} pixels")
     x = matrix(work.plain(tree.paths), name)
     train = None
     if tree.train_paths:
-        say(f"{name}: {len(tree.train_paths):,} images of the training split")
+        say(f"{name}: {count_of(len(tree.train_paths), 'image')} of the training split")
         train = matrix(work.plain(tree.train_paths), f"{name}, training split")
     what = encoder.what
     if work.damaged:
@@ -69,9 +70,9 @@ def embed(
         tree = tree.without(work.damaged)
     order = rendering.order(len(tree.paths), 0, 0)[:ALIGNED].sort().values.tolist()
     chosen = [tree.paths[row] for row in order]
-    say(f"{name}: two views of {len(chosen):,} images")
+    say(f"{name}: two views of {count_of(len(chosen), 'image')}")
     views = tuple(matrix(part, f"{name}, views") for part in work.two_views(chosen))
-    described = f"two views of {len(chosen):,} images, {_words(encoder)}"
+    described = f"two views of {count_of(len(chosen), 'image')}, {_words(encoder)}"
     if tree.labels is None:
         return Embedded(name, x, None, None, None, (views[0], views[1]), what, described)
     every = codes([*tree.labels, *tree.train_labels], len(x) + len(tree.train_labels), name, name)

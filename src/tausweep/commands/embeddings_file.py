@@ -266,8 +266,8 @@ def _chosen(
     )
     if key is None and any(v.ndim == 4 for v in content.values()):
         raise StudyError(
-            f"{name}: seems to hold the weights of an encoder ({listed}); name images to embed "
-            "with --images DIR"
+            f"{name}: seems to hold the weights of an encoder; name images to embed with --images "
+            f"DIR (there are {listed})"
         )
     if key is not None and key not in content:
         raise StudyError(

@@ -201,12 +201,12 @@ def _check_flags(inputs: list[Path], options: argparse.Namespace) -> None:
     Raises:
         StudyError: There is such a flag, or an input does not exist.
     """
-    from tausweep.commands import encoder_file
+    from tausweep.commands import encoder_file, state_dict
 
     for path in inputs:
         if not path.exists():
             raise StudyError(f"{path}: there is no such file or folder")
-    always = (*encoder_file.PICKLES, ".py")
+    always = (*state_dict.PICKLES, ".py")
     perhaps = () if options.images is None else encoder_file.SUFFIXES
     encoders = [
         path
@@ -234,9 +234,9 @@ def _embedded(path: Path, options: argparse.Namespace, device: torch.device) -> 
     if path.is_dir() and options.images is None and embedded.is_file():
         found = embeddings_file.read(embedded, options.key, options.labels, options.label_column)
         return replace(found, name=str(path), what=f"{File.EMBEDDINGS} of the run")
-    from tausweep.commands import encoder_file
+    from tausweep.commands import encoder_file, state_dict
 
-    if options.images is None and (path.is_dir() or suffix in (*encoder_file.PICKLES, ".py")):
+    if options.images is None and (path.is_dir() or suffix in (*state_dict.PICKLES, ".py")):
         raise StudyError(f"{path}: is an encoder; --images DIR names images to embed with it")
     as_weights = path.is_dir() or suffix in encoder_file.SUFFIXES
     if options.images is None or not as_weights:

@@ -79,7 +79,8 @@ def assess(
         found = _of_classifiers(found, x, labels, train, train_labels, collapsed, (k, temperature))
     estimates = {m: found.estimates[m] for m in quality.QUALITIES if m in found.estimates}
     missing = {m: found.missing[m] for m in quality.QUALITIES if m in found.missing}
-    flags = [*_general_flags(found, x, collapsed), *quality.too_few(estimates), *found.flags]
+    few = [] if collapsed else quality.too_few(estimates)
+    flags = [*_general_flags(found, x, collapsed), *few, *found.flags]
     return replace(found, estimates=estimates, missing=missing, flags=flags)
 
 
@@ -224,14 +225,16 @@ def _general_flags(found: Quality, x: Tensor, collapsed: bool) -> list[Flag]:
             f"{least:.3g} is called low"
         )
         flags.append(Flag("low_rank", "rankme", rank, least, sentence))
-    if dimension < quality.LOW_DIMENSION:
+    large_mean = mean > quality.LARGE_COMMON_MEAN
+    # A large common mean lowers the effective dimension, whatever the rank is.
+    if dimension < quality.LOW_DIMENSION and not large_mean:
         sentence = (
             f"low rank: the effective dimension is {dimension:.3g}; less than "
             f"{quality.LOW_DIMENSION:g} is called low"
         )
         least = quality.LOW_DIMENSION
         flags.append(Flag("low_rank", "effective_dimension", dimension, least, sentence))
-    if mean > quality.LARGE_COMMON_MEAN:
+    if large_mean:
         sentence = (
             f"large common mean: {mean:.2f} of every similarity is the mean that all embeddings "
             f"share (more than {quality.LARGE_COMMON_MEAN:g}); read the gap, not tolerance alone"

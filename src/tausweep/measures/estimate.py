@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 CONFIDENCE = 0.95
+SAME = 2.0**-23
+"""Influence values that differ by less are the same, but for rounding to float32."""
 Values = NDArray[np.float64]
 
 
@@ -73,11 +75,12 @@ def by_influence(
         instances: n, if the influence values are those of groups.
 
     Returns:
-        The estimate; without an interval if there are fewer than two influence values.
+        The estimate; without an interval if there are fewer than two influence values, or if they
+        are all the same: those of a single pair are, and say nothing of another sample.
     """
     n = len(influence)
     instances = instances or n
-    if n < 2:
+    if n < 2 or float(np.ptp(influence)) <= SAME * max(1.0, abs(value)):
         return Estimate(value, None, None, instances)
     error = float(np.std(influence, ddof=1)) / math.sqrt(n)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error

@@ -180,7 +180,10 @@ def too_few(estimates: Mapping[str, Estimate]) -> list[Flag]:
             )
             width = found.half_width or 0.0
             flags.append(Flag("too_few", name, width, wanted, sentence, _rounded_up(needed)))
-        elif found.half_width is not None and math.isinf(found.half_width):
+        elif found.half_width is None:
+            sentence = f"no interval for {_words(name)}: there is a single pair, or all are alike"
+            flags.append(Flag("too_few", name, math.inf, wanted, sentence))
+        elif math.isinf(found.half_width):
             sentence = (
                 f"too few instances for {_words(name)}: {found.n:,} do not bound its interval"
             )
@@ -243,7 +246,12 @@ def separable(train: int, total: int, dim: int) -> list[Flag]:
 
 
 def _words(name: str) -> str:
-    named = {"rankme": "RankMe", "knn_accuracy": "kNN accuracy", "tolerance_gap": "the gap"}
+    named = {
+        "rankme": "RankMe",
+        "knn_accuracy": "kNN accuracy",
+        "tolerance_gap": "the gap",
+        "interclass_similarity": "inter-class similarity",
+    }
     return named.get(name, name.replace("_", " "))
 
 

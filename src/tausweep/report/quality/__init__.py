@@ -156,9 +156,11 @@ def notes(quality: Quality) -> list[str]:
         found.append(f"Classifiers: {quality.split}.")
     if quality.views and "alignment" in quality.estimates:
         found.append(f"Alignment: {quality.views}.")
+    above = quality.estimates["uniformity"].value > 2 * quality.t
     found.append(
         f"Uniformity with t = {quality.t:g}: 0 is one point, {2 * quality.t:g} the limit of points "
-        "spread evenly over a sphere of high dimension."
+        "spread evenly over a sphere of high dimension"
+        + ("; a few points can be farther apart." if above else ".")
     )
     return [*found, *plane.sentences(quality)]
 
