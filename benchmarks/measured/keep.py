@@ -26,7 +26,10 @@ from tausweep.study import Study, StudyError
 
 HERE = Path(__file__).resolve().parent
 KEPT = {".csv", ".md", ".svg"}
-KEPT_NAMES = {"study.json", "claims.json", "record.json", "manifest.json", "correct.safetensors"}
+KEPT_NAMES = {
+    *("study.json", "claims.json", "record.json", "manifest.json"),
+    *("along.json", "correct.safetensors"),
+}
 BY_HAND = "README.md"
 """The file in a study's folder that is written by hand."""
 

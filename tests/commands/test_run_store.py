@@ -16,6 +16,7 @@ from lock_holder import holder
 from tausweep import study as studies
 from tausweep.commands import migrate, run_store, stored_runs
 from tausweep.commands.evaluate import evaluate, evaluate_ahead, take_made
+from tausweep.commands.import_results import restore
 from tausweep.commands.pretrain import pretrain
 from tausweep.commands.record_checks import check_run
 from tausweep.results import records
@@ -309,3 +310,28 @@ def test_migration_finds_which_weights_along_the_training_were_kept(tmp_path: Pa
     assert [path.name for path in layout.trained(run).parent.iterdir()] == [
         layout.trained(run).name
     ]
+
+
+def test_a_record_without_its_measures_along_the_training_is_not_taken(tmp_path: Path) -> None:
+    results, file = tmp_path / "results", study_file(tmp_path, evaluate_at=[0.4])
+    train(file, results)
+    folder, layout, run = measure(file, results), Layout(results), run_of(file)
+    entry = layout.evaluated(run)
+    kept = tmp_path / "kept"
+    Layout(kept).run(run).mkdir(parents=True)
+    shutil.copyfile(folder / File.RECORD, Layout(kept).run(run) / File.RECORD)
+    here = Layout(tmp_path / "here")
+    assert "1 without along.json, which the study needs: left out" in restore(kept, file, here)
+    assert not here.run(run).exists()
+    # One that came to the store by an earlier version.
+    (entry / File.ALONG).unlink()
+    stored = json.loads((entry / File.STORED).read_text())
+    run_store.seal(entry, {*stored["files"]} - {File.ALONG}, stored["data_digest"])
+    other = study_file(tmp_path / "other", study="other", evaluate_at=[0.4])
+    assert "took 1 trained run" in take(other, results)[0]
+    assert not (layout.run(run_of(other)) / File.RECORD).exists()
+    # Measured once more, it is whole.
+    measure(other, results)
+    assert (entry / File.ALONG).read_bytes() == (folder / File.ALONG).read_bytes()
+    third = study_file(tmp_path / "third", study="third", evaluate_at=[0.4])
+    assert "took 1 finished run" in take(third, results)[0]

@@ -68,6 +68,26 @@ def test_folder_of_another_machine_is_imported_by_its_study_file(
     assert "2 of 2 runs" in tausweep(home, "import", "away", "study.yaml")
 
 
+def test_records_alone_are_enough_for_their_runs_while_others_are_trained(
+    home: Checkout, dry: DryRuns
+) -> None:
+    for run in RUNS:
+        for path in (home.folder / f"away/tiny/runs/{run}").iterdir():
+            if path.name != "record.json":
+                path.unlink()
+    study = copy.deepcopy(TINY)
+    study["losses"]["nearest_negative"] = None
+    home.write_study(study)
+    assert "2 without encoder" in tausweep(home, "import", "away", "study.yaml")
+    new = "pictures/nearest_negative/none/seed0"
+    planned = {f"pretrain {new}", f"evaluate {new}", "collect", "study"}
+    # Data that have to be prepared for the new run were not changed.
+    (prepared,) = dry.jobs(home) - planned
+    assert prepared.startswith("prepare ")
+    tausweep(home, "prepare", "study.yaml")
+    assert dry.jobs(home) == planned
+
+
 def test_copied_results_without_snakemakes_memory_train_nothing_again(
     home: Checkout, dry: DryRuns
 ) -> None:

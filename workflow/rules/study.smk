@@ -172,8 +172,7 @@ def manifest_of(wildcards):
     """
     run = run_of(wildcards)
     manifest = layout.Layout().prepared(run.settings.dataset) / layout.File.MANIFEST
-    finished = layout.Layout().run(run) / layout.File.PRETRAIN
-    if finished.exists() and not manifest.exists():
+    if targets.pretraining(run, layout.Layout()) and not manifest.exists():
         return []
     # The digests are the same, so ignore its time: the data may be newer than imported runs.
     if targets.data_unchanged(run, layout.Layout()):
@@ -207,7 +206,7 @@ def fill_minutes(wildcards, attempt):
     waiting = [
         run
         for run in RUNS.values()
-        if not (layout.Layout().run(run) / layout.File.PRETRAIN).exists()
+        if not targets.pretraining(run, layout.Layout())
     ]
     steps = sum(training_minutes(run.settings) for run in waiting)
     return min(1440, attempt * (30 + round(steps)))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tausweep import study as studies
-from tausweep.commands import archive, export, flags, migrate
+from tausweep.commands import archive, export, flags, migrate, run_store
 from tausweep.commands.record_checks import check_run
 from tausweep.results import records
 from tausweep.storage.atomic import replacing
@@ -54,6 +54,7 @@ class Restoration:
         runs: Runs whose records are imported.
         other: Runs whose records have other settings than the study's and are left out.
         absent: Runs without a record in the source.
+        end_only: Runs without their measures along the training, which the study has; left out.
         bare: Runs without an encoder in the source.
         unsealed: Runs whose records have no digests.
         files: Target paths by source path, in the order of writing.
@@ -62,6 +63,7 @@ class Restoration:
     runs: list[Run] = field(default_factory=list)
     other: list[Run] = field(default_factory=list)
     absent: list[Run] = field(default_factory=list)
+    end_only: list[Run] = field(default_factory=list)
     bare: list[Run] = field(default_factory=list)
     unsealed: list[Run] = field(default_factory=list)
     files: dict[Path, Path] = field(default_factory=dict)
@@ -144,6 +146,9 @@ def _planned(study: Study, theirs: Layout, ours: Layout) -> Restoration:
         if content["columns"]["settings_digest"] != run.settings.digest:
             plan.other.append(run)
             continue
+        if run_store.lacks_along(run, content, [path.name for path in folder.iterdir()]):
+            plan.end_only.append(run)
+            continue
         plan.runs.append(run)
         _add_run(run, content, folder, ours.run(run), plan)
     if wrong:
@@ -219,6 +224,7 @@ def _said(study: Study, plan: Restoration, source: Path) -> str:
         ),
         (plan.unsealed, "without digests: checked only against the files of their measures"),
         (plan.other, "with other settings than the study's: left out"),
+        (plan.end_only, f"without {File.ALONG}, which the study needs: left out"),
         (plan.absent, "without a record in the source"),
     ):
         if runs:

@@ -251,6 +251,7 @@ def take_evaluated(
         or ("digests" in content and not records.is_sealed(content))
         or (described and described != content.get("pretrain"))
         or (files := _unaltered(entry, data_digest, say)) is None
+        or lacks_along(run, content, files)
     ):
         return None
     first = sorted({*files} - {File.PRETRAIN, File.RECORD})
@@ -266,6 +267,12 @@ def take_evaluated(
             f"`snakemake --configfile STUDY --forcerun {folder / File.PRETRAIN}` trains it again"
         )
     return content
+
+
+def lacks_along(run: Run, content: Mapping[str, Any], files: Iterable[str]) -> bool:
+    """Whether the measures along the training of a finished run are not among its files."""
+    complete = content["columns"]["status"] == "complete"
+    return complete and bool(run.settings.along) and File.ALONG not in files
 
 
 def is_measured(run: Run, layout: Layout) -> bool:
@@ -285,10 +292,12 @@ def store_evaluated(folder: Path, entry: Path, content: Mapping[str, Any]) -> No
         entry: Where it goes.
         content: Its record, which need not be in its folder yet.
     """
-    if read(entry) is not None and json_of(entry / File.RECORD) == content:
+    stored, present = read(entry), files_of(content, folder)
+    same = stored is not None and json_of(entry / File.RECORD) == content
+    # One that came as a record alone gets its other files.
+    if stored is not None and same and {*present} <= {*stored["files"]}:
         return
     unseal(entry)
-    present = files_of(content, folder)
     for path in entry.glob("[!.]*"):
         if path.name not in (*present, File.RUN_LOCK):
             path.unlink()

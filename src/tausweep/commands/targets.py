@@ -98,13 +98,23 @@ def _check_run(
     )
 
 
+def pretraining(run: Run, layout: Layout) -> dict[str, Any]:
+    """What a run's training says of itself, empty if it is not finished.
+
+    Of a run that came as a record alone, the record says it.
+    """
+    folder = layout.run(run)
+    record = _json(folder / File.RECORD) or {}
+    described = _json(folder / File.PRETRAIN) or record.get("pretrain")
+    return described if isinstance(described, dict) else {}
+
+
 def data_unchanged(run: Run, layout: Layout) -> bool:
     """Whether a run was trained on today's prepared data, and their source has not changed."""
-    described = _json(layout.run(run) / File.PRETRAIN)
+    described = pretraining(run, layout)
     made = manifest(run.settings.dataset, layout)
     return (
-        described is not None
-        and made is not None
+        made is not None
         and described.get("data_digest") == made.get("digest")
         and made_of_source(made, run.settings.dataset, layout)
     )
@@ -118,8 +128,7 @@ def unprepared(study: Study, layout: Layout) -> list[Path]:
     found = set()
     for run in study.runs():
         made = manifest(run.settings.dataset, layout)
-        folder = layout.run(run)
-        missing = made is None and not (folder / File.PRETRAIN).exists()
+        missing = made is None and not pretraining(run, layout)
         if missing or (made is not None and not made_of_source(made, run.settings.dataset, layout)):
             found.add(layout.prepared(run.settings.dataset))
     return sorted(found)
@@ -165,9 +174,7 @@ def outdated(study: Study, layout: Layout, wanted: Iterable[str], chosen: set[st
 def _outdated_of(run: Run, layout: Layout) -> Path | None:
     """The first file of a run that was made from something else; none if all are up to date."""
     folder, settings = layout.run(run), run.settings
-    record = _json(folder / File.RECORD) or {}
-    described = _json(folder / File.PRETRAIN) or record.get("pretrain") or {}
-    if not described:
+    if not (described := pretraining(run, layout)):
         return None
     made = manifest(settings.dataset, layout)
     other_data = (
@@ -177,7 +184,7 @@ def _outdated_of(run: Run, layout: Layout) -> Path | None:
     )
     if described.get("settings_digest") != settings.pretrain_digest or other_data:
         return folder / File.PRETRAIN
-    columns = record.get("columns")
+    columns = (_json(folder / File.RECORD) or {}).get("columns")
     if isinstance(columns, dict) and columns.get("settings_digest") != settings.digest:
         return folder / File.RECORD
     return None
