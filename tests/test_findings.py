@@ -101,9 +101,12 @@ def test_sizes_of_the_hard_set_are_told_by_temperature_with_all_negatives_last(
     percents = ["0.07", "0.28", "0.97", "2.99", "5.01", "8.22", "10.03", "30.01", "100"]
     assert places == [(f"| {tau}", percent) for tau in ("0.2", "1.0") for percent in percents]
     assert "60.50 ± 6.35 (2)" in lines[0]
-    # All sizes are as good here, so that a sentence about the best of them must not be rendered.
-    with pytest.raises(ValueError, match="hard-set-size: the page says a few percent"):
-        beyond.best_size("hard-set-size", 0.2)
+    # All sizes are as good here, so that a sentence about better ones must not be rendered.
+    assert lines[0].count("0.0 ±") == 1
+    within = beyond.against_all("hard-set-size", "hardest_5_percent", 0.2, "within noise")
+    assert within.startswith("0.0 ±")
+    with pytest.raises(ValueError, match=r"hardest_5_percent at 0\.2: the page says above"):
+        beyond.against_all("hard-set-size", "hardest_5_percent", 0.2, "above")
 
 
 def test_other_losses_get_the_rules_of_the_claims_about_temperature(
@@ -114,7 +117,15 @@ def test_other_losses_get_the_rules_of_the_claims_about_temperature(
     assert table[0] == "| loss | C1 | C2 | C3 | C9 | C10 |"
     # The paper's own loss has its own verdicts, and no other has three temperatures.
     (row,) = table[2:]
-    assert row.startswith("| contrastive | undecided<br>-0.493 ± 0.092 (3) | contradicted<br>")
+    assert beyond.every_loss("demo", "C9", "supported") == "1"
+    with pytest.raises(ValueError, match="demo, C1: the page says supported of all"):
+        beyond.every_loss("demo", "C1", "supported")
+    assert beyond.gains("demo", 0.2, 1.0) == "9.7 to 9.7"
+    with pytest.raises(ValueError, match="demo, contrastive: the page says a gain"):
+        beyond.gains("demo", 0.2, 0.07)
+    assert row.startswith(
+        "| contrastive | undecided<br>-0.493 ± 0.092 (3) | contradicted in the miniature<br>"
+    )
 
 
 def slug(heading: str) -> str:

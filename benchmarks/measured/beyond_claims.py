@@ -8,7 +8,11 @@ import pandas as pd
 from findings import HERE, Kept, kept
 
 from tausweep.claims import study_verdicts
+from tausweep.claims.columns import ACCURACY
+from tausweep.claims.comparisons import Finding, difference
+from tausweep.claims.evidence import Evidence
 from tausweep.claims.other_losses import OF_TEMPERATURE
+from tausweep.claims.verdicts import Verdict, shown
 from tausweep.report import figures
 from tausweep.results import labels, markdown
 from tausweep.results.intervals import format_cell, summary
@@ -111,6 +115,7 @@ def figure(name: str, drawn: str, text: str) -> str:
 def sizes_table(name: str) -> str:
     """Measures by the share of the negatives that the loss takes, at each temperature."""
     study = there(name)
+    evidence = study_verdicts.evidence(study.study, Layout(HERE), study.records)
     losses = [*figures.hard_losses(study.study), "contrastive"]
     table = study.records[study.records["loss"].isin(losses)]
     percent = 100 * table["alpha"].where(table["loss"] != "contrastive", 1.0)
@@ -121,41 +126,97 @@ def sizes_table(name: str) -> str:
             format_cell(summary(done[column]), labels.measure(column).digits)
             for column in labels.MAIN_MEASURES
         ]
-        body.append([canonical(tau), f"{share:g}", *numbers])
-    heads = ["tau", "hardest negatives (%)"]
-    return "\n".join(
-        markdown.table([*heads, *(labels.measure(m).label for m in labels.MAIN_MEASURES)], body)
+        loss = str(cell["loss"].iloc[0])
+        gap = "" if loss == "contrastive" else _accuracy_gap(evidence, loss, tau).headline
+        body.append([canonical(tau), f"{share:g}", numbers[0], gap, *numbers[1:]])
+    measures = [labels.measure(m).label for m in labels.MAIN_MEASURES]
+    heads = ["tau", "hardest negatives (%)", measures[0], "minus that with all", *measures[1:]]
+    return "\n".join(markdown.table(heads, body))
+
+
+def _accuracy_gap(evidence: Evidence, loss: str, temperature: float) -> Finding:
+    """Accuracy of a loss minus that of contrastive, with the noise of the verdicts."""
+    ours, all_of_them = (
+        evidence.cell(name, ACCURACY, temperature) for name in (loss, "contrastive")
     )
+    split = evidence.split(ours, all_of_them)
+    return difference(ours, all_of_them, evidence.noise(ACCURACY), split=split)
 
 
-FEW_PERCENT = 10
-"""What the page calls a few percent of the negatives."""
+def against_all(name: str, loss: str, temperature: float, stands: str) -> str:
+    """Accuracy of a loss of few negatives minus that of contrastive: ``+8.2 ± 6.4 (3)``.
 
-
-def best_size(name: str, temperature: float) -> str:
-    """The share of the negatives of the best mean accuracy: ``10%, 4.1 points above all of them``.
+    Args:
+        name: The study.
+        loss: The loss in it.
+        temperature: Of both.
+        stands: ``above``, ``below`` or ``within noise``, as the page says.
 
     Raises:
-        ValueError: It is more than a few percent, or is not above all negatives, as the page says.
+        ValueError: The records say something else.
     """
     study = there(name)
-    table = study.records[study.records["temperature"] == temperature]
-    hard = table[table["loss"].isin(figures.hard_losses(study.study))]
-    means = hard.groupby(100 * hard["alpha"])["linear_accuracy"].mean()
-    best, whole = means.idxmax(), table["linear_accuracy"][table["loss"] == "contrastive"].mean()
-    above = means.max() - whole
-    if not (best <= FEW_PERCENT + 0.5 and above > 0):
-        raise ValueError(f"{name}: the page says a few percent, the records {dict(means)}")
-    return f"{best:.0f}%, {above:.1f} points above all of them"
+    evidence = study_verdicts.evidence(study.study, Layout(HERE), study.records)
+    found = _accuracy_gap(evidence, loss, temperature)
+    outcomes = {"above": "supported", "below": "contradicted", "within noise": "undecided"}
+    if found.outcome != outcomes[stands]:
+        raise ValueError(
+            f"{name}, {loss} at {temperature}: the page says {stands}, the records {found.headline}"
+        )
+    return found.headline
+
+
+def _verdicts_by_loss(study: Kept) -> dict[str, list[Verdict]]:
+    return study_verdicts.of_each_loss(study.study, Layout(HERE), study.records, study.along)
+
+
+def every_loss(name: str, claim: str, verdict: str) -> str:
+    """How many losses of a study have three temperatures or more, all of one verdict: ``5``.
+
+    Raises:
+        ValueError: One of them has another verdict.
+    """
+    by_loss = _verdicts_by_loss(there(name))
+    found = {
+        loss: v.verdict
+        for loss, vs in by_loss.items()
+        for v in vs
+        if v.dataset and v.claim == claim
+    }
+    if set(found.values()) != {verdict}:
+        raise ValueError(f"{name}, {claim}: the page says {verdict} of all, the records {found}")
+    return str(len(found))
+
+
+def gains(name: str, better: float, worse: float) -> str:
+    """Accuracy of these losses at one temperature minus another, all clear: ``7.0 to 22.9``.
+
+    Raises:
+        ValueError: The difference is within noise for one of them.
+    """
+    study = there(name)
+    evidence = study_verdicts.evidence(study.study, Layout(HERE), study.records)
+    means = []
+    for loss in _verdicts_by_loss(study):
+        high, low = (evidence.cell(loss, ACCURACY, tau) for tau in (better, worse))
+        split = evidence.split(high, low)
+        found = difference(high, low, evidence.noise(ACCURACY), split=split)
+        if found.outcome != "supported":
+            raise ValueError(f"{name}, {loss}: the page says a gain, the records {found.headline}")
+        means.append(float(high.values.mean() - low.values.mean()))
+    return f"{min(means):.1f} to {max(means):.1f}"
 
 
 def other_losses(name: str) -> str:
     """What the rules of the claims about temperature say of every loss of a study that has one."""
     study = there(name)
-    by_loss = study_verdicts.of_each_loss(study.study, Layout(HERE), study.records, study.along)
+    by_loss = _verdicts_by_loss(study)
     body = []
     for loss, verdicts in by_loss.items():
         said = {v.claim: v for v in verdicts if v.dataset is not None}
-        cells = [f"{said[claim].verdict}<br>{said[claim].headline}" for claim in OF_TEMPERATURE]
+        cells = [
+            f"{shown(said[claim].verdict, study.miniature)}<br>{said[claim].headline}"
+            for claim in OF_TEMPERATURE
+        ]
         body.append([labels.loss(loss), *(cell.removesuffix("<br>") for cell in cells)])
     return "\n".join(markdown.table(["loss", *OF_TEMPERATURE], body))

@@ -302,7 +302,8 @@ def pages() -> Iterator[tuple[Path, str]]:
         beyond_claims.by_class, beyond_claims.class_share, beyond_claims.class_shares,
         beyond_claims.classes_link,
         beyond_claims.figure, beyond_claims.lowest_temperature, beyond_claims.other_losses,
-        beyond_claims.best_size, beyond_claims.sizes_table,
+        beyond_claims.against_all, beyond_claims.every_loss, beyond_claims.gains,
+        beyond_claims.sizes_table,
     )  # fmt: skip
     environment.globals.update({function.__name__: function for function in functions})
     for template, page in PAGES.items():

@@ -10,11 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tausweep.claims import judging
+from tausweep.claims.columns import ACCURACY
+from tausweep.claims.evidence import Evidence
 from tausweep.claims.leave_one_out import with_each_seed_left_out
 from tausweep.claims.other_losses import judged_as_contrastive
 from tausweep.claims.verdicts import Verdict
 from tausweep.data.manifest import manifest
 from tausweep.results.cells import Key, run_key
+from tausweep.results.intervals import ACCURACY_MARGIN, MARGINS
 from tausweep.storage.layout import File, Layout
 from tausweep.study import Run, Study
 
@@ -67,6 +70,30 @@ def of_each_loss(
                 loss, rows, along=along, correct=correct, test_images=test_images
             )
     return found
+
+
+def evidence(
+    study: Study, layout: Layout, records: pd.DataFrame, dataset: str | None = None
+) -> Evidence:
+    """One dataset's records, with the noise that verdicts use.
+
+    Args:
+        study: The study.
+        layout: Where results are.
+        records: The collected table.
+        dataset: Its name in the study; by default the only one.
+    """
+    if dataset is None:
+        (dataset,) = study.datasets
+    rows = asked_rows(study, records)
+    return Evidence(
+        rows[rows["dataset"] == dataset],
+        MARGINS | {ACCURACY: ACCURACY_MARGIN},
+        test_images=_test_images(study, layout).get(dataset),
+        correct={
+            key[1:]: kept for key, kept in _correct(study, layout).items() if key[0] == dataset
+        },
+    )
 
 
 def asked_rows(study: Study, table: pd.DataFrame) -> pd.DataFrame:
