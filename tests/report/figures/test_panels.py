@@ -14,6 +14,7 @@ import frames
 from drawn_figures import FAST, xs, ys
 from tausweep.report import figures
 from tausweep.report.figures import StudyResults, panels
+from tausweep.report.figures.style import Style
 from tausweep.results.cells import printed
 
 AUTHORS = (0.05, 0.07, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -64,3 +65,15 @@ def test_an_interval_that_fits_is_kept_whole_and_not_marked() -> None:
     before = len(axes.lines)
     assert not intervals.mark_cut()
     assert len(axes.lines) == before
+
+
+def test_a_long_legend_takes_no_height_from_the_panels() -> None:
+    style, heights = Style.of(FAST), {}
+    for count in (6, 20):
+        with style.applied():
+            figure, (axes,) = panels.grid(style, 1)
+            names = [f"a loss with a long name {i} (n = 3)" for i in range(count)]
+            panels.legend(figure, style, [panels.handle(label=name) for name in names])
+            figure.draw_without_rendering()
+        heights[count] = axes.get_window_extent().height
+    assert heights[20] >= 0.95 * heights[6]

@@ -34,6 +34,9 @@ AT_INFINITY = frozenset({"simple", "hard_simple"})
 """Losses that are limits of the contrastive ones in temperature, up to a scale (Eq. 6, 7)."""
 
 
+LEGEND_ROWS = 3
+"""Rows of a legend that a figure's height has room for."""
+
 WIDEST = 3
 """Panels beside each other, at most."""
 
@@ -327,7 +330,10 @@ def handle(**options: Any) -> Line2D:
 
 
 def legend(figure: Figure, style: Style, handles: Sequence[Artist]) -> None:
-    """One legend for all panels, above them and never on data, in as many columns as fit."""
+    """One legend for all panels, above them and never on data, in as many columns as fit.
+
+    A figure with many losses becomes higher, so that its panels keep their height.
+    """
     lengths = [len(str(handle.get_label())) for handle in handles]
 
     def width(columns: int) -> float:
@@ -339,4 +345,8 @@ def legend(figure: Figure, style: Style, handles: Sequence[Artist]) -> None:
             figure.legend(
                 handles=list(handles), loc="outside upper left", ncols=columns, columnspacing=1.0
             )
+            rows = math.ceil(len(handles) / columns)
+            line = 1.5 * (style.font_size - 1) / 72
+            more = line * max(0, rows - LEGEND_ROWS)
+            figure.set_size_inches(figure.get_figwidth(), figure.get_figheight() + more)
             break
