@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tausweep import study as studies
 from tausweep.claims import judging, study_verdicts
@@ -210,3 +213,51 @@ def test_an_unfinished_study_counts_with_the_runs_it_has(
     assert "/measured/demo/partial/claims.md#c1-" in findings.references()
     assert "demo, 18 of 27 runs" in findings.verdict_table()
     assert "[demo C1, 18 of 27 runs]" in "".join(map(findings.where, findings.STANDINGS))
+
+
+def many_classes(folder: Path, at_one: dict[str, float]) -> None:
+    """Keep a study of many classes: 40% of 1,000 test images are right, at 1.0 as many as given."""
+    study = studies.load(ROOT / "benchmarks/many-classes.yaml")
+    rng, rows = np.random.default_rng(0), []
+    for run in study.runs():
+        if run.loss != "contrastive":
+            continue
+        right = rng.random(1000) < (at_one[run.dataset] if run.temperature == 1.0 else 0.4)
+        path = Layout(folder).run(run) / "correct.safetensors"
+        path.parent.mkdir(parents=True)
+        save_file({"linear": right}, path)
+        rows.append(
+            {
+                "study": study.study, "dataset": run.dataset, "loss": run.loss,
+                "temperature": run.temperature, "seed": run.seed, "status": "complete",
+                "linear_accuracy": 100 * right.mean(), "knn_accuracy": 30.0, "uniformity": 2.0,
+                "tolerance": 0.5,
+            }
+        )  # fmt: skip
+    write_text(folder / "many-classes/records.csv", records.table(rows))
+
+
+@pytest.mark.parametrize(
+    ("many", "answer"),
+    [
+        (0.4, "whether it falls further with more classes cannot be told"),
+        (0.2, "it falls further with more classes"),
+        (0.8, "it falls less with more classes"),
+    ],
+)
+def test_the_registered_question_of_the_number_of_classes_is_answered_by_its_interval(
+    many: float, answer: str, beyond: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "class_numbers", raising=False)
+    import class_numbers  # type: ignore[import-not-found]
+
+    many_classes(tmp_path, {"tiny_imagenet_10": 0.4, "tiny_imagenet_100": many})
+    assert class_numbers.answer(1.0).endswith(f"with 100: {answer}")
+    found = class_numbers.share("tiny_imagenet_100", 1.0)
+    assert abs(found.value - 250 * many) < found.half
+    # Half the interval's width of independent images, of which three seeds share one set.
+    alone = 1.96 * math.sqrt((many * (1 - many) + (many / 0.4) ** 2 * 0.24) / 3000) / 0.4
+    assert 100 * alone < found.half < 400 * alone
+    rows = class_numbers.shares_table().splitlines()
+    assert rows[0].endswith("| published, CIFAR10 | published, CIFAR100 |")
+    assert rows[-1].endswith("| 98.7 | 85.6 |")

@@ -22,6 +22,7 @@ import jinja2
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "speed"))
 import beyond_claims
+import class_numbers
 import findings
 import measure
 
@@ -304,6 +305,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         beyond_claims.figure, beyond_claims.lowest_temperature, beyond_claims.other_losses,
         beyond_claims.against_all, beyond_claims.every_loss, beyond_claims.gains,
         beyond_claims.sizes_table,
+        class_numbers.answer, class_numbers.classes_table, class_numbers.shares_table,
     )  # fmt: skip
     environment.globals.update({function.__name__: function for function in functions})
     for template, page in PAGES.items():

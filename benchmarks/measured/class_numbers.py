@@ -1,0 +1,142 @@
+"""What docs/findings.md says of the number of classes: benchmarks/many-classes.yaml.
+
+The question and its answers are registered in the study's file. Accuracies of different numbers of
+classes are compared as shares of that at 0.3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from beyond_claims import there
+from findings import HERE
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from tausweep.claims import study_verdicts
+from tausweep.claims.columns import ACCURACY
+from tausweep.results import labels, markdown
+from tausweep.results import published as printed
+from tausweep.results.intervals import format_cell, summary
+from tausweep.storage.layout import File, Layout
+from tausweep.study import canonical
+
+STUDY = "many-classes"
+FEW, MANY = "tiny_imagenet_10", "tiny_imagenet_100"
+IN_PRINT = {FEW: "10 classes", MANY: "100 classes"}
+LIKE = {FEW: "cifar10", MANY: "cifar100"}
+"""The paper's data sets of as many classes."""
+REFERENCE = 0.3
+
+
+@dataclass(frozen=True)
+class Share:
+    """An accuracy as a share of that at ``REFERENCE``, in percent.
+
+    Attributes:
+        value: Ratio of the means over seeds.
+        half: Half the 95% interval's width, over seeds and test images; infinite with one seed.
+        n: Number of seeds that both have.
+    """
+
+    value: float
+    half: float
+    n: int
+
+    def __str__(self) -> str:
+        if not math.isfinite(self.half):
+            return f"{self.value:.1f} ({self.n})"
+        return f"{self.value:.1f} ± {self.half:.1f} ({self.n})"
+
+
+def share(dataset: str, temperature: float) -> Share:
+    """The share of contrastive at a temperature.
+
+    With a and b the accuracies at the temperature and at 0.3, and r the ratio of their means, the
+    error of r is that of a - r b over the mean of b. Its noise is that of verdicts.
+
+    Raises:
+        ValueError: The two have no seed in common.
+    """
+    study = there(STUDY)
+    evidence = study_verdicts.evidence(study.study, Layout(HERE), study.records, dataset)
+    a, b = (evidence.cell("contrastive", ACCURACY, tau).values for tau in (temperature, REFERENCE))
+    seeds = a.index.intersection(b.index)
+    if not len(seeds):
+        raise ValueError(f"{STUDY}: {dataset} has no seed with both {temperature} and {REFERENCE}")
+    ratio = float(a[seeds].mean() / b[seeds].mean())
+    gap = summary((a[seeds] - ratio * b[seeds]).to_numpy())
+    first, second = (_right(dataset, tau, list(seeds)) for tau in (temperature, REFERENCE))
+    split = float((100 * (first - ratio * second)).var(ddof=1) / len(first))
+    half = evidence.noise(ACCURACY).half_width(gap, 1 + ratio**2, split)
+    return Share(100 * ratio, 100 * half / float(b[seeds].mean()), len(seeds))
+
+
+def _right(dataset: str, temperature: float, seeds: list[int]) -> NDArray[np.float64]:
+    """Share of the seeds that classify each test image correctly."""
+    layout = Layout(HERE)
+    kept = [
+        load_file(layout.run(run) / File.CORRECT)["linear"]
+        for run in there(STUDY).study.runs()
+        if (run.dataset, run.loss, run.temperature) == (dataset, "contrastive", temperature)
+        and run.seed in seeds
+    ]
+    return np.mean(kept, axis=0, dtype=np.float64)
+
+
+def gap_of_shares(temperature: float) -> Share:
+    """The share with many classes minus that with few; their runs are independent."""
+    many, few = share(MANY, temperature), share(FEW, temperature)
+    return Share(many.value - few.value, math.hypot(many.half, few.half), min(many.n, few.n))
+
+
+def answer(temperature: float) -> str:
+    """The registered answer, with its numbers."""
+    gap = gap_of_shares(temperature)
+    numbers = f"{share(FEW, temperature)}% of that at 0.3 with 10 classes and "
+    numbers += f"{share(MANY, temperature)}% with 100"
+    if abs(gap.value) <= gap.half:
+        return f"{numbers}: whether it falls further with more classes cannot be told"
+    return f"{numbers}: it falls {'further' if gap.value < 0 else 'less'} with more classes"
+
+
+def shares_table() -> str:
+    """The shares at every temperature, and the paper's where it has them."""
+    study, frame = there(STUDY), printed.records()
+    table = study.records[study.records["loss"] == "contrastive"]
+    body = []
+    for tau in sorted(table["temperature"].unique()):
+        gap = gap_of_shares(tau)
+        shown = f"{gap.value:+.1f} ± {gap.half:.1f}" if tau != REFERENCE else ""
+        mine = ["100" if tau == REFERENCE else str(share(name, tau)) for name in IN_PRINT]
+        body.append([canonical(tau), *mine, shown, *(_printed(frame, LIKE[d], tau) for d in LIKE)])
+    heads = ["tau", *IN_PRINT.values(), "difference"]
+    heads += [f"published, {labels.dataset(name)}" for name in LIKE.values()]
+    return "\n".join(markdown.table(heads, body))
+
+
+def _printed(frame: pd.DataFrame, dataset: str, temperature: float) -> str:
+    rows = frame[(frame["dataset"] == dataset) & (frame["loss"] == "contrastive")]
+    at = {t: rows[ACCURACY][rows["temperature"] == t] for t in (temperature, REFERENCE)}
+    if not all(len(found) for found in at.values()):
+        return "–"
+    return f"{100 * float(at[temperature].iloc[0]) / float(at[REFERENCE].iloc[0]):.1f}"
+
+
+def classes_table() -> str:
+    """The measures of contrastive and the baselines with few and many classes."""
+    table, body = there(STUDY).records, []
+    for dataset, name in IN_PRINT.items():
+        rows = table[(table["dataset"] == dataset) & (table["status"] == "complete")]
+        for (loss, tau), cell in rows.groupby(["loss", "temperature"], dropna=False, sort=False):
+            numbers = [
+                format_cell(summary(cell[column].dropna()), labels.measure(column).digits)
+                for column in labels.MAIN_MEASURES
+            ]
+            shown = "" if pd.isna(tau) else canonical(tau)
+            body.append([name, labels.loss(loss), shown, *numbers])
+    heads = ["images", "loss", "tau", *(labels.measure(m).label for m in labels.MAIN_MEASURES)]
+    return "\n".join(markdown.table(heads, body))
