@@ -15,12 +15,9 @@ from tausweep.claims.other_losses import OF_TEMPERATURE
 from tausweep.claims.verdicts import Verdict, shown
 from tausweep.report import figures
 from tausweep.results import labels, markdown
-from tausweep.results.intervals import format_cell, summary
+from tausweep.results.intervals import PairedSummary, format_cell, paired, summary
 from tausweep.storage.layout import File, Folder, Layout
 from tausweep.study import canonical
-
-BY_CLASS = ("cifar10-200", "related", "hard-set-size", "demo")
-"""Where the penalty by class is looked for (`tausweep classes`), in this order."""
 
 
 def there(name: str) -> Kept:
@@ -33,15 +30,6 @@ def there(name: str) -> Kept:
     if study is None:
         raise ValueError(f"{name}: nothing is kept of it")
     return study
-
-
-def by_class() -> str | None:
-    """The first kept study whose penalty was measured by class; none if there is none."""
-    for name in BY_CLASS:
-        study = kept(name)
-        if study is not None and (study.folder / File.CLASSES_TABLE).is_file():
-            return name
-    return None
 
 
 def _classes(name: str) -> tuple[Kept, pd.DataFrame]:
@@ -127,20 +115,61 @@ def sizes_table(name: str) -> str:
             for column in labels.MAIN_MEASURES
         ]
         loss = str(cell["loss"].iloc[0])
-        gap = "" if loss == "contrastive" else _accuracy_gap(evidence, loss, tau).headline
-        body.append([canonical(tau), f"{share:g}", numbers[0], gap, *numbers[1:]])
+        gaps = ["", ""]
+        if loss != "contrastive":
+            found = _accuracy_gap(evidence, (loss, tau), ("contrastive", tau))
+            half = _short_gaps(study, loss, tau)
+            gaps = [found.headline, format_cell(half[0], 1, signed=True) if half else "–"]
+        body.append([canonical(tau), f"{share:g}", numbers[0], *gaps, *numbers[1:]])
     measures = [labels.measure(m).label for m in labels.MAIN_MEASURES]
-    heads = ["tau", "hardest negatives (%)", measures[0], "minus that with all", *measures[1:]]
-    return "\n".join(markdown.table(heads, body))
+    heads = ["tau", "hardest negatives (%)", measures[0], "minus that with all", "half-way"]
+    return "\n".join(markdown.table([*heads, *measures[1:]], body))
 
 
-def _accuracy_gap(evidence: Evidence, loss: str, temperature: float) -> Finding:
-    """Accuracy of a loss minus that of contrastive, with the noise of the verdicts."""
-    ours, all_of_them = (
-        evidence.cell(name, ACCURACY, temperature) for name in (loss, "contrastive")
+Place = tuple[str, float | None]
+"""Loss and temperature."""
+
+
+def _accuracy_gap(evidence: Evidence, first: Place, second: Place) -> Finding:
+    """Accuracy of one cell minus that of another, with the noise of the verdicts."""
+    a, b = (evidence.cell(loss, ACCURACY, tau) for loss, tau in (first, second))
+    return difference(a, b, evidence.noise(ACCURACY), split=evidence.split(a, b))
+
+
+def _short_gaps(study: Kept, loss: str, temperature: float) -> list[PairedSummary]:
+    """A loss minus contrastive by the short probe, at the last two measured epochs, if any."""
+    if study.along is None:
+        return []
+    rows = study.along[study.along["temperature"] == temperature]
+    found = rows.pivot_table(
+        index=["epoch", "seed"], columns="loss", values="linear_accuracy_short"
     )
-    split = evidence.split(ours, all_of_them)
-    return difference(ours, all_of_them, evidence.noise(ACCURACY), split=split)
+    return [
+        paired(found.loc[epoch][loss], found.loc[epoch]["contrastive"])
+        for epoch in sorted(found.index.unique("epoch"))[-2:]
+    ]
+
+
+OUTCOMES = {
+    "above": ("supported",),
+    "below": ("contradicted",),
+    "within noise": ("undecided",),
+    "not below": ("supported", "undecided"),
+}
+
+
+def difference_in_accuracy(name: str, loss: str, first: float, second: float, stands: str) -> str:
+    """Accuracy of a loss at one temperature minus another; see ``against_all``."""
+    study = there(name)
+    evidence = study_verdicts.evidence(study.study, Layout(HERE), study.records)
+    found = _accuracy_gap(evidence, (loss, first), (loss, second))
+    return _stated(name, f"{loss} at {first} and {second}", stands, found)
+
+
+def _stated(name: str, what: str, stands: str, found: Finding) -> str:
+    if found.outcome not in OUTCOMES[stands]:
+        raise ValueError(f"{name}, {what}: the page says {stands}, the records {found.headline}")
+    return found.headline
 
 
 def against_all(name: str, loss: str, temperature: float, stands: str) -> str:
@@ -150,33 +179,90 @@ def against_all(name: str, loss: str, temperature: float, stands: str) -> str:
         name: The study.
         loss: The loss in it.
         temperature: Of both.
-        stands: ``above``, ``below`` or ``within noise``, as the page says.
+        stands: One of ``OUTCOMES``, as the page says.
 
     Raises:
         ValueError: The records say something else.
     """
     study = there(name)
     evidence = study_verdicts.evidence(study.study, Layout(HERE), study.records)
-    found = _accuracy_gap(evidence, loss, temperature)
-    outcomes = {"above": "supported", "below": "contradicted", "within noise": "undecided"}
-    if found.outcome != outcomes[stands]:
-        raise ValueError(
-            f"{name}, {loss} at {temperature}: the page says {stands}, the records {found.headline}"
-        )
-    return found.headline
+    found = _accuracy_gap(evidence, (loss, temperature), ("contrastive", temperature))
+    return _stated(name, f"{loss} at {temperature}", stands, found)
+
+
+def still_grows(name: str, loss: str, temperature: float) -> str:
+    """That the difference to all negatives grew in the second half of training.
+
+    Raises:
+        ValueError: It did not.
+    """
+    gaps = _short_gaps(there(name), loss, temperature)
+    if len(gaps) < 2 or not gaps[0].mean < gaps[1].mean:
+        raise ValueError(f"{name}, {loss} at {temperature}: the page says it grows, not {gaps}")
+    before, after = (format_cell(gap, 1, signed=True) for gap in gaps)
+    return f"it still grew in the second half of training (short probe: {before} to {after})"
+
+
+def common_means(name: str, loss: str) -> str:
+    """Mean common mean of a loss at each temperature: ``0.88 and 0.86``."""
+    rows = there(name).records
+    means = rows[rows["loss"] == loss].groupby("temperature")["common_mean"].mean()
+    return " and ".join(f"{mean:.2f}" for mean in means)
+
+
+def better_than_all(name: str, loss: str, column: str) -> str:
+    """A measure of a loss against that of contrastive, at each temperature that it has.
+
+    Raises:
+        ValueError: It is not higher at each of them.
+    """
+    rows = there(name).records
+    means = rows.pivot_table(index="temperature", columns="loss", values=column)[
+        [loss, "contrastive"]
+    ].dropna()
+    if not (means[loss] > means["contrastive"]).all():
+        raise ValueError(f"{name}, {loss}: the page says better, the records {means.to_dict()}")
+    said = [
+        f"{ours:.1f}% against {theirs:.1f}% at {canonical(float(str(tau)))}"
+        for tau, (ours, theirs) in zip(means.index, means.to_numpy(), strict=True)
+    ]
+    return " and ".join(said)
+
+
+def no_lower(name: str, column: str, low: float, high: float) -> str:
+    """A measure of contrastive at a low temperature against a high one: ``0.237 against ...``.
+
+    Raises:
+        ValueError: It is lower at the low one.
+    """
+    rows = there(name).records
+    cells = [
+        summary(rows[column][(rows["loss"] == "contrastive") & (rows["temperature"] == tau)])
+        for tau in (low, high)
+    ]
+    if cells[0].mean < cells[1].mean:
+        raise ValueError(f"{name}, {column}: the page says not lower at {low}, not {cells}")
+    digits = labels.measure(column).digits
+    first, second = (format_cell(cell, digits) for cell in cells)
+    return f"{first} at {canonical(low)} and {second} at {canonical(high)}"
 
 
 def _verdicts_by_loss(study: Kept) -> dict[str, list[Verdict]]:
     return study_verdicts.of_each_loss(study.study, Layout(HERE), study.records, study.along)
 
 
+def _others(study: Kept) -> dict[str, list[Verdict]]:
+    """The same without contrastive, which the paper is about."""
+    return {loss: vs for loss, vs in _verdicts_by_loss(study).items() if loss != "contrastive"}
+
+
 def every_loss(name: str, claim: str, verdict: str) -> str:
-    """How many losses of a study have three temperatures or more, all of one verdict: ``5``.
+    """The losses but contrastive that have three temperatures or more, all of one verdict.
 
     Raises:
         ValueError: One of them has another verdict.
     """
-    by_loss = _verdicts_by_loss(there(name))
+    by_loss = _others(there(name))
     found = {
         loss: v.verdict
         for loss, vs in by_loss.items()
@@ -185,26 +271,25 @@ def every_loss(name: str, claim: str, verdict: str) -> str:
     }
     if set(found.values()) != {verdict}:
         raise ValueError(f"{name}, {claim}: the page says {verdict} of all, the records {found}")
-    return str(len(found))
+    *first, last = map(labels.loss, found)
+    return f"{', '.join(first)} and {last}"
 
 
 def gains(name: str, better: float, worse: float) -> str:
-    """Accuracy of these losses at one temperature minus another, all clear: ``7.0 to 22.9``.
+    """The least and the largest gain of these losses from one temperature to another, all clear.
 
     Raises:
         ValueError: The difference is within noise for one of them.
     """
     study = there(name)
     evidence = study_verdicts.evidence(study.study, Layout(HERE), study.records)
-    means = []
-    for loss in _verdicts_by_loss(study):
-        high, low = (evidence.cell(loss, ACCURACY, tau) for tau in (better, worse))
-        split = evidence.split(high, low)
-        found = difference(high, low, evidence.noise(ACCURACY), split=split)
-        if found.outcome != "supported":
-            raise ValueError(f"{name}, {loss}: the page says a gain, the records {found.headline}")
-        means.append(float(high.values.mean() - low.values.mean()))
-    return f"{min(means):.1f} to {max(means):.1f}"
+    found = {
+        loss: _accuracy_gap(evidence, (loss, better), (loss, worse)) for loss in _others(study)
+    }
+    for loss, gain in found.items():
+        _stated(name, f"{loss} at {better} and {worse}", "above", gain)
+    ordered = sorted(found.values(), key=lambda gain: float(gain.numbers["a"] - gain.numbers["b"]))
+    return f"{ordered[0].headline} to {ordered[-1].headline}"
 
 
 def other_losses(name: str) -> str:

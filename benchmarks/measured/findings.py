@@ -82,9 +82,14 @@ class Kept:
         return f"{done}" if done == whole else f"{done} of {whole}"
 
     @property
+    def whole(self) -> bool:
+        """Whether every run has a record."""
+        return " of " not in self.runs
+
+    @property
     def called(self) -> str:
         """Its name, with the number of its runs while it is not finished."""
-        return self.name + (f", {self.runs} runs" if " of " in self.runs else "")
+        return self.name + ("" if self.whole else f", {self.runs} runs")
 
     def cite(self, claim: str) -> str:
         """A link to a claim's rule and numbers; ``references`` says where it leads."""
@@ -199,18 +204,35 @@ def verdict_table() -> str:
     return "\n".join(markdown.table(["the paper's claim", *heads], body))
 
 
-def hanging() -> str:
-    """How many verdicts of findings are the same without any one seed, and which are not."""
-    found = [
+def _decided() -> list[tuple[Kept, Verdict]]:
+    """Findings that are judged, in each study, with their verdicts without each seed."""
+    return [
         (study, v)
         for study in judged()
         for v in study.verdicts.values()
-        if v.kind == "finding" and v.steady is not None
+        if v.kind == "finding" and v.verdict in JUDGES and v.steady is not None
     ]
+
+
+def hanging() -> str:
+    """How many verdicts that judge are the same without any one seed, and which are not."""
+    found = _decided()
     loose = [study.cite(v.claim) for study, v in found if not v.steady]
     same = len(found) - len(loose)
-    text = f"{same} of {len(found)} verdicts are the same without any one seed"
+    text = f"{same} of {len(found)} verdicts that judge are the same without any one seed"
     return f"{text}. The others are {', '.join(loose)}." if loose else f"{text}."
+
+
+def overturned() -> str:
+    """The verdicts that fail a precondition, or become another that decides, without some seed."""
+    ends: dict[str, list[str]] = {}
+    for study, verdict in _decided():
+        for outcome in ("not tested", "supported", "contradicted"):
+            if outcome != verdict.verdict and outcome in verdict.without_seed.values():
+                word = shown(outcome, study.miniature)
+                ends.setdefault(word, []).append(study.cite(verdict.claim))
+    said = [f"{', '.join(cites)} can become {word}" for word, cites in ends.items()]
+    return "; ".join(said) or "no verdict does"
 
 
 def studies_table(*names: str) -> str:
@@ -232,7 +254,7 @@ def studies_table(*names: str) -> str:
                 f"[verdicts]({study.place}/{File.CLAIMS_MARKDOWN})",
             ]
         )
-    heads = ["study", "images", "epochs", "seeds", "runs kept", "measured along training", "here"]
+    heads = ["study", "images", "epochs", "seeds", "runs kept", "geometry along training", "here"]
     return "\n".join(markdown.table(heads, body))
 
 
@@ -293,6 +315,21 @@ def shrinking_gap(name: str, column: str) -> str:
         raise ValueError(f"{name}: the page says that the gap shrinks, the records {list(gaps)}")
     digits = labels.measure(column).digits or 3
     return " and ".join(f"{gap:+.{digits}f} at epoch {epoch}" for epoch, gap in gaps.items())
+
+
+def shared_runs(name: str, *others: str) -> str:
+    """How many runs of a study others have too, with the same numbers: they are no new evidence."""
+    key = ["loss", "temperature", "seed", "linear_accuracy", "uniformity"]
+    first, said = kept(name), []
+    if first is None:
+        raise ValueError(f"{name}: nothing is kept of it")
+    for other in filter(None, map(kept, others)):
+        both = first.records[key].merge(other.records[key], on=key)
+        said.append(f"{len(both)} of the {len(other.records)} in `{other.name}`")
+    return (
+        f"Of the {len(first.records)} runs of `{name}`, with the same numbers, are "
+        f"{' and '.join(said)}: they are no new evidence."
+    )
 
 
 def registered(name: str) -> str:

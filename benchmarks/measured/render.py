@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -49,6 +51,8 @@ PAGES = {
     "paper-scale.md.j2": ROOT / "docs/paper-scale.md",
     "speed.md.j2": ROOT / "docs/speed.md",
 }
+WIDTH = 120
+"""Of the pages' lines."""
 FULL_SIZE = HERE / "cifar10-paper"
 
 
@@ -300,16 +304,37 @@ def pages() -> Iterator[tuple[Path, str]]:
         findings.along_change, findings.along_ends, findings.along_figure, findings.along_study,
         findings.hanging, findings.kept, findings.references, findings.registered, findings.says,
         findings.shrinking_gap, findings.studies_table, findings.verdict_table, findings.where,
-        beyond_claims.by_class, beyond_claims.class_share, beyond_claims.class_shares,
+        beyond_claims.class_share, beyond_claims.class_shares,
         beyond_claims.classes_link,
         beyond_claims.figure, beyond_claims.lowest_temperature, beyond_claims.other_losses,
         beyond_claims.against_all, beyond_claims.every_loss, beyond_claims.gains,
-        beyond_claims.sizes_table,
+        beyond_claims.sizes_table, beyond_claims.still_grows, beyond_claims.common_means,
+        beyond_claims.better_than_all, beyond_claims.no_lower,
+        beyond_claims.difference_in_accuracy, findings.overturned, findings.shared_runs,
         class_numbers.answer, class_numbers.classes_table, class_numbers.shares_table,
     )  # fmt: skip
     environment.globals.update({function.__name__: function for function in functions})
     for template, page in PAGES.items():
-        yield page, environment.get_template(template).render()
+        yield page, wrapped(environment.get_template(template).render())
+
+
+def wrapped(text: str) -> str:
+    """Paragraphs and items of lists in lines of one width, whatever numbers were put in."""
+    blocks, code = [], False
+    for block in re.split(r"(\n\n+|\n(?=- ))", text):
+        code ^= block.count("```") % 2 == 1
+        plain = re.match(r"- |[^\s#|>!<`\[{]|\[[^\]]+\][^:]|\*\*", block)
+        if not plain or code or "```" in block or "\n    " in block or "\n|" in block:
+            blocks.append(block)
+            continue
+        indent = "  " if block.startswith("- ") else ""
+        end = "\n" * (len(block) - len(block.rstrip("\n")))
+        filled = textwrap.fill(
+            " ".join(block.split()), WIDTH, subsequent_indent=indent,
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+        blocks.append(filled + end)
+    return "".join(blocks)
 
 
 def main() -> int:
