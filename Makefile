@@ -14,7 +14,7 @@ PROPERTIES := -m 'hypothesis and not slow and not slurm'
 help:
 	@echo "make demo    the paper in miniature, from scratch to its tables: minutes on 2 cores"
 	@echo "make cifar10-small DATA=FOLDER  the study in docs/findings.md on CIFAR-10's images: an hour or two on 2 cores"
-	@echo "make many-classes DATA=FOLDER  10 and 100 classes of Tiny ImageNet: an hour on 2 cores"
+	@echo "make many-classes DATA=FOLDER  10 and 100 classes of Tiny ImageNet: one to two hours on 2 cores"
 	@echo "make data-cifar10  CIFAR-10's original archive as image folders: 170 MB of download; then DATA=data/cifar10-png"
 	@echo "make speed   measure docs/speed.md on this machine: a quarter of an hour on 2 idle cores; installs other libraries"
 	@echo "make break-it  damage copies of an export of the kept demo, and show which check notices each: seconds"

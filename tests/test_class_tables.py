@@ -38,6 +38,15 @@ def images(folder: Path, inside: str) -> None:
             (place / f"{image:04d}.JPEG").touch()
 
 
+def test_images_are_in_the_order_of_their_numbers(tables: ModuleType, tmp_path: Path) -> None:
+    images(tmp_path / "tiny", "")
+    for path in (tmp_path / "tiny/train").rglob("*.JPEG"):
+        path.rename(path.with_name(f"{path.parent.name}_{int(path.stem)}.JPEG"))
+    tables.main(tmp_path / "tiny")
+    found = [row["path"] for row in rows(tmp_path / "tiny-1.csv")]
+    assert found[:3] == [f"train/n00/n00_{number}.JPEG" for number in (0, 1, 2)]
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8") as file:
         return list(csv.DictReader(file))

@@ -134,10 +134,11 @@ CASES = [
         "all evaluations; only kNN is computed again",
     ),
     Case(
-        "`evaluate_at` is set, or has other shares",
+        "`evaluate_at` is set or changed",
         study_edit(lambda s: s.update(evaluate_at=[0.25, 0.5])),
         of("evaluate") | {*NEW},
-        "all evaluations, but only the measures along training; passed epochs need a training",
+        "all evaluations, but only the measures along training; for epochs already passed the run "
+        "must be trained again",
     ),
     Case(
         "a setting of one loss's runs is overridden",
@@ -228,7 +229,7 @@ CASES = [
         "nothing: the store has them, see below",
     ),
     Case(
-        "they are deleted, and the store",
+        "a run's encoder and record are deleted, and the store",
         remove_everywhere,
         of("pretrain", "evaluate", runs=("pictures/simple/none/seed0",)) | {"collect"},
         "pretraining and evaluation of that run",
