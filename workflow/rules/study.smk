@@ -204,9 +204,7 @@ def pretrain_minutes(wildcards, attempt):
 def fill_minutes(wildcards, attempt):
     """Of all runs that are to be trained, one after the other; a day at most, and then it goes on."""
     waiting = [
-        run
-        for run in RUNS.values()
-        if not targets.pretraining(run, layout.Layout())
+        run for run in RUNS.values() if not targets.pretraining(run, layout.Layout())
     ]
     steps = sum(training_minutes(run.settings) for run in waiting)
     return min(1440, attempt * (30 + round(steps)))
