@@ -232,6 +232,12 @@ def test_an_unfinished_study_counts_with_the_runs_it_has(
     assert "/measured/demo/partial/claims.md#c1-" in findings.references()
     assert "demo, 18 of 27 runs" in findings.verdict_table()
     assert "[demo C1, 18 of 27 runs]" in "".join(map(findings.where, findings.STANDINGS))
+    # With one seed, nothing of it is judged.
+    frame.loc[frame["seed"] == 1, "status"] = "missing"
+    write_text(folder / "records.csv", frame.to_csv(index=False))
+    findings.kept.cache_clear()
+    assert findings.registered("demo") == "9 of 27 runs are kept"
+    assert findings.judged() == []
 
 
 def many_classes(folder: Path, at_one: dict[str, float]) -> None:

@@ -29,6 +29,9 @@ JUDGED = ("cifar10-200", "cifar10-small", "demo")
 """The studies whose verdicts are findings, the longest training first. Others repeat runs of these
 beside other losses, or have too few temperatures for any rule."""
 
+FEWEST_SEEDS = 2
+"""With a single seed of each cell nothing is judged, so that a study with less is no column."""
+
 JUDGES = ("supported", "contradicted", "undecided")
 
 CITED: dict[str, str] = {}
@@ -82,6 +85,14 @@ class Kept:
         return f"{done}" if done == whole else f"{done} of {whole}"
 
     @property
+    def seeds(self) -> int:
+        """The most seeds that a cell of a loss has."""
+        rows = self.records[self.records["status"] == "complete"]
+        rows = rows[~rows["loss"].isin(labels.BASELINES)]
+        counts = rows.groupby(["loss", "temperature"], dropna=False)["seed"].nunique()
+        return int(counts.max()) if len(counts) else 0
+
+    @property
     def whole(self) -> bool:
         """Whether every run has a record."""
         return " of " not in self.runs
@@ -120,8 +131,12 @@ def kept(name: str) -> Kept | None:
 
 
 def judged() -> list[Kept]:
-    """The studies whose verdicts are findings, of those that are kept."""
-    return [found for name in JUDGED if (found := kept(name)) is not None]
+    """The studies whose verdicts are findings, of those that are kept and have any interval."""
+    return [
+        found
+        for name in JUDGED
+        if (found := kept(name)) is not None and found.seeds >= FEWEST_SEEDS
+    ]
 
 
 def says(
