@@ -278,7 +278,7 @@ def test_the_registered_question_of_the_number_of_classes_is_answered_by_its_int
     import class_numbers  # type: ignore[import-not-found]
 
     many_classes(tmp_path, {"tiny_imagenet_10": 0.4, "tiny_imagenet_100": many})
-    assert class_numbers.answer(1.0).endswith(f"with 100; {answer}")
+    assert class_numbers.answer(1.0).endswith(f"); {answer}")
     found = class_numbers.share("tiny_imagenet_100", 1.0)
     assert abs(found.value - 250 * many) < found.half
     # Half the interval's width of independent images, of which three seeds share one set.
@@ -292,3 +292,18 @@ def test_the_registered_question_of_the_number_of_classes_is_answered_by_its_int
     assert (first, second) == (" 98.7 ", " 85.6 ")
     # Of 0.1 to 0.4, which training adds at 0.3.
     assert float(added) == pytest.approx(100 * (many - 0.4) / 0.3, abs=25)
+
+
+def test_what_turns_while_training_goes_on_is_told_by_epoch(
+    beyond: ModuleType, findings: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(findings, "HERE", MEASURED)
+    monkeypatch.delitem(sys.modules, "class_numbers", raising=False)
+    import class_numbers
+
+    few, many = class_numbers.turns("tolerance", 0.07, 1.0).split(" with 10 classes, ")
+    assert re.fullmatch(r"-0\.1\d\d at epoch 40 and \+0\.02\d at epoch 80", few)
+    assert many.endswith("at epoch 80 with 100 classes")
+    with pytest.raises(ValueError, match="many-classes: the page says that uniformity turns"):
+        class_numbers.turns("uniformity", 0.07, 1.0)
+    assert class_numbers.difference_along(1.0) == "-8.4 at epoch 40 and -11.2 at epoch 80"

@@ -101,10 +101,49 @@ def answer(temperature: float) -> str:
     """The registered answer, with its numbers."""
     gap = gap_of_shares(temperature)
     numbers = f"{share(FEW, temperature)}% of that at 0.3 with 10 classes and "
-    numbers += f"{share(MANY, temperature)}% with 100"
+    numbers += f"{share(MANY, temperature)}% with 100 (difference "
+    numbers += f"{gap.value:+.1f} ± {gap.half:.1f})"
     if abs(gap.value) <= gap.half:
         return f"{numbers}; whether the ratio is lower with 100 classes cannot be told"
     return f"{numbers}; the ratio is {'lower' if gap.value < 0 else 'higher'} with 100 classes"
+
+
+def _contrastive_along() -> pd.DataFrame:
+    table = there(STUDY).along
+    if table is None:
+        raise ValueError(f"{STUDY}: no measures along its training are kept")
+    return table[table["loss"] == "contrastive"]
+
+
+def difference_along(temperature: float) -> str:
+    """The difference of the shares by the short probe, at the last two epochs; no interval."""
+    rows = _contrastive_along()
+    means = rows.pivot_table(
+        index=["epoch", "dataset"], columns="temperature", values="linear_accuracy_short"
+    )
+    shares = (100 * means[temperature] / means[REFERENCE]).unstack("dataset")
+    gaps = (shares[MANY] - shares[FEW]).iloc[-2:]
+    return " and ".join(f"{gap:+.1f} at epoch {epoch}" for epoch, gap in gaps.items())
+
+
+def turns(column: str, low: float, high: float) -> str:
+    """A measure at a high temperature minus a low one, with few and many classes, as it turns.
+
+    Raises:
+        ValueError: It does not change from below 0 to above 0 between the last two epochs.
+    """
+    rows, said = _contrastive_along(), []
+    digits = labels.measure(column).digits or 3
+    for dataset, name in IN_PRINT.items():
+        means = rows[rows["dataset"] == dataset].pivot_table(
+            index="epoch", columns="temperature", values=column
+        )
+        gaps = (means[high] - means[low]).iloc[-2:]
+        if not gaps.iloc[0] < 0 < gaps.iloc[1]:
+            raise ValueError(f"{STUDY}: the page says that {column} turns, not {gaps.to_dict()}")
+        ends = " and ".join(f"{gap:+.{digits}f} at epoch {epoch}" for epoch, gap in gaps.items())
+        said.append(f"{ends} with {name}")
+    return ", ".join(said)
 
 
 def shares_table() -> str:
