@@ -306,4 +306,7 @@ def test_what_turns_while_training_goes_on_is_told_by_epoch(
     assert many.endswith("at epoch 80 with 100 classes")
     with pytest.raises(ValueError, match="many-classes: the page says that uniformity turns"):
         class_numbers.turns("uniformity", 0.07, 1.0)
+    assert "with 100 classes (by chance 0.01)" in class_numbers.penalty_on_own_class(0.07, 1.0)
+    with pytest.raises(ValueError, match="many-classes: the page says that the share falls"):
+        class_numbers.penalty_on_own_class(1.0, 0.07)
     assert class_numbers.difference_along(1.0) == "-8.4 at epoch 40 and -11.2 at epoch 80"

@@ -146,6 +146,25 @@ def turns(column: str, low: float, high: float) -> str:
     return ", ".join(said)
 
 
+def penalty_on_own_class(low: float, high: float) -> str:
+    """The share of the penalty on the anchor's class at two temperatures, few and many classes.
+
+    Raises:
+        ValueError: It is not higher at the low one.
+    """
+    study, said = there(STUDY), []
+    table = pd.read_csv(study.folder / File.CLASSES_TABLE)
+    for dataset, name in IN_PRINT.items():
+        rows = table[(table["dataset"] == dataset) & (table["loss"] == "contrastive")]
+        ends = [summary(rows["share"][rows["temperature"] == tau]) for tau in (low, high)]
+        if not ends[0].mean > ends[1].mean:
+            raise ValueError(f"{STUDY}: the page says that the share falls, not {ends}")
+        first, second = (format_cell(end, 3) for end in ends)
+        chance = rows["by_chance"].mean()
+        said.append(f"{first} and {second} with {name} (by chance {chance:.2f})")
+    return ", ".join(said)
+
+
 def shares_table() -> str:
     """The shares at every temperature, and the paper's where it has them."""
     study, frame = there(STUDY), printed.records()

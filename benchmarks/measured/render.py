@@ -313,6 +313,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         beyond_claims.difference_in_accuracy, findings.overturned, findings.shared_runs,
         class_numbers.answer, class_numbers.classes_table, class_numbers.shares_table,
         class_numbers.difference_along, class_numbers.turns,
+        class_numbers.penalty_on_own_class,
     )  # fmt: skip
     environment.globals.update({function.__name__: function for function in functions})
     for template, page in PAGES.items():
