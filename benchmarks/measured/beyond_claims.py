@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 
 import pandas as pd
-from findings import HERE, Kept, kept
+from findings import HERE, Kept, there
 
 from tausweep.claims import study_verdicts
 from tausweep.claims.columns import ACCURACY
@@ -20,16 +21,11 @@ from tausweep.storage.layout import File, Folder, Layout
 from tausweep.study import canonical
 
 
-def there(name: str) -> Kept:
-    """A kept study.
-
-    Raises:
-        ValueError: Nothing is kept of it.
-    """
-    study = kept(name)
-    if study is None:
-        raise ValueError(f"{name}: nothing is kept of it")
-    return study
+@cache
+def evidence(name: str, dataset: str | None = None) -> Evidence:
+    """A kept study's records, with the noise of the verdicts; see ``study_verdicts.evidence``."""
+    study = there(name)
+    return study_verdicts.evidence(study.study, Layout(HERE), study.records, dataset)
 
 
 def _classes(name: str) -> tuple[Kept, pd.DataFrame]:
@@ -103,7 +99,6 @@ def figure(name: str, drawn: str, text: str) -> str:
 def sizes_table(name: str) -> str:
     """Measures by the share of the negatives that the loss takes, at each temperature."""
     study = there(name)
-    evidence = study_verdicts.evidence(study.study, Layout(HERE), study.records)
     losses = [*figures.hard_losses(study.study), "contrastive"]
     table = study.records[study.records["loss"].isin(losses)]
     percent = 100 * table["alpha"].where(table["loss"] != "contrastive", 1.0)
@@ -117,7 +112,7 @@ def sizes_table(name: str) -> str:
         loss = str(cell["loss"].iloc[0])
         gaps = ["", ""]
         if loss != "contrastive":
-            found = _accuracy_gap(evidence, (loss, tau), ("contrastive", tau))
+            found = _accuracy_gap(evidence(name), (loss, tau), ("contrastive", tau))
             half = _short_gaps(study, loss, tau)
             gaps = [found.headline, format_cell(half[0], 1, signed=True) if half else "–"]
         body.append([canonical(tau), f"{share:g}", numbers[0], *gaps, *numbers[1:]])
@@ -130,10 +125,10 @@ Place = tuple[str, float | None]
 """Loss and temperature."""
 
 
-def _accuracy_gap(evidence: Evidence, first: Place, second: Place) -> Finding:
+def _accuracy_gap(of: Evidence, first: Place, second: Place) -> Finding:
     """Accuracy of one cell minus that of another, with the noise of the verdicts."""
-    a, b = (evidence.cell(loss, ACCURACY, tau) for loss, tau in (first, second))
-    return difference(a, b, evidence.noise(ACCURACY), split=evidence.split(a, b))
+    a, b = (of.cell(loss, ACCURACY, tau) for loss, tau in (first, second))
+    return difference(a, b, of.noise(ACCURACY), split=of.split(a, b))
 
 
 def _short_gaps(study: Kept, loss: str, temperature: float) -> list[PairedSummary]:
@@ -160,9 +155,7 @@ OUTCOMES = {
 
 def difference_in_accuracy(name: str, loss: str, first: float, second: float, stands: str) -> str:
     """Accuracy of a loss at one temperature minus another; see ``against_all``."""
-    study = there(name)
-    evidence = study_verdicts.evidence(study.study, Layout(HERE), study.records)
-    found = _accuracy_gap(evidence, (loss, first), (loss, second))
+    found = _accuracy_gap(evidence(name), (loss, first), (loss, second))
     return _stated(name, f"{loss} at {first} and {second}", stands, found)
 
 
@@ -184,9 +177,7 @@ def against_all(name: str, loss: str, temperature: float, stands: str) -> str:
     Raises:
         ValueError: The records say something else.
     """
-    study = there(name)
-    evidence = study_verdicts.evidence(study.study, Layout(HERE), study.records)
-    found = _accuracy_gap(evidence, (loss, temperature), ("contrastive", temperature))
+    found = _accuracy_gap(evidence(name), (loss, temperature), ("contrastive", temperature))
     return _stated(name, f"{loss} at {temperature}", stands, found)
 
 
@@ -247,13 +238,15 @@ def no_lower(name: str, column: str, low: float, high: float) -> str:
     return f"{first} at {canonical(low)} and {second} at {canonical(high)}"
 
 
-def _verdicts_by_loss(study: Kept) -> dict[str, list[Verdict]]:
+@cache
+def _verdicts_by_loss(name: str) -> dict[str, list[Verdict]]:
+    study = there(name)
     return study_verdicts.of_each_loss(study.study, Layout(HERE), study.records, study.along)
 
 
-def _others(study: Kept) -> dict[str, list[Verdict]]:
+def _others(name: str) -> dict[str, list[Verdict]]:
     """The same without contrastive, which the paper is about."""
-    return {loss: vs for loss, vs in _verdicts_by_loss(study).items() if loss != "contrastive"}
+    return {loss: vs for loss, vs in _verdicts_by_loss(name).items() if loss != "contrastive"}
 
 
 def every_loss(name: str, claim: str, verdict: str) -> str:
@@ -262,7 +255,7 @@ def every_loss(name: str, claim: str, verdict: str) -> str:
     Raises:
         ValueError: One of them has another verdict.
     """
-    by_loss = _others(there(name))
+    by_loss = _others(name)
     found = {
         loss: v.verdict
         for loss, vs in by_loss.items()
@@ -281,10 +274,8 @@ def gains(name: str, better: float, worse: float) -> str:
     Raises:
         ValueError: The difference is within noise for one of them.
     """
-    study = there(name)
-    evidence = study_verdicts.evidence(study.study, Layout(HERE), study.records)
     found = {
-        loss: _accuracy_gap(evidence, (loss, better), (loss, worse)) for loss in _others(study)
+        loss: _accuracy_gap(evidence(name), (loss, better), (loss, worse)) for loss in _others(name)
     }
     for loss, gain in found.items():
         _stated(name, f"{loss} at {better} and {worse}", "above", gain)
@@ -295,7 +286,7 @@ def gains(name: str, better: float, worse: float) -> str:
 def other_losses(name: str) -> str:
     """What the rules of the claims about temperature say of every loss of a study that has one."""
     study = there(name)
-    by_loss = _verdicts_by_loss(study)
+    by_loss = _verdicts_by_loss(name)
     body = []
     for loss, verdicts in by_loss.items():
         said = {v.claim: v for v in verdicts if v.dataset is not None}

@@ -11,17 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from beyond_claims import there
-from findings import HERE
+from beyond_claims import evidence
+from findings import there
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
-from tausweep.claims import study_verdicts
 from tausweep.claims.columns import ACCURACY
+from tausweep.claims.evidence import Evidence
 from tausweep.results import labels, markdown
 from tausweep.results import published as printed
 from tausweep.results.intervals import format_cell, summary
-from tausweep.storage.layout import File, Layout
+from tausweep.storage.layout import File
 from tausweep.study import canonical
 
 STUDY = "many-classes"
@@ -61,29 +60,22 @@ def share(dataset: str, temperature: float) -> Share:
     Raises:
         ValueError: The two have no seed in common.
     """
-    study = there(STUDY)
-    evidence = study_verdicts.evidence(study.study, Layout(HERE), study.records, dataset)
-    a, b = (evidence.cell("contrastive", ACCURACY, tau).values for tau in (temperature, REFERENCE))
+    of = evidence(STUDY, dataset)
+    a, b = (of.cell("contrastive", ACCURACY, tau).values for tau in (temperature, REFERENCE))
     seeds = a.index.intersection(b.index)
     if not len(seeds):
         raise ValueError(f"{STUDY}: {dataset} has no seed with both {temperature} and {REFERENCE}")
     ratio = float(a[seeds].mean() / b[seeds].mean())
     gap = summary((a[seeds] - ratio * b[seeds]).to_numpy())
-    first, second = (_right(dataset, tau, list(seeds)) for tau in (temperature, REFERENCE))
+    first, second = (_right(of, tau, list(seeds)) for tau in (temperature, REFERENCE))
     split = float((100 * (first - ratio * second)).var(ddof=1) / len(first))
-    half = evidence.noise(ACCURACY).half_width(gap, 1 + ratio**2, split)
+    half = of.noise(ACCURACY).half_width(gap, 1 + ratio**2, split)
     return Share(100 * ratio, 100 * half / float(b[seeds].mean()), len(seeds))
 
 
-def _right(dataset: str, temperature: float, seeds: list[int]) -> NDArray[np.float64]:
+def _right(of: Evidence, temperature: float, seeds: list[int]) -> NDArray[np.float64]:
     """Share of the seeds that classify each test image correctly."""
-    layout = Layout(HERE)
-    kept = [
-        load_file(layout.run(run) / File.CORRECT)["linear"]
-        for run in there(STUDY).study.runs()
-        if (run.dataset, run.loss, run.temperature) == (dataset, "contrastive", temperature)
-        and run.seed in seeds
-    ]
+    kept = [of.correct["contrastive", temperature, seed] for seed in seeds]
     return np.mean(kept, axis=0, dtype=np.float64)
 
 

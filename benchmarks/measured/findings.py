@@ -130,6 +130,18 @@ def kept(name: str) -> Kept | None:
     return None
 
 
+def there(name: str) -> Kept:
+    """A kept study.
+
+    Raises:
+        ValueError: Nothing is kept of it.
+    """
+    study = kept(name)
+    if study is None:
+        raise ValueError(f"{name}: nothing is kept of it")
+    return study
+
+
 def judged() -> list[Kept]:
     """The studies whose verdicts are findings, of those that are kept and have any interval."""
     return [
@@ -335,9 +347,7 @@ def shrinking_gap(name: str, column: str) -> str:
 def shared_runs(name: str, *others: str) -> str:
     """How many runs of a study others have too, with the same numbers: they are no new evidence."""
     key = ["loss", "temperature", "seed", "linear_accuracy", "uniformity"]
-    first, said = kept(name), []
-    if first is None:
-        raise ValueError(f"{name}: nothing is kept of it")
+    first, said = there(name), []
     for other in filter(None, map(kept, others)):
         both = first.records[key].merge(other.records[key], on=key)
         said.append(f"{len(both)} of the {len(other.records)} in `{other.name}`")

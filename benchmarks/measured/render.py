@@ -59,7 +59,7 @@ FULL_SIZE = HERE / "cifar10-paper"
 @cache
 def cells(name: str) -> Cells:
     """The kept records of a study, finished or not, cell by cell."""
-    return Cells(beyond_claims.there(name).records)
+    return Cells(findings.there(name).records)
 
 
 def key(name: str, loss: str, temperature: float | None) -> Key:

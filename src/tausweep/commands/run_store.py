@@ -107,7 +107,7 @@ def place(name: str, source: Path, target: Path) -> None:
 
 
 def is_of(run: Run, folder: Path) -> bool:
-    """Whether the training in a folder is one with a run's settings."""
+    """Whether a folder's training was made with a run's settings."""
     described = json_of(folder / File.PRETRAIN)
     return described.get("settings_digest") == run.settings.pretrain_digest
 

@@ -104,8 +104,9 @@ def pretraining(run: Run, layout: Layout) -> dict[str, Any]:
     Of a run that came as a record alone, the record says it.
     """
     folder = layout.run(run)
-    record = _json(folder / File.RECORD) or {}
-    described = _json(folder / File.PRETRAIN) or record.get("pretrain")
+    described = _json(folder / File.PRETRAIN)
+    if not described:
+        described = (_json(folder / File.RECORD) or {}).get("pretrain")
     return described if isinstance(described, dict) else {}
 
 

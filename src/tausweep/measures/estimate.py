@@ -21,7 +21,7 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 SAME = 2.0**-23
-"""Influence values that differ by less are the same, but for rounding to float32."""
+"""Influence values that differ by less are equal up to float32 rounding."""
 Values = NDArray[np.float64]
 
 
